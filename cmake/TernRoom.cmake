@@ -1,0 +1,83 @@
+# tern_room(NAME [DEPENDS room...] [FLATTEN dir...] [SKIP regex...])
+#
+# A room is a directory with a static library tern_NAME (alias tern::NAME) of all its sources. Its public headers are reached as
+# <tern/NAME/...> through a directory of symbolic links of its own, so that a room sees the headers of the rooms it depends on and
+# no others. Folders named in FLATTEN (ops, layers) do not show in the include path: core/ops/conv.h is <tern/core/conv.h>.
+# Files whose path matches a SKIP expression are left to the room's own CMakeLists.
+
+set(TERN_WARNINGS -Wall -Wextra -Wpedantic -Wshadow)
+
+function(tern_target_settings target)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  if(TERN_DEV)
+    target_compile_options(${target} PRIVATE ${TERN_WARNINGS} -Werror)
+  endif()
+  if(TERN_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${TERN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(${target} PUBLIC -fsanitize=${TERN_SANITIZE})
+  endif()
+endfunction()
+
+function(tern_public_headers name)
+  cmake_parse_arguments(ARG "" "" "FLATTEN;FILES" ${ARGN})
+  foreach(header ${ARG_FILES})
+    set(path ${header})
+    foreach(dir ${ARG_FLATTEN})
+      string(REGEX REPLACE "^${dir}/" "" path ${path})
+    endforeach()
+    set(link ${CMAKE_BINARY_DIR}/include/${name}/tern/${name}/${path})
+    get_filename_component(folder ${link} DIRECTORY)
+    file(MAKE_DIRECTORY ${folder})
+    file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR}/${header} ${link} SYMBOLIC)
+    get_filename_component(folder ${path} DIRECTORY)
+    install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tern/${name}/${folder})
+  endforeach()
+endfunction()
+
+function(tern_room name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;FLATTEN;SKIP" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.cpp)
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.h)
+  foreach(expression ${ARG_SKIP})
+    list(FILTER sources EXCLUDE REGEX ${expression})
+  endforeach()
+  tern_public_headers(${name} FLATTEN ${ARG_FLATTEN} FILES ${headers})
+  add_library(tern_${name} STATIC ${sources})
+  add_library(tern::${name} ALIAS tern_${name})
+  set_target_properties(tern_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(tern_${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_BINARY_DIR}/include/${name}>
+                                                 $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  foreach(room ${ARG_DEPENDS})
+    target_link_libraries(tern_${name} PUBLIC tern::${room})
+  endforeach()
+  tern_target_settings(tern_${name})
+  install(TARGETS tern_${name} EXPORT ternTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endfunction()
+
+# tern_room_kernels(NAME): compiles the room's kernels/*.cpp once an instruction set (TERN_ISAS), each time into the namespace that
+# TERN_ISA names, and adds them to the room's library. See core/kernels/kernel.h.
+set(isa_flags_portable "")
+set(isa_flags_avx2 -mavx2 -mfma -mf16c -mbmi2)
+set(isa_flags_avx512 ${isa_flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16
+    -mprefer-vector-width=512)
+if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set(TERN_ISAS portable)
+endif()
+
+function(tern_room_kernels name)
+  file(GLOB kernels CONFIGURE_DEPENDS kernels/*.cpp)
+  foreach(isa ${TERN_ISAS})
+    set(objects tern_${name}_kernels_${isa})
+    add_library(${objects} OBJECT ${kernels})
+    target_compile_definitions(${objects} PRIVATE TERN_ISA=${isa})
+    target_compile_options(${objects} PRIVATE ${isa_flags_${isa}} -fno-math-errno -fno-trapping-math -Wno-psabi
+                           $<$<CONFIG:Release>:-O3>)
+    target_include_directories(${objects} PRIVATE $<TARGET_PROPERTY:tern_${name},INCLUDE_DIRECTORIES>)
+    set_target_properties(${objects} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    tern_target_settings(${objects})
+    target_sources(tern_${name} PRIVATE $<TARGET_OBJECTS:${objects}>)
+    string(TOUPPER ${isa} upper)
+    target_compile_definitions(tern_${name} PRIVATE TERN_HAVE_${upper}=1)
+  endforeach()
+endfunction()

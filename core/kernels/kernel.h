@@ -1,0 +1,59 @@
+// How kernels are declared, compiled and called.
+//
+// A kernel is a loop on pointers and sizes. Its header (kernels/NAME.h) wraps the declarations in TERN_DECLARE_KERNELS;
+// its source (kernels/NAME.cpp) is compiled once an instruction set, each time into a namespace of its own:
+//
+//   namespace tern::kernels::TERN_ISA { template <class T> void relu(const T* x, T* y, int64_t n) {...} }
+//
+// and an op calls TERN_KERNEL(relu<T>)(x, y, n), which picks the version for the processor at run time.
+// Kernel sources use no standard-library templates: an inline function compiled for AVX-512 must not become the copy
+// that the linker keeps for everybody.
+#pragma once
+
+#include <cstdint>
+
+#include <tern/core/cpu.h>
+#include <tern/core/parallel.h>
+
+#define TERN_DECLARE_KERNELS(...)     \
+  namespace tern::kernels::portable { \
+  __VA_ARGS__                         \
+  }                                   \
+  namespace tern::kernels::avx2 {     \
+  __VA_ARGS__                         \
+  }                                   \
+  namespace tern::kernels::avx512 {   \
+  __VA_ARGS__                         \
+  }
+
+// Versions that a build leaves out (TERN_ISAS) fall back to the next lower one, so that every name still links.
+#ifdef TERN_HAVE_AVX2
+#define TERN_AVX2_OR_LOWER avx2
+#else
+#define TERN_AVX2_OR_LOWER portable
+#endif
+#ifdef TERN_HAVE_AVX512
+#define TERN_AVX512_OR_LOWER avx512
+#else
+#define TERN_AVX512_OR_LOWER TERN_AVX2_OR_LOWER
+#endif
+
+#define TERN_KERNEL(...)                                                                                              \
+  ::tern::kernels::select(&::tern::kernels::portable::__VA_ARGS__, &::tern::kernels::TERN_AVX2_OR_LOWER::__VA_ARGS__, \
+                          &::tern::kernels::TERN_AVX512_OR_LOWER::__VA_ARGS__)
+
+namespace tern::kernels {
+
+template <class F>
+F* select(F* portable, F* avx2, F* avx512) {
+  switch (isa()) {
+    case Isa::kAvx512:
+      return avx512;
+    case Isa::kAvx2:
+      return avx2;
+    default:
+      return portable;
+  }
+}
+
+}  // namespace tern::kernels

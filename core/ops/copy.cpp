@@ -1,0 +1,137 @@
+#include <tern/core/autograd/autograd.h>
+#include <tern/core/copy.h>
+#include <tern/core/error.h>
+#include <tern/core/kernels/inplace.h>
+#include <tern/core/loop_plan.h>
+#include <tern/core/shape.h>
+
+namespace tern {
+namespace {
+
+void copy_elements(Tensor& destination, const Tensor& source) {
+  const auto plan = make_plan<2>(destination.shape(), {&destination, &source});
+  dispatch_all(destination.dtype(), [&]<class To>() {
+    dispatch_all(source.dtype(), [&]<class From>() {
+      To* to = destination.data<To>();
+      const From* from = source.data<From>();
+      if constexpr (std::is_same_v<To, From>) {
+        if (plan.axes == 1 && plan.stride[0][0] == 1 && plan.stride[1][0] == 1) {
+          parallel_for(plan.numel, kElementwiseGrain, [&](int64_t begin, int64_t end) {
+            std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin) * sizeof(To));
+          });
+          return;
+        }
+      }
+      run_plan(plan, [&](const int64_t* at, int64_t n, const int64_t* step) {
+        To* t = to + at[0];
+        const From* f = from + at[1];
+        for (int64_t i = 0; i < n; ++i) t[i * step[0]] = convert_element<To>(f[i * step[1]]);
+      });
+    });
+  });
+}
+
+struct CopyBackward {
+  static constexpr const char* kName = "clone";
+  DType dtype = DType::kF32;
+  Gradients backward(const Tensor& grad_output) const { return {cast(grad_output, dtype)}; }
+};
+
+// A copy with the given dtype and format, recorded.
+Tensor copied(const Tensor& x, DType dtype, MemoryFormat format) {
+  Tensor out = empty_like(x, dtype, format);
+  copy_elements(out, x);
+  if (!is_floating(dtype) || !x.is_floating()) return out;
+  return autograd::record<CopyBackward>(out, {x}, {.dtype = x.dtype()});
+}
+
+template <class F>
+Tensor& in_place(const char* op, Tensor& x, const Tensor& other, F&& body) {
+  autograd::check_in_place(op, x, other);
+  TERN_CHECK(broadcast_shapes(op, x.shape(), other.shape()) == x.shape(), ShapeError, "[", op,
+             "] expected a tensor that broadcasts to ", x.shape(), ", got ", other.shape());
+  const Tensor same = cast(other, x.dtype());
+  dispatch_arithmetic(op, x.dtype(), [&]<class T>() {
+    body.template operator()<T>(make_plan<2>(x.shape(), {&x, &same}), x.data<T>(), same.data<T>());
+  });
+  x.storage()->bump_version();
+  return x;
+}
+
+}  // namespace
+
+Tensor clone(const Tensor& x, MemoryFormat format) {
+  return copied(x, x.dtype(), format);
+}
+
+Tensor contiguous(const Tensor& x, MemoryFormat format) {
+  return x.is_contiguous(format) ? x : copied(x, x.dtype(), format);
+}
+
+Tensor dense(const Tensor& x) {
+  return x.is_dense() ? x : copied(x, x.dtype(), MemoryFormat::kContiguous);
+}
+
+Tensor cast(const Tensor& x, DType dtype) {
+  return x.dtype() == dtype ? x : copied(x, dtype, MemoryFormat::kPreserve);
+}
+
+void copy_into(Tensor& destination, const Tensor& source) {
+  autograd::check_in_place("copy_", destination, source);
+  TERN_CHECK(broadcast_shapes("copy_", destination.shape(), source.shape()) == destination.shape(), ShapeError,
+             "[copy_] expected a source that broadcasts to ", destination.shape(), ", got ", source.shape());
+  // Elements that would be overwritten before they are read are copied first.
+  const Tensor safe = destination.shares_storage_with(source) ? source.detach().clone() : source;
+  copy_elements(destination, safe);
+  destination.storage()->bump_version();
+}
+
+Tensor Tensor::clone(MemoryFormat format) const {
+  return tern::clone(*this, format);
+}
+Tensor Tensor::contiguous(MemoryFormat format) const {
+  return tern::contiguous(*this, format);
+}
+Tensor Tensor::to(DType dtype) const {
+  return cast(*this, dtype);
+}
+
+Tensor& Tensor::copy_(const Tensor& source) {
+  copy_into(*this, source);
+  return *this;
+}
+
+Tensor& Tensor::fill_(double value) {
+  autograd::check_in_place("fill_", *this);
+  const auto plan = make_plan<1>(shape(), {this});
+  dispatch_all(dtype(), [&]<class T>() {
+    T* x = data<T>();
+    const T v = convert_element<T>(value);
+    run_plan(plan, [&](const int64_t* at, int64_t n, const int64_t* step) {
+      for (int64_t i = 0; i < n; ++i) x[at[0] + i * step[0]] = v;
+    });
+  });
+  storage()->bump_version();
+  return *this;
+}
+
+Tensor& Tensor::add_(const Tensor& other, double alpha) {
+  return in_place("add_", *this, other, [&]<class T>(const LoopPlan<2>& plan, T* x, const T* y) {
+    TERN_KERNEL(add_in_place<T>)(plan, x, y, static_cast<T>(alpha));
+  });
+}
+
+Tensor& Tensor::mul_(const Tensor& other) {
+  return in_place("mul_", *this, other, [&]<class T>(const LoopPlan<2>& plan, T* x, const T* y) {
+    TERN_KERNEL(mul_in_place<T>)(plan, x, y);
+  });
+}
+
+Tensor& Tensor::mul_(double factor) {
+  return mul_(empty({}, dtype()).fill_(factor));
+}
+Tensor& Tensor::add_(double value) {
+  return add_(empty({}, dtype()).fill_(value));
+}
+
+}  // namespace tern

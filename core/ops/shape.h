@@ -1,0 +1,46 @@
+// Views and rearrangements: shapes change, elements do not. "View" means that the result shares x's storage.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include <tern/core/tensor.h>
+
+namespace tern {
+
+/// x with another shape of as many elements; one size may be -1 (worked out from the others). A view where x's strides
+/// allow it, else a copy. Throws ShapeError if the numbers of elements differ.
+[[nodiscard]] Tensor reshape(const Tensor& x, const Shape& shape);
+
+/// As reshape, but always a view; throws ShapeError where x's strides do not allow one.
+[[nodiscard]] Tensor view(const Tensor& x, const Shape& shape);
+
+/// View with the axes in another order: result axis i is x's axis axes[i]. Negative axes count from the back.
+[[nodiscard]] Tensor permute(const Tensor& x, const Dims& axes);
+
+/// View with two axes swapped.
+[[nodiscard]] Tensor transpose(const Tensor& x, int64_t axis0, int64_t axis1);
+
+/// View of elements begin, begin + step, ... below end along an axis. Negative begin and end count from the back and
+/// both are cut to [0, size], as in Python; step is at least 1 (ValueError otherwise).
+[[nodiscard]] Tensor slice(const Tensor& x, int64_t axis, int64_t begin, int64_t end, int64_t step = 1);
+
+/// View of one position along an axis, which disappears. Throws ShapeError outside [-size, size).
+[[nodiscard]] Tensor select(const Tensor& x, int64_t axis, int64_t index);
+
+/// View in which axes of size 1 repeat; -1 keeps a size; new axes may be added in front.
+[[nodiscard]] Tensor expand(const Tensor& x, const Shape& shape);
+
+/// View without an axis of size 1 (x itself if its size is not 1, as in PyTorch).
+[[nodiscard]] Tensor squeeze(const Tensor& x, int64_t axis);
+
+/// View with a new axis of size 1 before position `axis`.
+[[nodiscard]] Tensor unsqueeze(const Tensor& x, int64_t axis);
+
+/// reshape that merges the axes first..last into one.
+[[nodiscard]] Tensor flatten(const Tensor& x, int64_t first = 0, int64_t last = -1);
+
+/// Sums x over the axes along which `shape` was broadcast to x's shape: the gradient of expand.
+[[nodiscard]] Tensor sum_to(const Tensor& x, const Shape& shape);
+
+}  // namespace tern

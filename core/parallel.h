@@ -1,0 +1,53 @@
+// The one thread pool (OpenMP, in parallel.cpp). Work is cut by its size, never by the number of threads, so every
+// result is the same, bit for bit, at any thread count.
+#pragma once
+
+#include <cstdint>
+
+namespace tern {
+
+/// Threads that parallel_for uses; 0 asks for the number of processors that this process may run on. Throws ValueError
+/// below 0.
+void set_num_threads(int count);
+int num_threads();
+
+/// Elements per chunk for cheap element-wise work: large enough to hide the hand-over, small enough to balance.
+inline constexpr int64_t kElementwiseGrain = 16384;
+
+namespace detail {
+using ChunkFunction = void (*)(const void* context, int64_t chunk);
+/// Calls function(context, i) for i in [0, chunks), on all threads; rethrows the exception of the lowest chunk that
+/// threw.
+void run_chunks(int64_t chunks, ChunkFunction function, const void* context);
+}  // namespace detail
+
+/// Number of chunks that parallel_for makes of n items.
+[[gnu::always_inline]] inline int64_t chunk_count(int64_t n, int64_t grain) {
+  return n <= 0 ? 0 : (n + grain - 1) / grain;
+}
+
+/// Calls body(begin, end) for consecutive ranges of at most `grain` items that cover [0, n). Ranges depend on n and
+/// grain alone. Nested calls run on the calling thread.
+template <class Body>
+[[gnu::always_inline]] inline void parallel_for(int64_t n, int64_t grain, const Body& body) {
+  if (n <= 0) return;
+  if (n <= grain) {
+    body(int64_t{0}, n);
+    return;
+  }
+  struct Context {
+    const Body* body;
+    int64_t n, grain;
+  } context{&body, n, grain};
+  detail::run_chunks(
+      chunk_count(n, grain),
+      [](const void* p, int64_t chunk) {
+        const auto& c = *static_cast<const Context*>(p);
+        const int64_t begin = chunk * c.grain;
+        const int64_t end = begin + c.grain < c.n ? begin + c.grain : c.n;
+        (*c.body)(begin, end);
+      },
+      &context);
+}
+
+}  // namespace tern

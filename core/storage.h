@@ -1,0 +1,55 @@
+// Blocks of memory that tensors share, and the caching allocator they come from.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace tern {
+
+/// A reference-counted block of bytes, 64-byte aligned. Views of a tensor share their tensor's storage and its version.
+class Storage {
+ public:
+  /// Uninitialised memory. Throws MemoryError, with the bytes asked, when the system gives none.
+  static std::shared_ptr<Storage> allocate(size_t bytes);
+  /// Memory that somebody else owns; `release` is called when the last tensor lets go.
+  static std::shared_ptr<Storage> wrap(void* data, size_t bytes, std::function<void()> release);
+
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+  ~Storage();
+
+  std::byte* data() { return data_; }
+  const std::byte* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+
+  /// Counts the writes through in-place operations; a saved tensor compares it before a backward uses it.
+  uint64_t version() const { return version_.load(std::memory_order_relaxed); }
+  void bump_version() { version_.fetch_add(1, std::memory_order_relaxed); }
+
+ private:
+  Storage(std::byte* data, size_t bytes, std::function<void()> release);
+
+  std::byte* data_;
+  size_t bytes_;
+  std::function<void()> release_;  // empty: the block goes back to the allocator
+  std::atomic<uint64_t> version_{0};
+};
+
+/// What the allocator has handed out, in bytes after rounding up to its size classes.
+struct MemoryStats {
+  int64_t live_bytes = 0;          ///< in use by tensors now
+  int64_t peak_bytes = 0;          ///< the most since the start or the last reset_peak_memory()
+  int64_t cached_bytes = 0;        ///< free, kept for reuse
+  int64_t allocations = 0;         ///< blocks handed out so far
+  int64_t system_allocations = 0;  ///< of these, the ones that had to ask the system
+};
+
+MemoryStats memory_stats();
+void reset_peak_memory();
+/// Gives all cached blocks back to the system.
+void release_cached_memory();
+
+}  // namespace tern

@@ -1,0 +1,9 @@
+// Everything: #include <tern/tern.h>.
+#pragma once
+
+#include <tern/core/autograd/autograd.h>
+#include <tern/core/autograd/custom_op.h>
+#include <tern/core/autograd/gradcheck.h>
+#include <tern/core/copy.h>
+#include <tern/core/shape.h>
+#include <tern/core/tensor.h>
