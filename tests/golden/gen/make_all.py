@@ -1,0 +1,29 @@
+#!/usr/bin/python3
+"""Makes every reference file again: /usr/bin/python3 tests/golden/gen/make_all.py [ops] [optim] [traces] [codeq]
+
+Needs Debian's python3-torch and python3-numpy (written with torch 1.13, numpy 1.24). Without arguments everything is
+made; afterwards verify.py reads all files back. Values may move in the last digits with another torch or CPU.
+"""
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PARTS = {
+    "ops": ["ops_elementwise.py", "ops_reduce.py", "ops_shape.py", "ops_matmul_conv.py", "ops_norm_attention.py", "ops_loss.py"],
+    "codeq": [os.path.join("codeq", "codeq_golden.py")],
+}
+
+
+def main():
+    unknown = [a for a in sys.argv[1:] if a not in PARTS]
+    if unknown:
+        sys.exit(f"unknown part {unknown[0]}; the parts are {', '.join(PARTS)}")
+    for part in sys.argv[1:] or PARTS:
+        for script in PARTS[part]:
+            subprocess.run([sys.executable, os.path.join(HERE, script)], check=True)
+    subprocess.run([sys.executable, os.path.join(HERE, "verify.py")], check=True)
+
+
+if __name__ == "__main__":
+    main()
