@@ -5,5 +5,6 @@
 #include <tern/core/autograd/custom_op.h>
 #include <tern/core/autograd/gradcheck.h>
 #include <tern/core/copy.h>
+#include <tern/core/reduce.h>
 #include <tern/core/shape.h>
 #include <tern/core/tensor.h>
