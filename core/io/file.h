@@ -1,0 +1,70 @@
+// Files: reading with sizes known beforehand, writing so that a crash leaves the old file or the new one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace tern::io {
+
+/// What read_file refuses to go beyond unless told otherwise: 4 GiB.
+inline constexpr uint64_t kMaxFileBytes = uint64_t{4} << 30;
+
+/// A regular file open for reading at any position. Throws IoError, with the path and the system's reason, if it cannot
+/// be opened or is not a regular file. `op` stands first in messages and must outlive the object.
+class InputFile {
+ public:
+  InputFile(const char* op, const std::string& path);
+  ~InputFile();
+  InputFile(InputFile&& other) noexcept;
+  InputFile& operator=(InputFile&&) = delete;
+  const std::string& path() const { return path_; }
+  /// Size in bytes when it was opened.
+  uint64_t size() const { return size_; }
+  /// Fills `out` from the position. Throws IoError on a read error, and where the file has become shorter.
+  void read_at(uint64_t position, std::span<std::byte> out) const;
+
+ private:
+  const char* op_;
+  std::string path_;
+  int descriptor_ = -1;
+  uint64_t size_ = 0;
+};
+
+/// A whole file. Throws IoError if it cannot be read or holds more than `max_bytes`.
+[[nodiscard]] std::string read_file(const char* op, const std::string& path, uint64_t max_bytes = kMaxFileBytes);
+
+/// Replaces a file as a whole: bytes go to a temporary file in the same directory, commit() syncs it, renames it over
+/// the target and syncs the directory. Without commit() (an exception, a full disk) the target stays as it was and the
+/// temporary file is removed; one left behind by a killed process is removed by the next writer of the same target.
+/// A symbolic link is followed; a target that exists and is not a regular file is refused. Throws IoError.
+class AtomicFile {
+ public:
+  AtomicFile(const char* op, const std::string& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  void write(const void* data, size_t bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  void commit();
+
+ private:
+  void flush();
+  [[noreturn]] void fail(int error) const;
+  void discard() noexcept;
+
+  const char* op_;
+  std::string path_;       // the target, links resolved
+  std::string directory_;  // where it lies
+  std::string temporary_;
+  std::string buffer_;
+  int descriptor_ = -1;
+};
+
+/// Writes a whole file through AtomicFile.
+void write_file_atomic(const char* op, const std::string& path, std::string_view content);
+
+}  // namespace tern::io

@@ -1,0 +1,71 @@
+// The safetensors format: 8 bytes of header length (little-endian), a JSON header {name: {dtype, shape, data_offsets},
+// "__metadata__": {text: text}}, then the elements, row-major and little-endian. PyTorch and Rust tools read and write
+// it. Files are treated as hostile: every rule is checked against the real file size before anything is allocated.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <tern/core/dtype.h>
+#include <tern/core/io/tensor_map.h>
+#include <tern/core/tensor.h>
+
+namespace tern::io {
+
+/// Longest header that is read or written.
+inline constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;
+
+/// Writes tensors (any dtype and layout; rows come out row-major) and metadata to a file, atomically (AtomicFile). The
+/// same content gives the same bytes. Elements are placed by falling element size, so that each is aligned; the header
+/// keeps the map's order. Throws ValueError for a name or metadata text that is not UTF-8, is "__metadata__", or for a
+/// header beyond kMaxSafetensorsHeader; IoError if the file cannot be written, in which case an old one stays whole.
+void save_safetensors(const std::string& path, const TensorMap& tensors, const Metadata& metadata = {});
+
+/// The same as bytes in memory.
+[[nodiscard]] std::string serialize_safetensors(const TensorMap& tensors, const Metadata& metadata = {});
+
+struct SafetensorsContent {
+  TensorMap tensors;  ///< in the order of the header
+  Metadata metadata;
+};
+
+/// Reads a whole file. dtypes F32, F64, BF16, F16, I64, I32, I8, U8; at most 8 axes. Throws IoError if it cannot be
+/// read, FormatError, naming the tensor, where it breaks a rule of the format.
+[[nodiscard]] SafetensorsContent load_safetensors(const std::string& path);
+
+/// The same from bytes in memory; `name` is for messages.
+[[nodiscard]] SafetensorsContent parse_safetensors(std::span<const std::byte> bytes,
+                                                   const std::string& name = "memory");
+
+/// Reads single tensors of a file that need not fit in memory as a whole.
+class SafetensorsReader {
+ public:
+  struct Info {
+    std::string name;
+    DType dtype;
+    Shape shape;
+    uint64_t begin = 0;  ///< of its elements, in bytes from the end of the header
+    uint64_t end = 0;
+  };
+
+  /// Opens a file and checks its header. Throws as load_safetensors.
+  explicit SafetensorsReader(const std::string& path);
+  ~SafetensorsReader();
+  SafetensorsReader(SafetensorsReader&&) noexcept;
+
+  const std::vector<Info>& infos() const;
+  const Metadata& metadata() const;
+  bool contains(std::string_view name) const;
+  /// Throws ValueError, with the path, if there is no such tensor.
+  [[nodiscard]] Tensor read(std::string_view name) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tern::io
