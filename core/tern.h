@@ -5,6 +5,8 @@
 #include <tern/core/autograd/custom_op.h>
 #include <tern/core/autograd/gradcheck.h>
 #include <tern/core/copy.h>
+#include <tern/core/linear.h>
+#include <tern/core/matmul.h>
 #include <tern/core/reduce.h>
 #include <tern/core/shape.h>
 #include <tern/core/tensor.h>
