@@ -1,0 +1,138 @@
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include <tern/train/cli.h>
+
+namespace tern::train {
+
+Cli::Cli(std::string program, std::string description)
+    : program_(std::move(program)), description_(std::move(description)), schema_(program_) {}
+
+Cli::Entry Cli::add(const std::string& name, const std::string& value, const std::string& doc) {
+  entries_.push_back({.name = name, .value = value, .doc = doc});
+  return Entry(*this, entries_.size() - 1);
+}
+Cli::Entry Cli::flag(const std::string& name, bool& target, const std::string& doc) {
+  schema_.add(name, target, doc);
+  return add(name, "", doc);
+}
+Cli::Entry Cli::option(const std::string& name, std::string& target, const std::string& value, const std::string& doc,
+                       std::vector<std::string> choices) {
+  schema_.add(name, target, std::move(choices), doc);
+  return add(name, value, doc);
+}
+Cli::Entry Cli::option(const std::string& name, int64_t& target, Limits limits, const std::string& value,
+                       const std::string& doc) {
+  schema_.add(name, target, limits, doc);
+  return add(name, value, doc);
+}
+Cli::Entry Cli::option(const std::string& name, double& target, Limits limits, const std::string& value,
+                       const std::string& doc) {
+  schema_.add(name, target, limits, doc);
+  return add(name, value, doc);
+}
+Cli::Entry Cli::option(const std::string& name, std::vector<double>& target, Limits limits, size_t length,
+                       const std::string& value, const std::string& doc) {
+  schema_.add(name, target, limits, doc, length);
+  return add(name, value, doc);
+}
+Cli::Entry Cli::option(const std::string& name, std::vector<std::string>& target, const std::string& value,
+                       const std::string& doc) {
+  schema_.add(name, target, doc);
+  Entry entry = add(name, value, doc);
+  entries_.back().list = &target;
+  return entry;
+}
+
+Cli::EntryData* Cli::find(std::string_view name) {
+  const auto it = std::find_if(entries_.begin(), entries_.end(), [&](const EntryData& e) { return e.name == name; });
+  return it == entries_.end() ? nullptr : &*it;
+}
+
+bool Cli::given(std::string_view name) const {
+  return std::any_of(entries_.begin(), entries_.end(), [&](const EntryData& e) { return e.name == name && e.given; });
+}
+
+bool Cli::parse(int argc, char** argv) {
+  std::vector<std::string_view> arguments(argv + std::min(argc, 1), argv + argc);
+  if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end() ||
+      (arguments.size() == 1 && arguments[0] == "-h")) {
+    const std::string text = help();
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    return false;
+  }
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const size_t equals = arguments[i].substr(0, 2) == "--" ? arguments[i].find('=') : std::string_view::npos;
+    const std::string_view name = arguments[i].substr(0, equals);
+    EntryData* entry = find(name);
+    if (entry == nullptr) {
+      const std::string near =
+          name.size() > 1 && name[0] == '-' ? concat("; did you mean ", schema_.nearest(name), "?") : "";
+      throw UsageError(concat("[", program_, "] unknown argument ", name, near.empty() ? " (see --help)" : near));
+    }
+    const bool again = entry->given;
+    entry->given = true;
+    if (schema_.is_flag(name)) {
+      TERN_CHECK(equals == std::string_view::npos, train::UsageError, "[", program_, "] expected no value after ", name,
+                 ", got ", arguments[i].substr(equals + 1));
+      schema_.set(name, "true", "");
+      continue;
+    }
+    TERN_CHECK(!again || entry->list != nullptr, train::UsageError, "[", program_, "] expected ", name,
+               " once, got it twice");
+    std::vector<std::string_view> values;
+    if (equals != std::string_view::npos) {
+      values.push_back(arguments[i].substr(equals + 1));
+    } else {
+      if (i + 1 < arguments.size()) values.push_back(arguments[++i]);
+      while (entry->list != nullptr && i + 1 < arguments.size() && arguments[i + 1].substr(0, 2) != "--")
+        values.push_back(arguments[++i]);
+    }
+    TERN_CHECK(!values.empty(), train::UsageError, "[", program_, "] expected ", entry->value, " after ", name,
+               ", got nothing");
+    for (const std::string_view value : values) {
+      if (entry->list != nullptr)
+        entry->list->emplace_back(value);
+      else
+        schema_.set(name, value, "");
+    }
+  }
+  for (const EntryData& entry : entries_)
+    TERN_CHECK(entry.given || !entry.required, train::UsageError, "[", program_, "] expected ", entry.name, " ",
+               entry.value, " (see --help)");
+  return true;
+}
+
+std::string Cli::help() const {
+  std::string out = concat(description_, "\n\nUsage: ", program_);
+  for (const EntryData& entry : entries_)
+    if (entry.required) out += concat(" ", entry.name, " ", entry.value);
+  out += " [options]\n\n";
+  for (const EntryData& entry : entries_) {
+    std::string line = concat("  ", entry.name, entry.value.empty() ? "" : " ", entry.value);
+    line.resize(std::max<size_t>(line.size() + 2, 32), ' ');
+    out += concat(line, entry.doc, "\n");
+  }
+  out += "  --help                        this text\n";
+  if (epilogue_) out += concat("\n", epilogue_());
+  return out;
+}
+
+int run_program(const char* program, const std::function<int()>& body) {
+  try {
+    return body();
+  } catch (const UsageError& error) {
+    std::fprintf(stderr, "%s: %s\n", program, error.what());
+    return 2;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "%s: the system has no more memory to give\n", program);
+    return 1;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", program, error.what());
+    return 1;
+  }
+}
+
+}  // namespace tern::train

@@ -1,0 +1,83 @@
+// Command lines: flags and options bound to variables, checked as a Schema checks a configuration.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <tern/train/schema.h>
+
+namespace tern::train {
+
+/// The command line of one program.
+///
+///   Cli cli("eval", "Measures a classifier's accuracy.");
+///   cli.option("--weights", weights, "FILE", "safetensors file").required();
+///   cli.flag("--json", json, "one JSON line on standard output");
+///   if (!cli.parse(argc, argv)) return 0;             // --help was asked for and printed
+///
+/// An option takes the next argument, or what follows "=" ("--threads=2"); a list option takes every argument up to the
+/// next one that starts with "--", and may be given again. A flag takes none.
+class Cli {
+ public:
+  Cli(std::string program, std::string description);
+
+  class Entry {
+   public:
+    /// The program cannot run without it.
+    Entry& required() {
+      cli_.entries_[index_].required = true;
+      return *this;
+    }
+
+   private:
+    friend class Cli;
+    Entry(Cli& cli, size_t index) : cli_(cli), index_(index) {}
+    Cli& cli_;
+    size_t index_;
+  };
+
+  Entry flag(const std::string& name, bool& target, const std::string& doc);
+  Entry option(const std::string& name, std::string& target, const std::string& value, const std::string& doc,
+               std::vector<std::string> choices = {});
+  Entry option(const std::string& name, int64_t& target, Limits limits, const std::string& value,
+               const std::string& doc);
+  Entry option(const std::string& name, double& target, Limits limits, const std::string& value,
+               const std::string& doc);
+  Entry option(const std::string& name, std::vector<double>& target, Limits limits, size_t length,
+               const std::string& value, const std::string& doc);
+  Entry option(const std::string& name, std::vector<std::string>& target, const std::string& value,
+               const std::string& doc);
+
+  /// Reads the arguments (argv[0] is left out). Returns false if --help was among them: help() has been written to
+  /// standard output, the program should end with 0. Throws UsageError, naming the argument, and the nearest known one
+  /// for an unknown.
+  bool parse(int argc, char** argv);
+  /// Whether the option was on the command line.
+  bool given(std::string_view name) const;
+  std::string help() const;
+  /// Text that help() ends with.
+  void epilogue(std::function<std::string()> text) { epilogue_ = std::move(text); }
+
+ private:
+  struct EntryData {
+    std::string name, value, doc;
+    bool required = false;
+    bool given = false;
+    std::vector<std::string>* list = nullptr;
+  };
+  Entry add(const std::string& name, const std::string& value, const std::string& doc);
+  EntryData* find(std::string_view name);
+
+  std::string program_, description_;
+  Schema schema_;
+  std::vector<EntryData> entries_;
+  std::function<std::string()> epilogue_;
+};
+
+/// Runs a program's body. What it throws is printed as one line on standard error ("eval: [cifar] expected ...") and
+/// turned into the exit code: 2 for a UsageError, 1 for everything else.
+int run_program(const char* program, const std::function<int()>& body);
+
+}  // namespace tern::train

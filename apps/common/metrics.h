@@ -1,0 +1,48 @@
+// What a run measures: rows of named numbers, as JSON lines in a file and as text on the way.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace tern::train {
+
+/// One named value. Not-a-number and infinities are written as null.
+struct Metric {
+  std::string name;
+  std::variant<int64_t, double, std::string> value;
+};
+using MetricRow = std::vector<Metric>;
+
+/// The row as a JSON object on one line, without a line break; numbers read back as the same doubles.
+std::string to_json_line(const MetricRow& row);
+
+/// The number called `name`; `missing` if the row has none.
+double number_of(const MetricRow& row, std::string_view name, double missing);
+
+/// A file of JSON lines, one flushed line a row, so that it can be read whatever happens to the program. Throws IoError
+/// where the file cannot be opened or written.
+class MetricsLog {
+ public:
+  enum class Open { kNew, kAppend };
+  MetricsLog(const std::string& path, Open open);
+  ~MetricsLog();
+  MetricsLog(const MetricsLog&) = delete;
+  MetricsLog& operator=(const MetricsLog&) = delete;
+
+  void write(const MetricRow& row);
+
+ private:
+  std::string path_;
+  std::FILE* file_;
+};
+
+/// Drops the lines of a metrics file whose "step" is beyond a step, and a last line that was cut off: what a resumed
+/// run starts with. A file that is not there stays so. Throws IoError where it cannot be rewritten.
+void cut_metrics_after(const std::string& path, int64_t step);
+
+}  // namespace tern::train

@@ -1,0 +1,48 @@
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+
+#include <unistd.h>
+
+#include <tern/train/process.h>
+
+namespace tern::train {
+namespace {
+
+std::atomic<int> stop_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free);
+struct sigaction previous_int, previous_term;
+
+void on_signal(int signal) {
+  int expected = 0;
+  if (!stop_signal.compare_exchange_strong(expected, signal)) _exit(128 + signal);
+}
+
+}  // namespace
+
+void settle_threads(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  if (setenv("OMP_WAIT_POLICY", "passive", 1) != 0 || setenv("GOMP_SPINCOUNT", "10000", 1) != 0) return;
+  execv("/proc/self/exe", argv);  // returns only where that failed: go on as we are
+}
+
+StopSignal::StopSignal() {
+  stop_signal = 0;
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, &previous_int);
+  sigaction(SIGTERM, &action, &previous_term);
+}
+
+StopSignal::~StopSignal() {
+  sigaction(SIGINT, &previous_int, nullptr);
+  sigaction(SIGTERM, &previous_term, nullptr);
+}
+
+int StopSignal::received() {
+  return stop_signal;
+}
+
+}  // namespace tern::train

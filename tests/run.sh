@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Builds everything into build/ and runs every test. Installs the packages it lacks (Debian, Ubuntu).
+#
+#   ./tests/run.sh [--long] [-j JOBS]
+#
+# --long adds the long tests (ctest label "long"). Tests that need the full data sets run when TERN_TEST_DATA names their
+# directory and are skipped otherwise. TERN_DEV=ON makes warnings errors.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. cmake/packages.sh
+
+jobs=$(nproc)
+selection=(-LE long)
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --long) selection=() ;;
+    -j)
+      if ! [[ "${2:-}" =~ ^[1-9][0-9]*$ ]]; then
+        echo "run.sh: -j expects a number of jobs of at least 1, got \"${2:-}\"" >&2
+        exit 2
+      fi
+      jobs=$2
+      shift
+      ;;
+    -h | --help)
+      sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
+      exit 0
+      ;;
+    *)
+      echo "run.sh: unknown argument \"$1\"; known are --long, -j JOBS, --help" >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
+
+if [ -n "${TERN_TEST_DATA:-}" ]; then
+  if [ ! -d "$TERN_TEST_DATA" ]; then
+    echo "run.sh: TERN_TEST_DATA names \"$TERN_TEST_DATA\", which is not a directory" >&2
+    exit 2
+  fi
+  TERN_TEST_DATA=$(cd "$TERN_TEST_DATA" && pwd)
+  export TERN_TEST_DATA
+fi
+
+started=$SECONDS
+tern_need g++ cmake ninja-build libopenblas-dev libgtest-dev nlohmann-json3-dev libstb-dev libcli11-dev
+installed=$SECONDS
+
+fail() {
+  echo "tests: FAILED: $1"
+  exit 1
+}
+
+mkdir -p build
+tern_configure -DTERN_BUILD_APPS=ON -DTERN_BUILD_TESTS=ON -DTERN_DEV="${TERN_DEV:-OFF}" > build/configure.log 2>&1 || {
+  cat build/configure.log
+  fail "cmake could not configure build/ (above)"
+}
+cmake --build build --parallel "$jobs" || fail "the build stopped (above)"
+built=$SECONDS
+
+# Threads that wait for each other spin only for a moment, so that neighbours on the machine cost no more than their share.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+ctest --test-dir build --output-on-failure --no-tests=error "${selection[@]}" || fail "see the list above"
+ended=$SECONDS
+echo "tests: all passed (packages $((installed - started)) s, build $((built - installed)) s, tests $((ended - built)) s)"
