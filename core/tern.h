@@ -10,3 +10,7 @@
 #include <tern/core/reduce.h>
 #include <tern/core/shape.h>
 #include <tern/core/tensor.h>
+#include <tern/nn/child.h>
+#include <tern/nn/module.h>
+#include <tern/nn/parameter.h>
+#include <tern/nn/parametrization.h>
