@@ -5,6 +5,9 @@
 #include <tern/core/autograd/custom_op.h>
 #include <tern/core/autograd/gradcheck.h>
 #include <tern/core/copy.h>
+#include <tern/core/io/json.h>
+#include <tern/core/io/npy.h>
+#include <tern/core/io/safetensors.h>
 #include <tern/core/linear.h>
 #include <tern/core/matmul.h>
 #include <tern/core/reduce.h>
