@@ -1,32 +1,20 @@
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 
-#include <nlohmann/json.hpp>
-
 #include <tern/core/error.h>
+#include <tern/core/io/file.h>
+#include <tern/core/io/json.h>
 #include <tern/train/metrics.h>
 
 namespace tern::train {
 
 std::string to_json_line(const MetricRow& row) {
-  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  io::Json json = io::Json::object();
   for (const Metric& metric : row)
-    std::visit(
-        [&]<class T>(const T& value) {
-          if constexpr (std::is_same_v<T, double>) {
-            if (!std::isfinite(value)) {
-              json[metric.name] = nullptr;
-              return;
-            }
-          }
-          json[metric.name] = value;
-        },
-        metric.value);
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    json[metric.name] = std::visit([](const auto& value) { return io::Json(value); }, metric.value);
+  return json.dump();
 }
 
 double number_of(const MetricRow& row, std::string_view name, double missing) {
@@ -55,25 +43,19 @@ void MetricsLog::write(const MetricRow& row) {
 }
 
 void cut_metrics_after(const std::string& path, int64_t step) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file.good()) return;
+  if (!std::filesystem::exists(path)) return;
+  std::istringstream lines(io::read_file("metrics", path));
   std::string kept;
-  for (std::string line; std::getline(file, line);) {
-    const auto json = nlohmann::json::parse(line, nullptr, false);
-    if (!json.is_object()) break;  // cut off by whatever ended the run
-    const auto at = json.find("step");
-    if (at != json.end() && at->is_number() && at->get<double>() > static_cast<double>(step)) break;
+  for (std::string line; std::getline(lines, line);) {
+    try {
+      const io::Json row = io::Json::parse("metrics", path, line);
+      if (const io::Json* at = row.find("step"); at != nullptr && at->as_number() > static_cast<double>(step)) break;
+    } catch (const FormatError&) {
+      break;  // cut off by whatever ended the run
+    }
     kept += line + "\n";
   }
-  file.close();
-  const std::string temporary = path + ".tmp";
-  std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-  out << kept;
-  out.close();
-  TERN_CHECK(out.good(), IoError, "[metrics] expected to write ", temporary, ", got: ", std::strerror(errno));
-  std::error_code error;
-  std::filesystem::rename(temporary, path, error);
-  TERN_CHECK(!error, IoError, "[metrics] expected to replace ", path, ", got: ", error.message());
+  io::write_file_atomic("metrics", path, kept);
 }
 
 }  // namespace tern::train

@@ -1,52 +1,30 @@
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <set>
 #include <sstream>
 
-#include <nlohmann/json.hpp>
-
 #include <tern/core/error.h>
+#include <tern/core/io/file.h>
+#include <tern/core/io/json.h>
 #include <tern/train/schema.h>
 
 namespace tern::train {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using io::Json;
 
-constexpr int kMaxDepth = 16;
-constexpr size_t kMaxBytes = size_t{16} << 20;  // a configuration is a few kilobytes; larger is some other file
+constexpr io::JsonLimits kLimits{.max_depth = 16};
+constexpr uint64_t kMaxBytes = uint64_t{16} << 20;  // a configuration is a few kilobytes; larger is some other file
 
-// Parses text, refusing repeated keys and deep nesting, which the library would let through.
 Json parse(const std::string& name, std::string_view text, std::string_view source) {
-  std::vector<std::set<std::string>> seen;
-  const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    TERN_CHECK(depth <= kMaxDepth, train::UsageError, "[", name, "] expected at most ", kMaxDepth,
-               " levels of nesting in ", source, ", got more");
-    if (event == Json::parse_event_t::object_start) {
-      seen.resize(static_cast<size_t>(depth) + 1);
-      seen.back().clear();
-    } else if (event == Json::parse_event_t::key) {
-      seen.resize(static_cast<size_t>(depth));
-      const std::string key = parsed.get<std::string>();
-      TERN_CHECK(seen.back().insert(key).second, train::UsageError, "[", name, "] expected every key once in ", source,
-                 ", got \"", key, "\" twice");
-    }
-    return true;
-  };
   try {
-    return Json::parse(text.begin(), text.end(), check);
-  } catch (const Json::parse_error& error) {
-    const size_t end = std::min(error.byte > 0 ? error.byte - 1 : 0, text.size());
-    const auto line = std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), '\n') + 1;
-    throw UsageError(concat("[", name, "] expected JSON in ", source, ", got a syntax error in line ", line));
-  } catch (const Json::out_of_range&) {
-    throw UsageError(concat("[", name, "] expected numbers that fit into 64 bits in ", source, ", got a larger one"));
+    return Json::parse(name.c_str(), std::string(source), text, kLimits);
+  } catch (const FormatError& error) {
+    throw UsageError(error.message());
   }
 }
 
 std::string shown(const Json& value) {
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = value.dump();
   if (text.size() > 60) text = text.substr(0, 57) + "...";
   return text;
 }
@@ -104,21 +82,15 @@ struct Schema::Parser {
     return range.empty() ? std::string(kind) : concat(kind, " ", range);
   }
   double number(const Json& json, const char* kind = "a number") const {
-    if (!json.is_number()) refuse(with_range(kind), json);
-    const double v = json.get<double>();
-    if (!inside(v, field.limits)) refuse(with_range(kind), json);
-    return v;
+    if (!json.is_number() || !inside(json.as_number(), field.limits)) refuse(with_range(kind), json);
+    return json.as_number();
   }
   int64_t integer(const Json& json) const {
     constexpr const char* kKind = "a whole number";
-    if (json.is_number_unsigned() && json.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
-      refuse(with_range(kKind), json);
-    if (json.is_number_integer()) {
-      if (!inside(json.get<double>(), field.limits)) refuse(with_range(kKind), json);
-      return json.get<int64_t>();
-    }
-    const double v = json.is_number() ? json.get<double>() : 0.5;  // 1e3 is a whole number too
-    if (v != std::floor(v) || std::abs(v) > 0x1p53 || !inside(v, field.limits)) refuse(with_range(kKind), json);
+    if (!json.is_number() || !inside(json.as_number(), field.limits)) refuse(with_range(kKind), json);
+    if (json.is_integer()) return json.as_int();
+    const double v = json.as_number();  // 1e3 is a whole number too
+    if (v != std::floor(v) || std::abs(v) > 0x1p53) refuse(with_range(kKind), json);
     return static_cast<int64_t>(v);
   }
   std::string text(const Json& json) const {
@@ -128,7 +100,7 @@ struct Schema::Parser {
       for (size_t i = 0; i < field.choices.size(); ++i) expected += (i == 0 ? " " : ", ") + field.choices[i];
     }
     if (!json.is_string()) refuse(expected, json);
-    const std::string value = json.get<std::string>();
+    const std::string value = json.as_string();
     if (!field.choices.empty() && std::find(field.choices.begin(), field.choices.end(), value) == field.choices.end())
       refuse(expected, json);
     return value;
@@ -137,9 +109,10 @@ struct Schema::Parser {
   std::vector<T> list(const Json& json, const char* kind, One one) const {
     const std::string expected =
         field.length == 0 ? concat("a list of ", kind) : concat("a list of ", field.length, " ", kind);
-    if (!json.is_array() || (field.length != 0 && !json.empty() && json.size() != field.length)) refuse(expected, json);
+    if (!json.is_array() || (field.length != 0 && json.size() != 0 && json.size() != field.length))
+      refuse(expected, json);
     std::vector<T> values;
-    for (const Json& element : json) values.push_back(one(element));
+    for (const Json& element : json.items()) values.push_back(one(element));
     return values;
   }
 
@@ -147,8 +120,8 @@ struct Schema::Parser {
     return std::visit(
         [&]<class T>(T*) -> Value {
           if constexpr (std::is_same_v<T, bool>) {
-            if (!json.is_boolean()) refuse("true or false", json);
-            return json.get<bool>();
+            if (!json.is_bool()) refuse("true or false", json);
+            return json.as_bool();
           } else if constexpr (std::is_same_v<T, int64_t>) {
             return integer(json);
           } else if constexpr (std::is_same_v<T, double>) {
@@ -196,7 +169,7 @@ struct Schema::Parser {
   }
 
   static Json json_of(const Field& field) {
-    return std::visit([](const auto* target) { return Json(*target); }, field.target);
+    return std::visit([]<class T>(const T* target) { return Json(*target); }, field.target);
   }
 };
 
@@ -260,8 +233,8 @@ void Schema::read_json(std::string_view text, std::string_view source) {
   };
   std::vector<Item> work;
   const auto push_members = [&](const std::string& prefix, const Json& object) {
-    for (auto it = object.rbegin(); it != object.rend(); ++it)
-      work.push_back({prefix.empty() ? it.key() : prefix + "." + it.key(), &it.value()});
+    for (auto it = object.members().rbegin(); it != object.members().rend(); ++it)
+      work.push_back({prefix.empty() ? it->first : concat(prefix, ".", it->first), &it->second});
   };
   push_members("", root);
   while (!work.empty()) {
@@ -280,7 +253,7 @@ void Schema::read_json(std::string_view text, std::string_view source) {
     if (section && !item.value->is_object())
       throw UsageError(
           concat("[", name_, "] expected ", item.key, " to be an object, got ", shown(*item.value), " (", source, ")"));
-    if (item.value->is_object() && (section || !item.value->empty())) {
+    if (item.value->is_object() && (section || item.value->size() > 0)) {
       push_members(item.key, *item.value);
       continue;
     }
@@ -291,14 +264,7 @@ void Schema::read_json(std::string_view text, std::string_view source) {
 }
 
 void Schema::read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  TERN_CHECK(file.good(), IoError, "[", name_, "] expected a readable file, got ", path);
-  std::string text(kMaxBytes + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  TERN_CHECK(file.eof() && !file.bad(), IoError, "[", name_, "] expected a file of at most ", kMaxBytes, " bytes, got ",
-             path);
-  text.resize(static_cast<size_t>(file.gcount()));
-  read_json(text, path);
+  read_json(io::read_file(name_.c_str(), path, kMaxBytes), path);
 }
 
 void Schema::set(std::string_view assignment) {
@@ -333,7 +299,7 @@ std::string Schema::to_json() const {
     for (std::string part; std::getline(parts, part, '.');) at = &(*at)[part];
     *at = Parser::json_of(field);
   }
-  return root.dump(2);
+  return root.dump(2) + "\n";
 }
 
 std::string Schema::describe() const {
