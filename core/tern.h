@@ -10,6 +10,7 @@
 #include <tern/core/io/safetensors.h>
 #include <tern/core/linear.h>
 #include <tern/core/matmul.h>
+#include <tern/core/norm.h>
 #include <tern/core/reduce.h>
 #include <tern/core/shape.h>
 #include <tern/core/tensor.h>

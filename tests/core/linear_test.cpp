@@ -6,7 +6,6 @@
 namespace tern {
 namespace {
 
-using test::error_of;
 using test::expect_thread_invariant;
 using test::normal;
 using test::relative_error;
@@ -40,30 +39,6 @@ TEST(Linear, MatchesMatmulPlusBias) {
   }
 }
 
-TEST(Linear, GradientsMatchCentralDifferences) {
-  const auto check = [](std::vector<Tensor> in) {
-    for (Tensor& x : in) x.requires_grad_();
-    const auto result = autograd::gradcheck(apply_linear, in);
-    EXPECT_TRUE(result) << result.message;
-  };
-  const Tensor w = normal({3, 4}, 2), b = normal({3}, 3);
-  check({normal({5, 4}, 1), w.clone(), b.clone()});
-  check({normal({2, 3, 4}, 1), w.clone()});
-  check({normal({4}, 1), w.clone(), b.clone()});
-  // Views: x with its rows in another order and with holes, a transposed weight, every second bias.
-  check({normal({2, 4, 3}, 1).transpose(1, 2).detach(), normal({4, 3}, 2).t().detach(),
-         normal({6}, 3).slice(0, 0, 6, 2).detach()});
-  check({normal({2, 3, 9}, 1).slice(2, 1, 9, 2).detach(), w.clone(), b.clone()});
-}
-
-TEST(Linear, OnlyRequestedGradientsAreMade) {
-  const Tensor x = normal({2, 4}, 1), w = normal({3, 4}, 2).requires_grad_(), b = normal({3}, 3);
-  linear(x, w, b).backward(normal({2, 3}, 4));
-  EXPECT_TRUE(w.grad().defined());
-  EXPECT_FALSE(x.grad().defined());
-  EXPECT_FALSE(b.grad().defined());
-}
-
 TEST(Linear, ThreadsDoNotChangeABit) {
   const auto function = [](const std::vector<Tensor>& in) { return std::vector<Tensor>{apply_linear(in)}; };
   for (DType dtype : {DType::kF32, DType::kF64}) {
@@ -72,17 +47,6 @@ TEST(Linear, ThreadsDoNotChangeABit) {
     expect_thread_invariant(function,
                             {normal({1, 1500}, 1, dtype), normal({1100, 1500}, 2, dtype), normal({1100}, 3, dtype)});
   }
-}
-
-TEST(Linear, RefusesWhatDoesNotFit) {
-  const Tensor x = normal({5, 4}, 1), w = normal({3, 4}, 2), b = normal({3}, 3);
-  EXPECT_EQ(error_of([&] { (void)linear(x, w.t(), b); }),
-            "[linear] expected x [..., 3] for a weight [4, 3], got [5, 4]");
-  EXPECT_EQ(error_of([&] { (void)linear(x, b, b); }), "[linear] expected a weight [out, in], got [3]");
-  EXPECT_EQ(error_of([&] { (void)linear(x, w, x); }), "[linear] expected a bias [3] for a weight [3, 4], got [5, 4]");
-  EXPECT_EQ(error_of([&] { (void)linear(x, w.to(DType::kF32), b); }), "[linear] expected a weight of f64, got f32");
-  EXPECT_EQ(error_of([&] { (void)linear(x, w, b.to(DType::kF32)); }), "[linear] expected a bias of f64, got f32");
-  EXPECT_EQ(error_of([&] { (void)linear(x.to(DType::kI32), w, b); }), "[linear] expected f32 or f64, got i32");
 }
 
 }  // namespace

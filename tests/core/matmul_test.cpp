@@ -5,8 +5,6 @@
 namespace tern {
 namespace {
 
-using test::bit_equal;
-using test::error_of;
 using test::expect_thread_invariant;
 using test::normal;
 using test::relative_error;
@@ -94,24 +92,6 @@ TEST(Matmul, GradientsOfEveryPairOfLayouts) {
       }
 }
 
-TEST(Matmul, VectorsLoseTheAxisTheyStandFor) {
-  const Tensor m = normal({3, 4}, 1), x = normal({4}, 2), y = normal({3}, 3), batch = normal({2, 3, 4}, 4);
-  const auto check = [](const Tensor& a, const Tensor& b, const Shape& shape) {
-    const auto result = autograd::gradcheck([](const std::vector<Tensor>& in) { return matmul(in[0], in[1]); },
-                                            {a.detach().requires_grad_(), b.detach().requires_grad_()});
-    EXPECT_TRUE(result) << result.message;
-    const Tensor left = a.dim() == 1 ? a.unsqueeze(0) : a, right = b.dim() == 1 ? b.unsqueeze(1) : b;
-    EXPECT_EQ(matmul(a, b).shape(), shape);
-    EXPECT_LE(relative_error(matmul(a, b), naive(left, right).reshape(shape)), 1e-13);
-  };
-  check(m, x, {3});
-  check(y, m, {4});
-  check(x, x.clone(), {});
-  check(batch, x, {2, 3});
-  check(y, batch, {2, 4});
-  check(normal({8}, 5).slice(0, 0, 8, 2), normal({4, 6}, 6).t().t(), {6});
-}
-
 TEST(Matmul, LargeProductsAreCutCorrectly) {
   // Sizes that take each way of cutting: sides, inner axis, several small matrices a piece; odd sizes leave rests.
   struct Case {
@@ -137,31 +117,6 @@ TEST(Matmul, ThreadsDoNotChangeABit) {
     expect_thread_invariant(product, {normal({40, 64, 65}, 1, dtype), normal({65, 31}, 2, dtype)});
     expect_thread_invariant(product, {normal({1700}, 1, dtype), normal({1700, 1100}, 2, dtype)});
   }
-}
-
-TEST(Matmul, NamedFormsCheckTheirAxes) {
-  const Tensor m = normal({3, 4}, 1), n = normal({4, 2}, 2), x = normal({4}, 3), batch = normal({2, 3, 4}, 4);
-  EXPECT_TRUE(bit_equal(mm(m, n), matmul(m, n)));
-  EXPECT_TRUE(bit_equal(bmm(batch, batch.transpose(1, 2)), matmul(batch, batch.transpose(1, 2))));
-  EXPECT_TRUE(bit_equal(mv(m, x), matmul(m, x)));
-  EXPECT_TRUE(bit_equal(dot(x, x), matmul(x, x)));
-  EXPECT_EQ(error_of([&] { (void)mm(batch, n); }), "[mm] expected tensors of 2 and 2 axes, got [2, 3, 4] and [4, 2]");
-  EXPECT_EQ(error_of([&] {
-              (void)bmm(batch, normal({3, 4, 2}, 1));
-            }),
-            "[bmm] expected equal batch sizes, got [2, 3, 4] and [3, 4, 2]");
-}
-
-TEST(Matmul, RefusesWhatDoesNotFit) {
-  const Tensor m = normal({3, 4}, 1);
-  EXPECT_EQ(error_of([&] { (void)matmul(m, m); }), "[matmul] expected matching inner sizes, got [3, 4] and [3, 4]");
-  EXPECT_EQ(error_of([&] { (void)matmul(m, m.t().to(DType::kF32)); }),
-            "[matmul] expected two tensors of one dtype, got f64 and f32");
-  EXPECT_EQ(error_of([&] { (void)matmul(m.to(DType::kI64), m.t().to(DType::kI64)); }),
-            "[matmul] expected f32 or f64, got i64");
-  EXPECT_EQ(error_of([&] { (void)matmul(empty({}), m); }),
-            "[matmul] expected tensors with at least one axis, got [] and [3, 4]");
-  EXPECT_THROW((void)matmul(normal({2, 3, 4}, 1), normal({3, 4, 2}, 1)), ShapeError);
 }
 
 }  // namespace
