@@ -96,7 +96,14 @@ void poison(const std::vector<Tensor>& sizes) {
   }
 }
 
-::testing::AssertionResult close(const Tensor& got, const Array& want, const Tolerance& tolerance) {
+double scale_of(const Array& x) {
+  double scale = 0;
+  for (const double v : x.v)
+    if (std::isfinite(v)) scale = std::max(scale, std::abs(v));
+  return scale;
+}
+
+::testing::AssertionResult close(const Tensor& got, const Array& want, const Tolerance& tolerance, double least_scale) {
   if (got.defined() != want.defined)
     return ::testing::AssertionFailure() << (want.defined ? "expected a tensor, got none" : "expected none, got one");
   if (!want.defined) return ::testing::AssertionSuccess();
@@ -104,9 +111,7 @@ void poison(const std::vector<Tensor>& sizes) {
     return ::testing::AssertionFailure() << "expected shape " << to_string(want.shape) << ", got "
                                          << to_string(got.shape());
   const Array have = to_array(got);
-  double scale = 0;
-  for (const double w : want.v)
-    if (std::isfinite(w)) scale = std::max(scale, std::abs(w));
+  const double scale = std::max(least_scale, scale_of(want));
   for (size_t i = 0; i < have.v.size(); ++i) {
     const double a = have.v[i], b = want.v[i];
     const bool same = (std::isnan(a) && std::isnan(b)) || a == b;

@@ -46,7 +46,10 @@ Results run(const OpEntry& entry, Inputs inputs, const std::vector<size_t>& want
 /// Makes the allocator's free blocks of these tensors' sizes hold NaN, so that reading what was never written shows.
 void poison(const std::vector<Tensor>& sizes);
 
-::testing::AssertionResult close(const Tensor& got, const Array& want, const Tolerance& tolerance);
+/// `scale` is the least that counts as the largest element, where cancellation may leave nothing else.
+::testing::AssertionResult close(const Tensor& got, const Array& want, const Tolerance& tolerance, double scale = 0);
+/// The largest finite magnitude.
+double scale_of(const Array& x);
 /// Same shape, dtype and bits, whatever the strides.
 ::testing::AssertionResult identical(const Tensor& got, const Tensor& want);
 

@@ -1,0 +1,346 @@
+#include <cmath>
+
+#include <tern/core/loss.h>
+
+#include "op_table/op_table.h"
+
+namespace tern::test {
+namespace {
+
+Array reduced(const Array& losses, Reduction reduction, double divisor) {
+  if (reduction == Reduction::kNone) return losses;
+  Array out(Shape{});
+  for (const double v : losses.v) out.v[0] += v;
+  if (reduction != Reduction::kSum) out.v[0] /= divisor;
+  return out;
+}
+
+struct ClassSetting {
+  double smoothing = 0;
+  int64_t ignore_index = -100;
+  Reduction reduction = Reduction::kMean;
+  bool soft = false;
+  bool log_probabilities = false;  // the input is logarithms already: nll_loss
+};
+
+// Cross-entropy from its definition, class by class: in = logits, target, weight (may be absent).
+Array class_loss(const Arrays& in, const ClassSetting& s) {
+  const Array& x = in[0];
+  const int64_t axis = x.dim() == 1 ? 0 : 1, classes = x.shape[axis];
+  Shape shape = x.shape;
+  shape.erase(axis);
+  Array losses(shape);
+  double total = 0;
+  for_each_index(shape, [&](const Dims& row) {
+    Dims at = row;
+    at.insert(axis, 0);
+    const double top = x.at(at);
+    double sum = 0;
+    for (at[axis] = 0; at[axis] < classes; ++at[axis]) sum += std::exp(x.at(at) - top);
+    const double log_sum = s.log_probabilities ? 0 : top + std::log(sum);
+    const auto weight = [&](int64_t c) { return in.size() > 2 ? in[2].v[static_cast<size_t>(c)] : 1.0; };
+    if (!s.soft && static_cast<int64_t>(in[1].at(row)) == s.ignore_index) return;
+    for (at[axis] = 0; at[axis] < classes; ++at[axis]) {
+      const int64_t c = at[axis];
+      const double target = s.soft ? in[1].at(at) : static_cast<double>(static_cast<int64_t>(in[1].at(row)) == c);
+      const double smooth = (1 - s.smoothing) * target + s.smoothing / static_cast<double>(classes);
+      losses.at(row) += smooth * weight(c) * (log_sum - x.at(at));
+    }
+    total += s.soft ? 1 : weight(static_cast<int64_t>(in[1].at(row)));
+  });
+  return reduced(losses, s.reduction, total);
+}
+
+const char* name_of(Reduction r) {
+  return r == Reduction::kMean ? "mean" : r == Reduction::kSum ? "sum" : r == Reduction::kNone ? "none" : "batchmean";
+}
+
+Reduction reduction_of(const Json& a) {
+  const std::string name = a.at("reduction");
+  return name == "mean"   ? Reduction::kMean
+         : name == "sum"  ? Reduction::kSum
+         : name == "none" ? Reduction::kNone
+                          : Reduction::kBatchMean;
+}
+
+// The argument that golden cases call `name`, undefined where it is absent.
+Tensor argument(const Json& a, const Inputs& in, const std::string& name) {
+  const auto names = a.at("inputs").get<std::vector<std::string>>();
+  for (size_t i = 0; i < names.size(); ++i)
+    if (names[i] == name) return in[i];
+  return Tensor();
+}
+
+Array pairwise(const Array& x, const Array& t, Reduction reduction, const std::function<double(double, double)>& f) {
+  const double rows = x.dim() == 0 ? 1 : static_cast<double>(x.shape[0]);
+  return reduced(zip(x, t, f), reduction, reduction == Reduction::kBatchMean ? rows : static_cast<double>(x.numel()));
+}
+
+void add_cross_entropy(OpTable& table) {
+  const std::vector<Inputs> samples = {
+      {uniform({4, 5}, -2, 2), integers({4}, 0, 5)},
+      {uniform({3, 37}, -2, 2), integers({3}, 0, 37)},
+      {uniform({2, 4, 3}, -2, 2), integers({2, 3}, 0, 4)},
+      {channels_last(uniform({2, 3, 2, 2}, -2, 2)), integers({2, 2, 2}, 0, 3)},
+      {uniform({6}, -1, 1), integers({}, 0, 6)},
+      {strided(uniform({3, 5})), strided(integers({3}, 0, 5))},
+  };
+  const std::vector<Inputs> large = {{uniform({300, 110}, -20, 20), integers({300}, 0, 110)},
+                                     {uniform({5, 9000}, -20, 20), integers({5}, 0, 9000)}};
+  for (const Reduction reduction : {Reduction::kMean, Reduction::kSum, Reduction::kNone}) {
+    for (const double smoothing : {0.0, 0.1}) {
+      const ClassSetting setting{.smoothing = smoothing, .ignore_index = 1, .reduction = reduction};
+      const auto call = [=](const Inputs& in) {
+        return cross_entropy(in[0], in[1],
+                             {.weight = in.size() > 2 ? in[2] : Tensor(),
+                              .ignore_index = setting.ignore_index,
+                              .label_smoothing = setting.smoothing,
+                              .reduction = setting.reduction});
+      };
+      const std::string variant = concat(name_of(reduction), ", smoothing ", smoothing);
+      table.add({
+          .name = "cross_entropy",
+          .variant = variant,
+          .call = call,
+          .samples = samples,
+          .large = large,
+          .reference = [=](const Arrays& in) { return class_loss(in, setting); },
+          .f64 = tol::kF64Sum,
+          .f32 = tol::kF32Sum,
+      });
+      table.add({
+          .name = "cross_entropy",
+          .variant = variant + ", weights",
+          .call = call,
+          .samples = {{uniform({4, 5}, -2, 2), integers({4}, 0, 5), uniform({5}, 0.2, 2)},
+                      {uniform({2, 13, 3}, -2, 2), integers({2, 3}, 0, 13), strided(uniform({13}, 0.2, 2))}},
+          .reference = [=](const Arrays& in) { return class_loss(in, setting); },
+          .differentiable = {{0}},
+          .f64 = tol::kF64Sum,
+          .f32 = tol::kF32Sum,
+      });
+      ClassSetting soft = setting;
+      soft.soft = true;
+      table.add({
+          .name = "cross_entropy",
+          .variant = variant + ", probabilities",
+          .call = call,
+          .samples = {{uniform({4, 5}, -2, 2), uniform({4, 5}, 0, 1)},
+                      {uniform({2, 13, 3}, -2, 2), uniform({2, 13, 3}, 0, 1)},
+                      {uniform({5}, -2, 2), uniform({5}, 0, 1)},
+                      {channels_last(uniform({2, 3, 2, 2}, -2, 2)), uniform({2, 3, 2, 2}, 0, 1)}},
+          .large = {{uniform({300, 110}, -20, 20), uniform({300, 110}, 0, 1)}},
+          .reference = [=](const Arrays& in) { return class_loss(in, soft); },
+          .f64 = tol::kF64Sum,
+          .f32 = tol::kF32Sum,
+      });
+      table.add({
+          .name = "cross_entropy",
+          .variant = variant + ", probabilities, weights",
+          .call = call,
+          .samples = {{uniform({4, 5}, -2, 2), uniform({4, 5}, 0, 1), uniform({5}, 0.2, 2)}},
+          .reference = [=](const Arrays& in) { return class_loss(in, soft); },
+          .differentiable = {{0, 1}},
+          .f64 = tol::kF64Sum,
+          .f32 = tol::kF32Sum,
+      });
+    }
+    ClassSetting nll{.ignore_index = 1, .reduction = reduction, .log_probabilities = true};
+    table.add({
+        .name = "nll_loss",
+        .variant = name_of(reduction),
+        .call =
+            [=](const Inputs& in) {
+              return nll_loss(in[0], in[1],
+                              {.weight = in.size() > 2 ? in[2] : Tensor(), .ignore_index = 1, .reduction = reduction});
+            },
+        .samples = {{uniform({4, 5}, -4, 0), integers({4}, 0, 5)},
+                    {uniform({2, 4, 3}, -4, 0), integers({2, 3}, 0, 4), uniform({4}, 0.2, 2)},
+                    {uniform({6}, -4, 0), integers({}, 2, 6)}},
+        .reference = [=](const Arrays& in) { return class_loss(in, nll); },
+        .differentiable = {{0}},
+        .f64 = tol::kF64Sum,
+        .f32 = tol::kF32Sum,
+    });
+  }
+  const auto plain = [](const Inputs& in) { return cross_entropy(in[0], in[1]); };
+  table.add({
+      .name = "cross_entropy",
+      .variant = "defaults",
+      .call = plain,
+      .samples = {{uniform({2, 3}), integers({2}, 0, 3)}, {uniform({4, 1}, -2, 2), integers({4}, 0, 1)}},
+      .reference = [](const Arrays& in) { return class_loss(in, {}); },
+      .rejects = {{{uniform({2, 3}), values({2}, {0, 3}).to(DType::kI64)},
+                   "[cross_entropy] expected labels in [0, 3) or -100 (ignored), got 3 at position 1"},
+                  {{uniform({2, 3}), values({2}, {-1, 0}).to(DType::kI64)},
+                   "[cross_entropy] expected labels in [0, 3) or -100 (ignored), got -1 at position 0"},
+                  {{uniform({2, 3}), int_range({3})}, "[cross_entropy] expected labels of shape [2], got [3]"},
+                  {{uniform({2, 3}), mask({2})}, "[cross_entropy] expected labels of i64, got u8"},
+                  {{uniform({2, 3}), uniform({2})},
+                   "[cross_entropy] expected class probabilities f64 [2, 3] or labels i64 [2], got f64 [2]"},
+                  {{int_range({2, 3}), int_range({2})}, "[cross_entropy] expected f32 or f64, got i64"},
+                  {{uniform({2, 0}), int_range({2})}, "[cross_entropy] expected at least one class, got input [2, 0]"},
+                  {{uniform({}), int_range({})}, "[cross_entropy] expected input [N, C], [N, C, ...] or [C], got []"},
+                  {{uniform({2, 3}), int_range({2})},
+                   "[cross_entropy] expected label_smoothing in [0, 1], got 1.5",
+                   [](const Inputs& in) { return cross_entropy(in[0], in[1], {.label_smoothing = 1.5}); }},
+                  {{uniform({2, 3}), int_range({2}), uniform({2})},
+                   "[cross_entropy] expected a weight for each class, f64 [3], got f64 [2]",
+                   [](const Inputs& in) { return cross_entropy(in[0], in[1], {.weight = in[2]}); }},
+                  {{uniform({2, 3}), int_range({2})},
+                   "[cross_entropy] expected the reduction kMean, kSum or kNone, got kBatchMean",
+                   [](const Inputs& in) { return cross_entropy(in[0], in[1], {.reduction = Reduction::kBatchMean}); }},
+                  {{uniform({2, 3}), values({2}, {0, 7}).to(DType::kI64)},
+                   "[nll_loss] expected labels in [0, 3) or -100 (ignored), got 7 at position 1",
+                   [](const Inputs& in) { return nll_loss(in[0], in[1]); }}},
+      .f64 = tol::kF64Sum,
+      .f32 = tol::kF32Sum,
+  });
+}
+
+void add_pair_losses(OpTable& table) {
+  struct Pair {
+    const char* name;
+    std::function<Tensor(const Tensor&, const Tensor&, Reduction)> call;
+    std::function<double(double, double)> value;
+    double low, high;  // of the target
+    std::function<bool(double, double)> kink;
+  };
+  const auto smooth = [](double, double) { return false; };
+  const std::vector<Pair> pairs = {
+      {"mse_loss", [](const Tensor& x, const Tensor& t, Reduction r) { return mse_loss(x, t, r); },
+       [](double x, double t) { return (x - t) * (x - t); }, -1, 1, smooth},
+      {"l1_loss", [](const Tensor& x, const Tensor& t, Reduction r) { return l1_loss(x, t, r); },
+       [](double x, double t) { return std::abs(x - t); }, -1, 1,
+       [](double x, double t) { return std::abs(x - t) < 1e-3; }},
+      {"smooth_l1_loss", [](const Tensor& x, const Tensor& t, Reduction r) { return smooth_l1_loss(x, t, 0.7, r); },
+       [](double x, double t) {
+         const double d = std::abs(x - t);
+         return d < 0.7 ? d * d / 1.4 : d - 0.35;
+       },
+       -1, 1, smooth},
+      {"huber_loss", [](const Tensor& x, const Tensor& t, Reduction r) { return huber_loss(x, t, 0.7, r); },
+       [](double x, double t) {
+         const double d = std::abs(x - t);
+         return d < 0.7 ? d * d / 2 : 0.7 * (d - 0.35);
+       },
+       -1, 1, smooth},
+      {"bce_with_logits",
+       [](const Tensor& x, const Tensor& t, Reduction r) { return bce_with_logits(x, t, {.reduction = r}); },
+       [](double x, double t) { return t * std::log1p(std::exp(-x)) + (1 - t) * std::log1p(std::exp(x)); }, 0, 1,
+       smooth},
+      {"kl_div", [](const Tensor& x, const Tensor& t, Reduction r) { return kl_div(x, t, {.reduction = r}); },
+       [](double x, double t) { return t * (std::log(t) - x); }, 0.05, 1, smooth},
+  };
+  for (const Pair& pair : pairs) {
+    std::vector<Reduction> reductions = {Reduction::kMean, Reduction::kSum, Reduction::kNone};
+    if (pair.name == std::string("kl_div")) reductions.push_back(Reduction::kBatchMean);
+    for (const Reduction reduction : reductions) {
+      const auto call = pair.call;
+      const auto value = pair.value;
+      const auto kink = pair.kink;
+      std::vector<Reject> rejects = {
+          {{uniform({2, 3}), uniform({3})},
+           concat("[", pair.name, "] expected input and target of one shape and dtype, got ",
+                  "f64 [2, 3] and f64 [3]")},
+          {{int_range({2}), int_range({2})}, concat("[", pair.name, "] expected f32 or f64, got i64")}};
+      if (reductions.size() == 3)
+        rejects.push_back({{uniform({2}), uniform({2})},
+                           concat("[", pair.name, "] expected the reduction kMean, kSum or kNone, got kBatchMean"),
+                           [=](const Inputs& in) { return call(in[0], in[1], Reduction::kBatchMean); }});
+      table.add({
+          .name = pair.name,
+          .variant = name_of(reduction),
+          .call = [=](const Inputs& in) { return call(in[0], in[1], reduction); },
+          .samples = {{uniform({3, 4}, -2, 2), uniform({3, 4}, pair.low, pair.high)},
+                      {strided(uniform({5}, -2, 2)), permuted(uniform({5}, pair.low, pair.high))},
+                      {channels_last(uniform({2, 3, 2, 2}, -2, 2)), uniform({2, 3, 2, 2}, pair.low, pair.high)},
+                      {uniform({1}, -2, 2), uniform({1}, pair.low, pair.high)}},
+          .large = {{uniform({40000}, -20, 20), uniform({40000}, pair.low, pair.high)}},
+          .reference = [=](const Arrays& in) { return pairwise(in[0], in[1], reduction, value); },
+          .avoid =
+              [=](const Arrays& in) {
+                const Array at = zip(in[0], in[1], [=](double x, double t) { return kink(x, t); });
+                return Arrays{at, at};
+              },
+          .rejects = rejects,
+          .f64 = tol::kF64Sum,
+          .f32 = tol::kF32Sum,
+      });
+    }
+  }
+  table.add({
+      .name = "kl_div",
+      .variant = "log target",
+      .call =
+          [](const Inputs& in) {
+            return kl_div(in[0], in[1], {.log_target = true, .reduction = Reduction::kBatchMean});
+          },
+      .samples = {{uniform({3, 4}, -3, 0), uniform({3, 4}, -3, 0)}},
+      .reference =
+          [](const Arrays& in) {
+            return pairwise(in[0], in[1], Reduction::kBatchMean,
+                            [](double x, double t) { return std::exp(t) * (t - x); });
+          },
+      .f64 = tol::kF64Sum,
+      .f32 = tol::kF32Sum,
+  });
+  table.add({
+      .name = "bce_with_logits",
+      .variant = "weights",
+      .call =
+          [](const Inputs& in) {
+            return bce_with_logits(in[0], in[1], {.weight = in[2], .pos_weight = in[3], .reduction = Reduction::kSum});
+          },
+      .samples = {{uniform({3, 4}, -4, 4), uniform({3, 4}, 0, 1), uniform({3, 1}, 0, 2), uniform({4}, 0.5, 3)},
+                  {channels_last(uniform({2, 3, 2, 2}, -2, 2)), uniform({2, 3, 2, 2}, 0, 1), uniform({1}, 0, 2),
+                   uniform({3, 1, 1}, 0.5, 3)}},
+      .reference =
+          [](const Arrays& in) {
+            const Array w = broadcast(in[2], in[0].shape), p = broadcast(in[3], in[0].shape);
+            Array out(Shape{});
+            for (size_t i = 0; i < in[0].v.size(); ++i) {
+              const double x = in[0].v[i], t = in[1].v[i];
+              out.v[0] += w.v[i] * (p.v[i] * t * std::log1p(std::exp(-x)) + (1 - t) * std::log1p(std::exp(x)));
+            }
+            return out;
+          },
+      .rejects = {{{uniform({2, 3}), uniform({2, 3}), uniform({2}), uniform({3})},
+                   "[bce_with_logits] expected shapes that broadcast together, got [2] and [2, 3]"}},
+      .differentiable = {{0, 1}},
+      .f64 = tol::kF64Sum,
+      .f32 = tol::kF32Sum,
+  });
+}
+
+}  // namespace
+
+TERN_OP_FAMILY(loss) {
+  add_cross_entropy(table);
+  add_pair_losses(table);
+  table.golden("cross_entropy", [](const Json& a, const Inputs& in) {
+    return cross_entropy(in[0], in[1],
+                         {.weight = argument(a, in, "weight"),
+                          .ignore_index = a.value("ignore_index", int64_t{-100}),
+                          .label_smoothing = a.at("label_smoothing"),
+                          .reduction = reduction_of(a)});
+  });
+  table.golden("nll_loss", [](const Json& a, const Inputs& in) {
+    return nll_loss(
+        in[0], in[1],
+        {.weight = argument(a, in, "weight"), .ignore_index = a.at("ignore_index"), .reduction = reduction_of(a)});
+  });
+  table.golden("mse_loss", [](const Json& a, const Inputs& in) { return mse_loss(in[0], in[1], reduction_of(a)); });
+  table.golden("l1_loss", [](const Json& a, const Inputs& in) { return l1_loss(in[0], in[1], reduction_of(a)); });
+  table.golden("binary_cross_entropy_with_logits", [](const Json& a, const Inputs& in) {
+    return bce_with_logits(in[0], in[1],
+                           {.weight = argument(a, in, "weight"),
+                            .pos_weight = argument(a, in, "pos_weight"),
+                            .reduction = reduction_of(a)});
+  });
+  table.golden("kl_div", [](const Json& a, const Inputs& in) {
+    return kl_div(in[0], in[1], {.log_target = a.at("log_target"), .reduction = reduction_of(a)});
+  });
+}
+
+}  // namespace tern::test
