@@ -15,6 +15,7 @@
 #include <tern/core/matmul.h>
 #include <tern/core/norm.h>
 #include <tern/core/reduce.h>
+#include <tern/core/rope.h>
 #include <tern/core/shape.h>
 #include <tern/core/softmax.h>
 #include <tern/core/tensor.h>
