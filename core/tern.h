@@ -23,3 +23,10 @@
 #include <tern/nn/module.h>
 #include <tern/nn/parameter.h>
 #include <tern/nn/parametrization.h>
+#include <tern/optim/accumulate.h>
+#include <tern/optim/adam.h>
+#include <tern/optim/clip.h>
+#include <tern/optim/ema.h>
+#include <tern/optim/lr_scheduler.h>
+#include <tern/optim/optimizer.h>
+#include <tern/optim/sgd.h>

@@ -1,0 +1,64 @@
+// Exponential moving averages of weights, for evaluation.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <tern/core/io/tensor_map.h>
+#include <tern/optim/optimizer.h>
+
+namespace tern::optim {
+
+enum class EmaStart {
+  kInitial,      ///< the averages begin as the values at construction
+  kFirstUpdate,  ///< the first update copies the values (PyTorch's AveragedModel)
+};
+
+struct EmaOptions {
+  double decay = 0.999;  ///< in [0, 1]
+  bool warmup = false;   ///< use min(decay, (1 + n) / (10 + n)) at update n = 0, 1, ...: short runs are not held back
+  EmaStart start = EmaStart::kInitial;
+};
+
+/// average = decay average + (1 - decay) value, after each optimizer step. Takes any leaf tensors of f32 or f64:
+/// parameters, and the running statistics of batch norm if those are to be averaged as well.
+class WeightEma {
+ public:
+  WeightEma(const ParamList& tensors, const EmaOptions& options = {});
+
+  /// Throws StateError while the averages are swapped in.
+  void update();
+  int64_t updates() const { return updates_; }
+
+  /// Values and averages change places: once to evaluate with the averages, again to train on. Versions of the tensors
+  /// go up. See Swapped for the safe way.
+  void swap();
+  bool swapped() const { return swapped_; }
+
+  /// The averages by name (copies); and back. Names are as in Optimizer ("0.INDEX" for plain tensors), with "updates"
+  /// beside them. Loading throws ValueError for missing or unknown names, ShapeError, DTypeError; StateError while
+  /// swapped in; then nothing has changed.
+  io::TensorMap state_dict() const;
+  void load_state_dict(const io::TensorMap& state);
+
+  /// Swaps the averages in for a scope.
+  class Swapped {
+   public:
+    explicit Swapped(WeightEma& ema) : ema_(ema) { ema_.swap(); }
+    ~Swapped() { ema_.swap(); }
+    Swapped(const Swapped&) = delete;
+    Swapped& operator=(const Swapped&) = delete;
+
+   private:
+    WeightEma& ema_;
+  };
+
+ private:
+  EmaOptions options_;
+  std::vector<ParamList::Entry> tensors_;
+  std::vector<Tensor> averages_;  // laid out as the tensors
+  int64_t updates_ = 0;
+  bool swapped_ = false;
+};
+
+}  // namespace tern::optim
