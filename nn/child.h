@@ -137,8 +137,7 @@ class Child final : public ChildBase {
   /// Runs the module that is there, inside its scope and between its hooks.
   template <class... Args>
   auto operator()(Args&&... args) const {
-    const Scope scope(*this);
-    try {
+    return within([&] {
       if constexpr (std::is_same_v<Interface, Module>) {
         return (*module())(std::forward<Args>(args)...);
       } else {
@@ -146,6 +145,16 @@ class Child final : public ChildBase {
         const std::vector<Tensor> inputs = detail::tensors_among(args...);
         return module()->with_hooks(inputs, [&] { return interface_->forward(std::forward<Args>(args)...); });
       }
+    });
+  }
+
+  /// Runs fn inside this child's scope, so that errors and anomaly reports name it: for fused paths, which do the
+  /// child's work without calling it.
+  template <class F>
+  auto within(F&& fn) const {
+    const Scope scope(*this);
+    try {
+      return fn();
     } catch (Error& error) {
       error.set_module_path(autograd::current_module_path());
       throw;

@@ -50,6 +50,10 @@ std::string Module::type_name() const {
   return detail::demangled(typeid(*this));
 }
 
+int64_t Module::macs(const Shape&, const Shape&) const {
+  return 0;
+}
+
 void Module::check_new_name(std::string_view name) const {
   TERN_CHECK(!name.empty() && name.find('.') == std::string_view::npos, ValueError, "[", type_name(),
              "] expected a name without dots, got '", name, "'");

@@ -95,6 +95,9 @@ class Module {
   virtual std::string type_name() const;
   /// The settings that a summary shows after the type's name ("3, 16, kernel_size=3"); may be empty.
   virtual std::string extra_text() const { return {}; }
+  /// Multiply-accumulates of one forward from an input of one shape to an output of another: those of convolutions,
+  /// matrix products and attention, without the children's. 0 for everything else.
+  virtual int64_t macs(const Shape& input, const Shape& output) const;
 
   // -- the tree; paths are dotted, "" is this module itself
 

@@ -1,6 +1,7 @@
 // Parametrization: what turns the tensor an optimizer trains into the tensor a layer computes with.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,9 @@ class Parametrization : public Module {
   virtual Tensor effective(const Tensor& latent) = 0;
   /// False if two calls with everything equal may differ (random noise): then no value is ever kept.
   virtual bool is_cacheable() const { return true; }
+
+  /// Bits that one element of the effective tensor needs in storage, where that is not its dtype's; for summaries.
+  virtual std::optional<double> weight_bits() const { return std::nullopt; }
 
   const std::string& name() const { return name_; }
   /// Grows with every change of the own parameters and buffers and every changed().

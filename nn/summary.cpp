@@ -1,0 +1,163 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <ostream>
+#include <unordered_map>
+#include <unordered_set>
+
+#include <tern/core/autograd/autograd.h>
+#include <tern/nn/parametrization.h>
+#include <tern/nn/summary.h>
+
+namespace tern::nn {
+namespace {
+
+int64_t count_zeros(const Tensor& x) {
+  const std::vector<double> values = x.to_vector<double>();
+  return std::count(values.begin(), values.end(), 0.0);
+}
+
+// Modes of all modules, put back at the end.
+class InEvaluationMode {
+ public:
+  explicit InEvaluationMode(Module& model) : modules_(model.named_modules()) {
+    for (const auto& [name, module] : modules_) training_.push_back(module->is_training());
+    model.eval();
+  }
+  ~InEvaluationMode() {
+    // Parents come before children, so each mode is set after its parent's reached it.
+    for (size_t i = 0; i < modules_.size(); ++i) modules_[i].second->train(training_[i]);
+  }
+  InEvaluationMode(const InEvaluationMode&) = delete;
+  InEvaluationMode& operator=(const InEvaluationMode&) = delete;
+
+ private:
+  NamedModules modules_;
+  std::vector<bool> training_;
+};
+
+std::string thousands(int64_t n) {
+  std::string digits = std::to_string(n), out;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
+    out += digits[i];
+  }
+  return out;
+}
+
+std::string fixed(double v, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, v);
+  return text;
+}
+
+}  // namespace
+
+Summary summary(Module& model, const std::function<void()>& run) {
+  const NoGradGuard no_grad;
+  const InEvaluationMode evaluation(model);
+  const NamedModules modules = model.named_modules();
+  Summary out;
+  std::unordered_map<const Module*, size_t> row_of;
+  std::vector<HookHandle> hooks;
+  for (const auto& [name, module] : modules) {
+    row_of[module.get()] = out.rows.size();
+    const std::string settings = module->extra_text();
+    SummaryRow row;
+    row.name = name;
+    row.type = settings.empty() ? module->type_name() : concat(module->type_name(), "(", settings, ")");
+    out.rows.push_back(std::move(row));
+  }
+  try {
+    for (const auto& [name, module] : modules) {
+      hooks.push_back(
+          module->register_forward_hook([&](Module& m, std::span<const Tensor> inputs, const Tensor& output) {
+            SummaryRow& row = out.rows[row_of.at(&m)];
+            if (row.calls++ == 0) row.output = output.shape();
+            if (!inputs.empty()) row.macs += m.macs(inputs[0].shape(), output.shape());
+          }));
+    }
+    run();
+  } catch (...) {
+    for (HookHandle& hook : hooks) hook.remove();
+    throw;
+  }
+  for (HookHandle& hook : hooks) hook.remove();
+
+  std::unordered_set<const void*> seen;
+  double bits = 0;
+  int64_t zeros = 0;
+  for (const auto& [name, module] : modules) {
+    SummaryRow& row = out.rows[row_of.at(module.get())];
+    double row_bits = 0;
+    for (const Parameter* parameter : module->own_parameters()) {
+      if (!parameter->defined() || !seen.insert(parameter->state_id()).second) continue;
+      const Tensor effective = (*parameter)();
+      const int64_t n = effective.numel();
+      row.parameters += n;
+      if (parameter->latent().requires_grad()) row.trainable += n;
+      row.zeros += count_zeros(effective);
+      const double stored = static_cast<double>(8 * size_of(effective.dtype()));
+      const auto weight_bits =
+          parameter->is_parametrized() ? parameter->parametrization()->weight_bits() : std::optional<double>();
+      row_bits += weight_bits.value_or(stored) * static_cast<double>(n);
+    }
+    if (row.parameters > 0) row.bits = row_bits / static_cast<double>(row.parameters);
+    out.parameters += row.parameters;
+    out.trainable += row.trainable;
+    out.macs += row.macs;
+    bits += row_bits;
+    zeros += row.zeros;
+  }
+  if (out.parameters > 0) {
+    out.bits = bits / static_cast<double>(out.parameters);
+    out.zero_share = static_cast<double>(zeros) / static_cast<double>(out.parameters);
+  }
+  out.model_bytes = bits / 8;
+  return out;
+}
+
+Summary summary(Module& model, const Shape& input) {
+  DType dtype = DType::kF32;
+  for (const Tensor& parameter : model.parameters()) {
+    dtype = parameter.dtype();
+    break;
+  }
+  return summary(model, [&] { model(empty(input, dtype).fill_(0)); });
+}
+
+std::string Summary::text() const {
+  const auto share = [](int64_t part, int64_t whole) {
+    return whole == 0 ? std::string("-")
+                      : fixed(100.0 * static_cast<double>(part) / static_cast<double>(whole), 1) + "%";
+  };
+  std::vector<std::vector<std::string>> lines = {{"layer", "type", "output", "parameters", "MACs", "bits", "zeros"}};
+  for (const SummaryRow& row : rows) {
+    lines.push_back({row.name.empty() ? "(model)" : row.name, row.type, row.calls == 0 ? "-" : to_string(row.output),
+                     row.parameters == 0 ? "-" : thousands(row.parameters), row.macs == 0 ? "-" : thousands(row.macs),
+                     row.parameters == 0 ? "-" : fixed(row.bits, 1), share(row.zeros, row.parameters)});
+  }
+  std::vector<size_t> widths(lines[0].size(), 0);
+  for (const auto& line : lines)
+    for (size_t c = 0; c < line.size(); ++c) widths[c] = std::max(widths[c], line[c].size());
+  std::string out;
+  constexpr size_t kLeftAligned = 3;  // texts to the left, numbers to the right
+  for (size_t l = 0; l < lines.size(); ++l) {
+    for (size_t c = 0; c < lines[l].size(); ++c) {
+      const std::string space(widths[c] - lines[l][c].size(), ' ');
+      const bool last = c + 1 == lines[l].size();
+      out += c < kLeftAligned ? lines[l][c] + space : space + lines[l][c];
+      out += last ? "\n" : "  ";
+    }
+  }
+  out += concat("parameters ", thousands(parameters), " (trainable ", thousands(trainable), "), MACs ", thousands(macs),
+                ", ", fixed(bits, 2), " bits each, ", fixed(model_bytes / 1e6, 2), " MB, zeros ",
+                fixed(100 * zero_share, 1), "%\n");
+  return out;
+}
+
+std::ostream& operator<<(std::ostream& out, const Summary& summary) {
+  return out << summary.text();
+}
+
+}  // namespace tern::nn
