@@ -4,6 +4,8 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/autograd/custom_op.h>
 #include <tern/core/autograd/gradcheck.h>
+#include <tern/core/batch_norm.h>
+#include <tern/core/conv.h>
 #include <tern/core/copy.h>
 #include <tern/core/dropout.h>
 #include <tern/core/io/json.h>
@@ -14,9 +16,11 @@
 #include <tern/core/loss.h>
 #include <tern/core/matmul.h>
 #include <tern/core/norm.h>
+#include <tern/core/pool.h>
 #include <tern/core/reduce.h>
 #include <tern/core/rope.h>
 #include <tern/core/shape.h>
+#include <tern/core/size2.h>
 #include <tern/core/softmax.h>
 #include <tern/core/tensor.h>
 #include <tern/nn/checkpoint.h>

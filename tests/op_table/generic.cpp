@@ -1,5 +1,6 @@
 #include "op_table/generic.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -12,10 +13,12 @@
 namespace tern::test {
 
 std::vector<size_t> OpTest::differentiable(const Inputs& sample) const {
-  if (entry().differentiable) return *entry().differentiable;
+  const auto& listed = entry().differentiable;
   std::vector<size_t> all;
   for (size_t i = 0; i < sample.size(); ++i)
-    if (sample[i].defined() && sample[i].is_floating()) all.push_back(i);
+    if (sample[i].defined() && sample[i].is_floating() &&
+        (!listed || std::find(listed->begin(), listed->end(), i) != listed->end()))
+      all.push_back(i);
   return all;
 }
 

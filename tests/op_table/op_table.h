@@ -108,7 +108,8 @@ struct OpEntry {
   /// Per input an array of its shape, non-zero where central differences must not be taken; may be shorter than inputs.
   std::function<Arrays(const Arrays&)> avoid = {};
   std::vector<Reject> rejects = {};
-  /// Inputs with gradients, by number; unset: all that are floating-point. An empty list: a value op.
+  /// Inputs with gradients, by number (those that a sample lacks are left out); unset: all that are floating-point. An
+  /// empty list: a value op.
   std::optional<std::vector<size_t>> differentiable = {};
   std::vector<size_t> mutates = {};  ///< inputs that the op writes to, as a batch norm does to its running statistics
   std::optional<DType> output_dtype = {};  ///< where it is not that of the floating-point inputs

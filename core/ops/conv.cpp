@@ -1,0 +1,231 @@
+#include <numeric>
+#include <vector>
+
+#include <tern/core/autograd/autograd.h>
+#include <tern/core/conv.h>
+#include <tern/core/copy.h>
+#include <tern/core/error.h>
+#include <tern/core/kernels/batch_norm.h>
+#include <tern/core/kernels/conv_direct.h>
+#include <tern/core/kernels/conv_weight_grad.h>
+
+namespace tern {
+namespace {
+
+int64_t output_size(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
+  const int64_t room = in + 2 * padding - dilation * (kernel - 1) - 1;
+  return room < 0 ? 0 : room / stride + 1;
+}
+
+// The forward convolution as the kernels see it. x_shape [N, C, H, W], weight_shape [O, C / groups, kh, kw].
+DirectConv forward_conv(const Shape& x_shape, const Shape& weight_shape, const Conv2dOptions& o) {
+  DirectConv c;
+  c.batch = x_shape[0];
+  c.groups = o.groups;
+  c.in_h = x_shape[2];
+  c.in_w = x_shape[3];
+  c.in_pixel = x_shape[1];
+  c.channels = weight_shape[1];
+  c.taps_h = weight_shape[2];
+  c.taps_w = weight_shape[3];
+  c.out_h = output_size(c.in_h, c.taps_h, o.stride.h, o.padding.h, o.dilation.h);
+  c.out_w = output_size(c.in_w, c.taps_w, o.stride.w, o.padding.w, o.dilation.w);
+  c.out_pixel = weight_shape[0];
+  c.out_row = c.out_w * c.out_pixel;
+  c.out_image = c.out_h * c.out_row;
+  c.out_channels = weight_shape[0] / o.groups;
+  c.step_h = o.stride.h;
+  c.step_w = o.stride.w;
+  c.dilation_h = o.dilation.h;
+  c.dilation_w = o.dilation.w;
+  c.first_h = -o.padding.h;
+  c.first_w = -o.padding.w;
+  return c;
+}
+
+WeightStrides strides_of(const Tensor& weight, const DirectConv& c) {
+  const Strides& s = weight.strides();
+  return {0, c.out_channels * s[0], s[0], s[1], s[2], s[3]};
+}
+
+// The taps of one axis that reach the input positions phase, phase + stride, ...: tap first, first - dilation', ... in
+// the order in which they walk up the output.
+struct Phase {
+  int64_t taps = 0, last_tap = 0, tap_step = 1;
+  int64_t dilation = 1, first = 0;  ///< output position of the first one, for the phase's first input position
+};
+
+std::vector<Phase> phases_of(int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
+  std::vector<Phase> phases(static_cast<size_t>(stride));
+  for (int64_t i = 0; i < stride; ++i) {
+    Phase& p = phases[static_cast<size_t>(i)];
+    p.tap_step = stride / std::gcd(stride, dilation);
+    p.dilation = dilation * p.tap_step / stride;
+    for (int64_t tap = 0; tap < kernel; ++tap) {
+      if ((i + padding - tap * dilation) % stride != 0) continue;
+      ++p.taps;
+      p.last_tap = tap;
+      p.first = (i + padding - tap * dilation) / stride;
+    }
+  }
+  return phases;
+}
+
+// Gradient of the input: for each phase of the stride a convolution of the output's gradient, with the taps that reach
+// that phase, in reverse, and the roles of the channels exchanged.
+template <class T>
+Tensor grad_input(const Tensor& grad, const Tensor& weight, const Shape& x_shape, const Conv2dOptions& o) {
+  const DirectConv f = forward_conv(x_shape, weight.shape(), o);
+  Tensor grad_x = empty(x_shape, weight.dtype(), MemoryFormat::kChannelsLast);
+  const auto row_phases = phases_of(f.taps_h, o.stride.h, o.padding.h, o.dilation.h);
+  const auto column_phases = phases_of(f.taps_w, o.stride.w, o.padding.w, o.dilation.w);
+  const auto unreached = [](const Phase& p) { return p.taps == 0; };
+  if (std::any_of(row_phases.begin(), row_phases.end(), unreached) ||
+      std::any_of(column_phases.begin(), column_phases.end(), unreached))
+    grad_x.zero_();
+  const WeightStrides s = strides_of(weight, f);
+  for (int64_t a = 0; a < o.stride.h && a < f.in_h; ++a) {
+    const Phase& rows = row_phases[static_cast<size_t>(a)];
+    for (int64_t b = 0; b < o.stride.w && b < f.in_w; ++b) {
+      const Phase& columns = column_phases[static_cast<size_t>(b)];
+      if (rows.taps == 0 || columns.taps == 0) continue;
+      DirectConv c;
+      c.batch = f.batch;
+      c.groups = f.groups;
+      c.in_h = f.out_h;
+      c.in_w = f.out_w;
+      c.in_pixel = f.out_pixel;
+      c.channels = f.out_channels;
+      c.out_channels = f.channels;
+      c.out_h = (f.in_h - a + o.stride.h - 1) / o.stride.h;
+      c.out_w = (f.in_w - b + o.stride.w - 1) / o.stride.w;
+      c.out_pixel = o.stride.w * f.in_pixel;
+      c.out_row = o.stride.h * f.in_w * f.in_pixel;
+      c.out_image = f.in_h * f.in_w * f.in_pixel;
+      c.taps_h = rows.taps;
+      c.taps_w = columns.taps;
+      c.dilation_h = rows.dilation;
+      c.dilation_w = columns.dilation;
+      c.first_h = rows.first;
+      c.first_w = columns.first;
+      const WeightStrides reversed{rows.last_tap * s.tap_h + columns.last_tap * s.tap_w,
+                                   s.group,
+                                   s.in,
+                                   s.out,
+                                   -rows.tap_step * s.tap_h,
+                                   -columns.tap_step * s.tap_w};
+      Tensor packed = empty({c.groups * c.packed_group()}, weight.dtype());
+      TERN_KERNEL(conv_pack<T>)(c, weight.data<T>(), reversed, packed.data<T>());
+      TERN_KERNEL(conv_direct<T>)
+      (c, grad.data<T>(), packed.data<T>(), nullptr, grad_x.data<T>() + (a * f.in_w + b) * f.in_pixel);
+    }
+  }
+  return grad_x;
+}
+
+// Parts of the batch that are summed by themselves: as many as keep the partial gradients within a megabyte, at least
+// four and at most 32.
+WeightGradPlan plan_weight_grad(const DirectConv& c, int64_t element_bytes) {
+  WeightGradPlan plan;
+  plan.elements = c.groups * c.packed_group();
+  plan.count = std::clamp<int64_t>((int64_t{1} << 20) / (plan.elements * element_bytes + 1), 4, 32);
+  plan.count = std::max<int64_t>(std::min(plan.count, c.batch * c.out_h), 1);
+  return plan;
+}
+
+template <class T>
+Tensor grad_weight(const Tensor& grad, const Tensor& x, const Shape& weight_shape, const Conv2dOptions& o) {
+  const DirectConv c = forward_conv(x.shape(), weight_shape, o);
+  const WeightGradPlan plan = plan_weight_grad(c, sizeof(T));
+  Tensor grad_w = empty(weight_shape, x.dtype());
+  Tensor partials = empty({plan.count, plan.elements}, x.dtype());
+  TERN_KERNEL(conv_weight_grad<T>)
+  (c, plan, x.data<T>(), grad.data<T>(), partials.data<T>(), grad_w.data<T>(), strides_of(grad_w, c));
+  return grad_w;
+}
+
+template <class T>
+Tensor grad_bias(const Tensor& grad) {
+  const int64_t channels = grad.shape()[1];
+  const ChannelView view{grad.numel() / channels, channels, 1};
+  ChannelBlocks blocks{std::max<int64_t>(32768 / channels, 64), 0};
+  blocks.count = (view.outer + blocks.size - 1) / blocks.size;
+  Tensor partials = empty({blocks.count, channels}, DType::kF64), sums = empty({channels}, DType::kF64);
+  TERN_KERNEL(channel_sums<T>)(view, blocks, grad.data<T>(), partials.data<double>(), sums.data<double>());
+  return cast(sums, grad.dtype());
+}
+
+struct Conv2dBackward {
+  static constexpr const char* kName = "conv2d";
+  SavedTensor x, weight;
+  Conv2dOptions options;
+
+  Gradients backward(const Tensor& grad_output, NeedsGrad needs) const {
+    const Tensor grad = contiguous(grad_output, MemoryFormat::kChannelsLast);
+    Gradients grads(3);
+    dispatch_float(kName, grad.dtype(), [&]<class T>() {
+      if (needs[0]) grads[0] = grad_input<T>(grad, *weight, x->shape(), options);
+      if (needs[1]) grads[1] = grad_weight<T>(grad, *x, weight->shape(), options);
+      if (needs[2]) grads[2] = grad_bias<T>(grad);
+    });
+    return grads;
+  }
+};
+
+void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& o) {
+  TERN_CHECK(x.dim() == 4, ShapeError, "[conv2d] expected an input of shape [N, C, H, W], got ", x.shape());
+  TERN_CHECK(weight.dim() == 4, ShapeError,
+             "[conv2d] expected a weight of shape [out_channels, in_channels / groups, kh, kw], got ", weight.shape());
+  TERN_CHECK(x.dtype() == DType::kF32 || x.dtype() == DType::kF64, DTypeError,
+             "[conv2d] expected an input of f32 or f64, got ", x.dtype());
+  TERN_CHECK(weight.dtype() == x.dtype(), DTypeError, "[conv2d] expected a weight of the input's dtype ", x.dtype(),
+             ", got ", weight.dtype());
+  TERN_CHECK(o.stride.h >= 1 && o.stride.w >= 1, ValueError, "[conv2d] expected a stride of at least 1, got ",
+             o.stride);
+  TERN_CHECK(o.padding.h >= 0 && o.padding.w >= 0, ValueError, "[conv2d] expected a padding of at least 0, got ",
+             o.padding);
+  TERN_CHECK(o.dilation.h >= 1 && o.dilation.w >= 1, ValueError, "[conv2d] expected a dilation of at least 1, got ",
+             o.dilation);
+  TERN_CHECK(o.groups >= 1, ValueError, "[conv2d] expected at least 1 group, got ", o.groups);
+  const Shape& w = weight.shape();
+  TERN_CHECK(w[0] > 0 && w[1] > 0 && w[2] > 0 && w[3] > 0, ShapeError,
+             "[conv2d] expected a weight with sizes of at least 1, got ", w);
+  TERN_CHECK(w[0] % o.groups == 0, ValueError, "[conv2d] expected groups that divide the ", w[0],
+             " output channels (weight is ", w, "), got ", o.groups);
+  if (o.groups == 1) {
+    TERN_CHECK(x.shape()[1] == w[1], ShapeError, "[conv2d] expected input with ", w[1], " channels (weight is ", w,
+               "), got input ", x.shape());
+  } else {
+    TERN_CHECK(x.shape()[1] == w[1] * o.groups, ShapeError, "[conv2d] expected input with ", w[1] * o.groups,
+               " channels (weight is ", w, ", ", o.groups, " groups), got input ", x.shape());
+  }
+  if (bias.defined()) {
+    TERN_CHECK(bias.shape() == Shape({w[0]}), ShapeError, "[conv2d] expected a bias of shape [", w[0], "] (weight is ",
+               w, "), got ", bias.shape());
+    TERN_CHECK(bias.dtype() == x.dtype(), DTypeError, "[conv2d] expected a bias of the input's dtype ", x.dtype(),
+               ", got ", bias.dtype());
+  }
+  TERN_CHECK(output_size(x.shape()[2], w[2], o.stride.h, o.padding.h, o.dilation.h) > 0 &&
+                 output_size(x.shape()[3], w[3], o.stride.w, o.padding.w, o.dilation.w) > 0,
+             ShapeError, "[conv2d] expected an input at least as large as the kernel (weight is ", w, ", padding ",
+             o.padding, ", dilation ", o.dilation, "), got input ", x.shape());
+}
+
+}  // namespace
+
+Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
+  check(input, weight, bias, options);
+  const Tensor x = contiguous(input, MemoryFormat::kChannelsLast);
+  const DirectConv c = forward_conv(x.shape(), weight.shape(), options);
+  Tensor y = empty({c.batch, weight.shape()[0], c.out_h, c.out_w}, x.dtype(), MemoryFormat::kChannelsLast);
+  const Tensor dense_bias = bias.defined() ? contiguous(bias) : bias;
+  dispatch_float("conv2d", x.dtype(), [&]<class T>() {
+    Tensor packed = empty({c.groups * c.packed_group()}, x.dtype());
+    TERN_KERNEL(conv_pack<T>)(c, weight.data<T>(), strides_of(weight, c), packed.data<T>());
+    TERN_KERNEL(conv_direct<T>)
+    (c, x.data<T>(), packed.data<T>(), bias.defined() ? dense_bias.data<T>() : nullptr, y.data<T>());
+  });
+  return autograd::record<Conv2dBackward>(y, {x, weight, bias}, {.x = x, .weight = weight, .options = options});
+}
+
+}  // namespace tern

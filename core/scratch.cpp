@@ -1,0 +1,31 @@
+#include <cstdlib>
+
+#include <tern/core/error.h>
+#include <tern/core/scratch.h>
+
+namespace tern {
+namespace {
+
+struct Scratch {
+  void* block = nullptr;
+  int64_t bytes = 0;
+  ~Scratch() { std::free(block); }
+};
+
+}  // namespace
+
+void* thread_scratch(int64_t bytes) {
+  thread_local Scratch scratch;
+  if (bytes > scratch.bytes) {
+    std::free(scratch.block);
+    scratch.bytes = 0;
+    const int64_t rounded = (bytes + 4095) / 4096 * 4096;
+    scratch.block = std::aligned_alloc(64, static_cast<size_t>(rounded));
+    TERN_CHECK(scratch.block != nullptr, MemoryError, "[thread_scratch] the system has no memory for ", rounded,
+               " bytes");
+    scratch.bytes = rounded;
+  }
+  return scratch.block;
+}
+
+}  // namespace tern

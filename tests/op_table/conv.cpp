@@ -1,0 +1,141 @@
+#include <tern/core/conv.h>
+
+#include "op_table/op_table.h"
+
+namespace tern::test {
+namespace {
+
+// The defining sum.
+Array convolved(const Arrays& in, const Conv2dOptions& o) {
+  const Array &x = in[0], &w = in[1];
+  const int64_t height = (x.shape[2] + 2 * o.padding.h - o.dilation.h * (w.shape[2] - 1) - 1) / o.stride.h + 1;
+  const int64_t width = (x.shape[3] + 2 * o.padding.w - o.dilation.w * (w.shape[3] - 1) - 1) / o.stride.w + 1;
+  Array y(Shape{x.shape[0], w.shape[0], height, width});
+  const int64_t group = w.shape[0] / o.groups;
+  for_each_index(y.shape, [&](const Dims& at) {
+    const int64_t first = at[1] / group * w.shape[1];
+    double sum = in.size() > 2 && in[2].defined ? in[2](at[1]) : 0;
+    for (int64_t c = 0; c < w.shape[1]; ++c)
+      for (int64_t u = 0; u < w.shape[2]; ++u)
+        for (int64_t v = 0; v < w.shape[3]; ++v) {
+          const int64_t i = at[2] * o.stride.h + u * o.dilation.h - o.padding.h;
+          const int64_t j = at[3] * o.stride.w + v * o.dilation.w - o.padding.w;
+          if (i < 0 || j < 0 || i >= x.shape[2] || j >= x.shape[3]) continue;
+          sum += x(at[0], first + c, i, j) * w(at[1], c, u, v);
+        }
+    y.at(at) = sum;
+  });
+  return y;
+}
+
+double multiply_adds(const Inputs& in, const Conv2dOptions& o) {
+  const Tensor y = conv2d(in[0], in[1], {}, o);
+  return 2.0 * static_cast<double>(y.numel()) * static_cast<double>(in[1].numel() / in[1].shape()[0]);
+}
+
+OpEntry entry(const char* variant, const Conv2dOptions& o, std::vector<Inputs> samples,
+              std::vector<Inputs> large = {}) {
+  return {
+      .name = "conv2d",
+      .variant = variant,
+      .call = [o](const Inputs& in) { return conv2d(in[0], in[1], in.size() > 2 ? in[2] : Tensor(), o); },
+      .samples = std::move(samples),
+      .large = std::move(large),
+      .reference = [o](const Arrays& in) { return convolved(in, o); },
+      .f64 = tol::kF64Sum,
+      .f32 = tol::kF32Sum,
+      .flops = [o](const Inputs& in) { return multiply_adds(in, o); },
+  };
+}
+
+Inputs images(const Shape& x, const Shape& w, bool bias = false) {
+  return bias ? Inputs{uniform(x), uniform(w), uniform({w[0]})} : Inputs{uniform(x), uniform(w)};
+}
+
+}  // namespace
+
+TERN_OP_FAMILY(conv) {
+  OpEntry plain = entry("3x3", {.padding = 1},
+                        {images({2, 3, 5, 4}, {4, 3, 3, 3}, true),
+                         images({1, 2, 1, 1}, {1, 2, 3, 3}),
+                         images({0, 3, 4, 4}, {2, 3, 3, 3}, true),
+                         images({1, 1, 3, 7}, {17, 1, 3, 3}),
+                         {channels_last({2, 5, 3, 3}), strided(uniform({3, 5, 3, 3})), strided(uniform({3}))},
+                         {strided(uniform({1, 2, 3, 5})), permuted(uniform({2, 2, 3, 3}))}},
+                        {images({9, 16, 13, 11}, {16, 16, 3, 3}, true), images({40, 3, 12, 12}, {16, 3, 3, 3}),
+                         images({3, 32, 9, 10}, {33, 32, 3, 3}), images({2, 64, 8, 8}, {24, 64, 3, 3}),
+                         images({1, 40, 70, 30}, {20, 40, 3, 3})});
+  plain.rejects = {
+      {images({32, 3, 32, 32}, {128, 64, 3, 3}),
+       "[conv2d] expected input with 64 channels (weight is [128, 64, 3, 3]), got input [32, 3, 32, 32]"},
+      {images({3, 32, 32}, {8, 3, 3, 3}), "[conv2d] expected an input of shape [N, C, H, W], got [3, 32, 32]"},
+      {images({1, 3, 8, 8}, {8, 27}),
+       "[conv2d] expected a weight of shape [out_channels, in_channels / groups, kh, kw], got [8, 27]"},
+      {{int_range({1, 3, 8, 8}), int_range({2, 3, 3, 3})}, "[conv2d] expected an input of f32 or f64, got i64"},
+      {{uniform({1, 3, 8, 8}), uniform({2, 3, 3, 3}).to(DType::kF32)},
+       "[conv2d] expected a weight of the input's dtype f64, got f32"},
+      {{uniform({1, 3, 8, 8}), uniform({2, 3, 3, 3}), uniform({3})},
+       "[conv2d] expected a bias of shape [2] (weight is [2, 3, 3, 3]), got [3]"},
+      {{uniform({1, 3, 8, 8}), uniform({2, 3, 3, 3}), int_range({2})},
+       "[conv2d] expected a bias of the input's dtype f64, got i64"},
+      {images({1, 3, 8, 2}, {2, 3, 5, 5}),
+       "[conv2d] expected an input at least as large as the kernel (weight is [2, 3, 5, 5], padding [1, 1], dilation "
+       "[1, 1]), got input [1, 3, 8, 2]"},
+      {images({1, 3, 8, 8}, {2, 3, 0, 3}), "[conv2d] expected a weight with sizes of at least 1, got [2, 3, 0, 3]"},
+      {images({1, 3, 8, 8}, {2, 3, 3, 3}), "[conv2d] expected a stride of at least 1, got [1, 0]",
+       [](const Inputs& in) {
+         return conv2d(in[0], in[1], {}, {.stride = {1, 0}});
+       }},
+      {images({1, 3, 8, 8}, {2, 3, 3, 3}), "[conv2d] expected a padding of at least 0, got [-1, -1]",
+       [](const Inputs& in) { return conv2d(in[0], in[1], {}, {.padding = -1}); }},
+      {images({1, 3, 8, 8}, {2, 3, 3, 3}), "[conv2d] expected a dilation of at least 1, got [0, 0]",
+       [](const Inputs& in) { return conv2d(in[0], in[1], {}, {.dilation = 0}); }},
+      {images({1, 3, 8, 8}, {2, 3, 3, 3}), "[conv2d] expected at least 1 group, got 0",
+       [](const Inputs& in) { return conv2d(in[0], in[1], {}, {.groups = 0}); }},
+      {images({1, 9, 8, 8}, {2, 3, 3, 3}),
+       "[conv2d] expected groups that divide the 2 output channels (weight is [2, 3, 3, 3]), got 3",
+       [](const Inputs& in) { return conv2d(in[0], in[1], {}, {.groups = 3}); }},
+      {images({1, 4, 8, 8}, {2, 3, 3, 3}),
+       "[conv2d] expected input with 6 channels (weight is [2, 3, 3, 3], 2 groups), got input [1, 4, 8, 8]",
+       [](const Inputs& in) { return conv2d(in[0], in[1], {}, {.groups = 2}); }},
+  };
+  table.add(plain);
+  table.add(entry("3x3 stride 2", {.stride = 2, .padding = 1},
+                  {images({2, 3, 6, 7}, {2, 3, 3, 3}, true), images({1, 2, 1, 2}, {3, 2, 3, 3})},
+                  {images({9, 16, 14, 12}, {32, 16, 3, 3}), images({5, 32, 15, 16}, {64, 32, 3, 3}, true)}));
+  table.add(entry("valid", {}, {images({1, 2, 4, 5}, {3, 2, 3, 2}), images({2, 3, 2, 2}, {2, 3, 2, 2}, true)},
+                  {images({3, 20, 30, 40}, {10, 20, 2, 3})}));
+  table.add(entry("1x1", {}, {images({2, 3, 2, 3}, {4, 3, 1, 1}, true), images({1, 1, 1, 1}, {1, 1, 1, 1})},
+                  {images({7, 33, 20, 21}, {50, 33, 1, 1}, true), images({4, 128, 16, 16}, {256, 128, 1, 1})}));
+  table.add(entry("1x1 stride 2", {.stride = 2}, {images({2, 3, 3, 4}, {2, 3, 1, 1}, true)},
+                  {images({3, 64, 17, 16}, {96, 64, 1, 1})}));
+  table.add(entry("patches", {.stride = 3},
+                  {images({2, 2, 6, 6}, {5, 2, 3, 3}, true), images({1, 3, 7, 8}, {2, 3, 3, 3})},
+                  {images({20, 3, 33, 30}, {48, 3, 3, 3}, true)}));
+  table.add(entry("7x7 stride 2", {.stride = 2, .padding = 3}, {images({1, 3, 9, 8}, {2, 3, 7, 7})},
+                  {images({2, 3, 60, 50}, {24, 3, 7, 7}, true)}));
+  table.add(entry("other strides", {.stride = {1, 3}, .padding = {2, 0}}, {images({1, 2, 4, 8}, {2, 2, 4, 2}, true)},
+                  {images({4, 10, 40, 40}, {12, 10, 4, 2})}));
+  table.add(entry("dilated", {.padding = {2, 1}, .dilation = {2, 3}}, {images({1, 2, 5, 7}, {2, 2, 3, 3}, true)},
+                  {images({4, 16, 30, 24}, {16, 16, 3, 3})}));
+  table.add(entry("dilated stride", {.stride = {2, 4}, .padding = 3, .dilation = {2, 2}},
+                  {images({2, 2, 6, 9}, {3, 2, 3, 2}, true)}, {images({3, 8, 40, 41}, {9, 8, 3, 2})}));
+  table.add(entry("groups", {.padding = 1, .groups = 2},
+                  {images({2, 4, 4, 3}, {6, 2, 3, 3}, true), images({1, 2, 2, 2}, {2, 1, 3, 3})},
+                  {images({5, 32, 14, 13}, {32, 16, 3, 3}), images({5, 34, 14, 13}, {30, 17, 3, 3}, true)}));
+  table.add(entry("depthwise", {.padding = 1, .groups = 5},
+                  {images({2, 5, 4, 3}, {5, 1, 3, 3}, true), images({1, 5, 3, 3}, {10, 1, 3, 3})}));
+  table.add(entry("depthwise wide", {.stride = 2, .padding = 2, .groups = 20}, {images({1, 20, 3, 3}, {20, 1, 5, 5})},
+                  {images({4, 20, 30, 25}, {20, 1, 5, 5}, true)}));
+
+  table.golden("conv2d", [](const Json& a, const Inputs& in) {
+    const auto pair = [&](const char* key) { return Size2(a.at(key).at(0), a.at(key).at(1)); };
+    return conv2d(in[0], in[1], in.size() > 2 ? in[2] : Tensor(),
+                  {.stride = pair("stride"),
+                   .padding = pair("padding"),
+                   .dilation = pair("dilation"),
+                   .groups = a.at("groups").get<int64_t>()});
+  });
+}
+
+}  // namespace tern::test
