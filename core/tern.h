@@ -8,6 +8,8 @@
 #include <tern/core/conv.h>
 #include <tern/core/copy.h>
 #include <tern/core/dropout.h>
+#include <tern/core/embedding.h>
+#include <tern/core/index.h>
 #include <tern/core/io/json.h>
 #include <tern/core/io/npy.h>
 #include <tern/core/io/safetensors.h>
@@ -22,6 +24,7 @@
 #include <tern/core/shape.h>
 #include <tern/core/size2.h>
 #include <tern/core/softmax.h>
+#include <tern/core/sort.h>
 #include <tern/core/tensor.h>
 #include <tern/nn/checkpoint.h>
 #include <tern/nn/child.h>

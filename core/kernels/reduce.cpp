@@ -1,50 +1,9 @@
 #include <tern/core/kernels/reduce.h>
+#include <tern/core/kernels/simd.h>
+#include <tern/core/kernels/walk.h>
 
 namespace tern::kernels::TERN_ISA {
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-
-template <class T>
-struct Simd {
-  static constexpr int kWidth = kVectorBytes / sizeof(T);
-  typedef T Vec __attribute__((vector_size(kVectorBytes)));
-  typedef T Loose __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
-  static Vec load(const T* p) { return *reinterpret_cast<const Loose*>(p); }
-};
-
-// Walks through positions over a few axes, innermost first, keeping the offset into N arrays.
-template <int N>
-struct Walk {
-  int64_t axes;
-  const int64_t* size;
-  const int64_t* stride[N];
-  int64_t index[8] = {};
-  int64_t at[N] = {};
-
-  void seek(int64_t position) {
-    for (int k = 0; k < N; ++k) at[k] = 0;
-    for (int64_t a = 0; a < axes; ++a) {
-      index[a] = position % size[a];
-      position /= size[a];
-      for (int k = 0; k < N; ++k) at[k] += index[a] * stride[k][a];
-    }
-  }
-  void next() {
-    for (int64_t a = 0; a < axes; ++a) {
-      for (int k = 0; k < N; ++k) at[k] += stride[k][a];
-      if (++index[a] < size[a]) return;
-      for (int k = 0; k < N; ++k) at[k] -= size[a] * stride[k][a];
-      index[a] = 0;
-    }
-  }
-};
 
 // A reduction is described by a struct: Wide is what partial results are kept in; start is the result over nothing;
 // map turns an element (or a vector of them) into a term; join joins two terms; widen joins a term to a result.
