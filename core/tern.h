@@ -26,9 +26,11 @@
 #include <tern/core/softmax.h>
 #include <tern/core/sort.h>
 #include <tern/core/tensor.h>
+#include <tern/nn/batch_norm.h>
 #include <tern/nn/checkpoint.h>
 #include <tern/nn/child.h>
 #include <tern/nn/containers.h>
+#include <tern/nn/conv2d.h>
 #include <tern/nn/dropout.h>
 #include <tern/nn/init.h>
 #include <tern/nn/linear.h>
@@ -36,6 +38,8 @@
 #include <tern/nn/norms.h>
 #include <tern/nn/parameter.h>
 #include <tern/nn/parametrization.h>
+#include <tern/nn/pool.h>
+#include <tern/nn/rotary.h>
 #include <tern/nn/summary.h>
 #include <tern/nn/weight_decay.h>
 #include <tern/optim/accumulate.h>

@@ -1,0 +1,41 @@
+// Conv2d: convolution of images.
+#pragma once
+
+#include <tern/core/conv.h>
+#include <tern/nn/module.h>
+
+namespace tern::nn {
+
+/// tern::conv2d with a weight [out_channels, in_channels / groups, kh, kw] and a bias [out_channels]. x: [N,
+/// in_channels, H, W]; the result is channels-last in memory. Both start uniform in +-1 / sqrt(fan_in). Errors as for
+/// tern::conv2d.
+class Conv2d : public Module {
+ public:
+  struct Options {
+    int64_t in_channels = 0;   ///< required, at least 1
+    int64_t out_channels = 0;  ///< required, at least 1
+    Size2 kernel_size = 0;     ///< required, at least 1
+    Size2 stride = 1;
+    Size2 padding = 0;
+    Size2 dilation = 1;
+    int64_t groups = 1;
+    bool bias = true;
+  };
+  explicit Conv2d(const Options& options);
+  const Options& options() const { return options_; }
+
+  Tensor forward(const Tensor& x) override;
+  std::string extra_text() const override;
+  int64_t macs(const Shape& input, const Shape& output) const override;
+  /// Draws weight and bias anew.
+  void reset_parameters();
+
+ private:
+  Options options_;
+
+ public:
+  Parameter weight;
+  Parameter bias;
+};
+
+}  // namespace tern::nn

@@ -1,0 +1,36 @@
+// RotaryEmbedding: positions as rotations of queries and keys.
+#pragma once
+
+#include <tern/core/rope.h>
+#include <tern/nn/module.h>
+
+namespace tern::nn {
+
+/// tern::rotary_embedding with fixed settings, without parameters. x: [B, H, T, width] (or another time_axis).
+class RotaryEmbedding : public Module {
+ public:
+  struct Options {
+    double theta = 10000;
+    RotaryConvention convention = RotaryConvention::kHalves;
+    int64_t time_axis = -2;
+  };
+  explicit RotaryEmbedding(const Options& options) : options_(options) {}
+  const Options& options() const { return options_; }
+  /// Positions 0, 1, ... along the time axis.
+  Tensor forward(const Tensor& x) override { return rotate(x, 0); }
+  /// Positions from `offset` on.
+  Tensor rotate(const Tensor& x, int64_t offset) const {
+    return rotary_embedding(x, {.theta = options_.theta,
+                                .convention = options_.convention,
+                                .time_axis = options_.time_axis,
+                                .offset = offset});
+  }
+  std::string extra_text() const override {
+    return concat("theta=", options_.theta, options_.convention == RotaryConvention::kPairs ? ", pairs" : ", halves");
+  }
+
+ private:
+  Options options_;
+};
+
+}  // namespace tern::nn
