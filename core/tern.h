@@ -32,6 +32,7 @@
 #include <tern/nn/containers.h>
 #include <tern/nn/conv2d.h>
 #include <tern/nn/dropout.h>
+#include <tern/nn/eval_mode.h>
 #include <tern/nn/init.h>
 #include <tern/nn/linear.h>
 #include <tern/nn/module.h>
@@ -49,3 +50,5 @@
 #include <tern/optim/lr_scheduler.h>
 #include <tern/optim/optimizer.h>
 #include <tern/optim/sgd.h>
+#include <tern/train/perplexity.h>
+#include <tern/train/sampling.h>

@@ -95,6 +95,8 @@ bool Cli::parse(int argc, char** argv) {
     for (const std::string_view value : values) {
       if (entry->list != nullptr)
         entry->list->emplace_back(value);
+      else if (schema_.is_text(name))
+        schema_.set_text(name, value);
       else
         schema_.set(name, value, "");
     }

@@ -281,6 +281,17 @@ void Schema::set(std::string_view key, std::string_view value, std::string_view 
   Parser::store(*field, Parser{name_, *field, source}.from_text(value));
 }
 
+void Schema::set_text(std::string_view key, std::string_view text) {
+  const Field* field = find(key);
+  TERN_ASSERT(is_text(key), "setting ", key, " holds no text");
+  Parser::store(*field, Parser{name_, *field, ""}.text(Json(std::string(text))));
+}
+
+bool Schema::is_text(std::string_view key) const {
+  const Field* field = find(key);
+  return field != nullptr && std::holds_alternative<std::string*>(field->target);
+}
+
 bool Schema::is_flag(std::string_view key) const {
   const Field* field = find(key);
   return field != nullptr && std::holds_alternative<bool*>(field->target);

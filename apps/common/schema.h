@@ -62,6 +62,8 @@ class Schema {
   void set(std::string_view assignment);
   /// Sets one key from a value of its type given as text; `source` names the origin in messages, unless it is empty.
   void set(std::string_view key, std::string_view value, std::string_view source);
+  /// Sets a key that holds a text to exactly that text: quotes are part of it.
+  void set_text(std::string_view key, std::string_view text);
 
   /// All settings as a nested JSON object, indented, in the order of declaration.
   std::string to_json() const;
@@ -70,8 +72,9 @@ class Schema {
   /// The known key that is closest to a wrong one.
   std::string nearest(std::string_view key) const;
   bool has(std::string_view key) const { return find(key) != nullptr; }
-  /// Whether a key holds true or false, or a list: what a command line has to know.
+  /// Whether a key holds true or false, a text, or a list: what a command line has to know.
   bool is_flag(std::string_view key) const;
+  bool is_text(std::string_view key) const;
   bool is_list(std::string_view key) const;
 
  private:

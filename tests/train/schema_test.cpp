@@ -208,6 +208,14 @@ TEST(Cli, ReadsOptionsFlagsAndLists) {
   EXPECT_FALSE(line.cli.given("--mode"));
 }
 
+TEST(Cli, TakesTextsAsTheyStand) {
+  for (const char* text : {"", "\"quoted\"", "\"", "--dashes", "[1, 2]", "true", "\xC3\xA9\xFF"}) {
+    Line line;
+    EXPECT_TRUE(line.parse({"--weights", text}));
+    EXPECT_EQ(line.weights, text);
+  }
+}
+
 TEST(Cli, RefusesInOneSentence) {
   struct Case {
     std::vector<const char*> arguments;
