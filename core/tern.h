@@ -1,6 +1,7 @@
 // Everything: #include <tern/tern.h>.
 #pragma once
 
+#include <tern/core/attention.h>
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/autograd/custom_op.h>
 #include <tern/core/autograd/gradcheck.h>

@@ -1,0 +1,111 @@
+// Products of small matrices that lie in the caches, for kernel sources: no library call, no packing of the left
+// operand.
+//
+// The right operand comes in panels: columns 2 w j .. 2 w (j + 1) - 1 (w: elements in a vector) of all its rows, one
+// row behind the other, filled up with zeros. A tile of M rows by two vectors of the result stays in registers while
+// the inner axis runs; each step loads two vectors of B and multiplies them by M broadcast elements of A:
+//   AVX2, SSE: 6 x 2 vectors, 12 of 16 registers;  AVX-512: 12 x 2, 24 of 32.
+// A last panel of a single vector has tiles twice as high, so that as many sums are under way.
+#pragma once
+
+#include <tern/core/kernels/simd.h>
+
+namespace tern::kernels::TERN_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kTileRows = 12;
+#else
+constexpr int kTileRows = 6;
+#endif
+
+template <class T>
+constexpr int64_t kPanel = 2 * Simd<T>::kWidth;  // columns of a panel
+
+inline int64_t round_up(int64_t n, int64_t step) {
+  return (n + step - 1) / step * step;
+}
+
+// Elements of a [k, n] matrix in panels.
+template <class T>
+inline int64_t panel_elements(int64_t k, int64_t n) {
+  return k * round_up(n, kPanel<T>);
+}
+
+// b[k, n], rows ldb apart, into panels.
+template <class T>
+inline void pack_panels(const T* b, int64_t ldb, int64_t k, int64_t n, T* panels) {
+  for (int64_t j0 = 0; j0 < n; j0 += kPanel<T>) {
+    const int64_t cols = n - j0 < kPanel<T> ? n - j0 : kPanel<T>;
+    for (int64_t l = 0; l < k; ++l, panels += kPanel<T>) {
+      const T* row = b + l * ldb + j0;
+      if (cols == kPanel<T>) {
+        for (int64_t j = 0; j < kPanel<T>; ++j) panels[j] = row[j];
+      } else {
+        for (int64_t j = 0; j < cols; ++j) panels[j] = row[j];
+        for (int64_t j = cols; j < kPanel<T>; ++j) panels[j] = T(0);
+      }
+    }
+  }
+}
+
+// The same for the transpose of b[n, k], rows ldb apart.
+template <class T>
+inline void pack_panels_transposed(const T* b, int64_t ldb, int64_t k, int64_t n, T* panels) {
+  for (int64_t j0 = 0; j0 < n; j0 += kPanel<T>, panels += k * kPanel<T>) {
+    const int64_t cols = n - j0 < kPanel<T> ? n - j0 : kPanel<T>;
+    for (int64_t l = 0; l < k; ++l) {
+      T* to = panels + l * kPanel<T>;
+      const T* from = b + j0 * ldb + l;
+      if (cols == kPanel<T>) {
+        for (int64_t j = 0; j < kPanel<T>; ++j) to[j] = from[j * ldb];
+      } else {
+        for (int64_t j = 0; j < cols; ++j) to[j] = from[j * ldb];
+        for (int64_t j = cols; j < kPanel<T>; ++j) to[j] = T(0);
+      }
+    }
+  }
+}
+
+// M rows by N vectors of C. a(i, l) is a[i * a_row + l * a_col]; b is one panel.
+template <int M, int N, class T>
+[[gnu::always_inline]] inline void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, T* c,
+                                        int64_t ldc, bool accumulate) {
+  using S = Simd<T>;
+  using V = typename S::Vec;
+  V sums[M][N];
+  for (int i = 0; i < M; ++i)
+    for (int j = 0; j < N; ++j) sums[i][j] = accumulate ? S::load(c + i * ldc + j * S::kWidth) : V{};
+  for (int64_t l = 0; l < k; ++l, a += a_col, b += kPanel<T>) {
+    V right[N];
+    for (int j = 0; j < N; ++j) right[j] = S::load(b + j * S::kWidth);
+    for (int i = 0; i < M; ++i)
+      for (int j = 0; j < N; ++j) sums[i][j] += a[i * a_row] * right[j];
+  }
+  for (int i = 0; i < M; ++i)
+    for (int j = 0; j < N; ++j) S::store(c + i * ldc + j * S::kWidth, sums[i][j]);
+}
+
+template <int M, int N, class T>
+[[gnu::noinline]] void tile_rows(int64_t m, int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, T* c,
+                                 int64_t ldc, bool accumulate) {
+  int64_t i = 0;
+  for (; i + M <= m; i += M) tile<M, N>(k, a + i * a_row, a_row, a_col, b, c + i * ldc, ldc, accumulate);
+  if constexpr (M > 1) {
+    if (i < m) tile_rows<M / 2, N>(m - i, k, a + i * a_row, a_row, a_col, b, c + i * ldc, ldc, accumulate);
+  }
+}
+
+// C (+)= A B: C [m, n], rows ldc apart, n a multiple of the vector width (padding columns get zeros); B in panels of
+// `panel_rows` rows, of which the first k are used.
+template <class T>
+inline void tile_product(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* panels,
+                         int64_t panel_rows, T* c, int64_t ldc, bool accumulate) {
+  int64_t j = 0;
+  for (; j + kPanel<T> <= n; j += kPanel<T>, panels += panel_rows * kPanel<T>)
+    tile_rows<kTileRows, 2>(m, k, a, a_row, a_col, panels, c + j, ldc, accumulate);
+  if (j < n) tile_rows<2 * kTileRows, 1>(m, k, a, a_row, a_col, panels, c + j, ldc, accumulate);
+}
+
+}  // namespace
+}  // namespace tern::kernels::TERN_ISA
