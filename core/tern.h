@@ -33,6 +33,7 @@
 #include <tern/nn/containers.h>
 #include <tern/nn/conv2d.h>
 #include <tern/nn/dropout.h>
+#include <tern/nn/embedding.h>
 #include <tern/nn/eval_mode.h>
 #include <tern/nn/init.h>
 #include <tern/nn/linear.h>

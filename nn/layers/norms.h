@@ -9,7 +9,7 @@ namespace tern::nn {
 class LayerNorm : public Module {
  public:
   struct Options {
-    Shape normalized_shape;  ///< required: {.normalized_shape = {width}}
+    Shape normalized_shape = {};  ///< required: {.normalized_shape = {width}}
     double eps = 1e-5;
     bool elementwise_affine = true;  ///< with a weight, and, unless switched off, a bias
     bool bias = true;

@@ -2,13 +2,8 @@
 #include <numeric>
 
 #include <tern/nn/models/config_reader.h>
-#include <tern/nn/models/model.h>
 
 namespace tern::nn::models {
-
-io::Metadata Model::metadata() const {
-  return {{kModelKey, model_name()}, {kConfigKey, config().dump()}};
-}
 
 ConfigReader::ConfigReader(std::string op, const io::Json& config) : op_(std::move(op)), config_(config) {
   TERN_CHECK(config.is_object() || config.is_null(), ValueError, "[", op_,

@@ -20,7 +20,19 @@ class Model : public Module {
   io::Metadata metadata() const;
 };
 
-inline constexpr const char* kModelKey = "model";
-inline constexpr const char* kConfigKey = "config";
+inline constexpr const char* kModelKey = "tern.model";
+inline constexpr const char* kConfigKey = "tern.model_config";
+
+/// A safetensors file with the configuration that goes with it.
+struct WeightFile {
+  io::TensorMap tensors;
+  io::Metadata metadata;
+  std::string model;  ///< name of the model in the file's metadata; empty for a foreign file
+  io::Json config;    ///< from the metadata, which win, or from config_path
+};
+
+/// Reads weights and configuration. `op` starts the messages. Throws ValueError if neither the file nor config_path
+/// gives a configuration; IoError and FormatError for broken files.
+[[nodiscard]] WeightFile open_weights(const char* op, const std::string& path, const std::string& config_path);
 
 }  // namespace tern::nn::models

@@ -5,12 +5,14 @@
 #include <tern/core/batch_norm.h>
 #include <tern/core/conv.h>
 #include <tern/core/dropout.h>
+#include <tern/core/embedding.h>
 #include <tern/core/linear.h>
 #include <tern/core/norm.h>
 #include <tern/core/random.h>
 #include <tern/nn/batch_norm.h>
 #include <tern/nn/conv2d.h>
 #include <tern/nn/dropout.h>
+#include <tern/nn/embedding.h>
 #include <tern/nn/init.h>
 #include <tern/nn/linear.h>
 #include <tern/nn/norms.h>
@@ -177,6 +179,23 @@ TEST(PoolLayers, PassTheirSettingsOn) {
   EXPECT_EQ(values(AvgPool2d({.kernel_size = 2})(x)), values(avg_pool2d(x, {.kernel_size = 2})));
   EXPECT_EQ(values(AdaptiveAvgPool2d({.output_size = {2, 3}})(x)), values(adaptive_avg_pool2d(x, {2, 3})));
   EXPECT_EQ(GlobalAvgPool()(x).shape(), Shape({1, 2}));
+}
+
+TEST(EmbeddingLayer, LooksRowsUpAndSparesThePadding) {
+  struct Net : Module {
+    Child<Embedding> table{this, "table", {.num_embeddings = 5, .embedding_dim = 3, .padding_idx = -1}};
+  } net;
+  Tensor ids = empty({2, 2}, DType::kI64);
+  for (int64_t i = 0; i < 4; ++i) ids.data<int64_t>()[i] = i + 1;
+  EXPECT_EQ(values(net.table(ids)), values(embedding(ids, net.table->weight.latent())));
+  EXPECT_EQ(values(net.table->weight.latent()[4]), (std::vector<double>{0, 0, 0}));
+  net.table(ids).sum().backward();
+  const Tensor grad = net.table->weight.latent().grad();
+  EXPECT_EQ(values(grad[4]), (std::vector<double>{0, 0, 0}));
+  EXPECT_EQ(values(grad[2]), (std::vector<double>{1, 1, 1}));
+  EXPECT_EQ(message_of([&] { net.replace("table", make<Linear>({.in_features = 1, .out_features = 3})); }),
+            "[child] expected a module with the interface EmbeddingInterface for table, got Linear (in table)");
+  EXPECT_THROW(Embedding({.num_embeddings = 3, .embedding_dim = 2, .padding_idx = 3}), ValueError);
 }
 
 TEST(RotaryLayer, StartsAtItsOffset) {
