@@ -4,6 +4,8 @@
 // copied, with the zeros around it, into the thread's scratch: the inner loops then have no borders, one group's
 // channels lie side by side, and what they read again and again is in the first-level cache. The copy costs one or two
 // percent of the arithmetic; where no position reaches outside and there is one group, the input is read in place.
+// Weights that exceed the second-level cache are read anew for every piece, so pieces are larger there.
+// Weights that exceed the second-level cache are read anew for every piece, so pieces are larger then.
 #pragma once
 
 #include <tern/core/kernels/conv_direct.h>
@@ -24,7 +26,10 @@ using Vec = typename Simd<T>::Vec;
 template <class T>
 constexpr int kLanes = Simd<T>::kWidth;
 
-constexpr int64_t kPieceBytes = 96 << 10;  ///< of copied input, if a single row needs no more
+constexpr int64_t kPieceBytes = 96 << 10;         ///< of copied input, if a single row needs no more
+constexpr int64_t kLargePieceBytes = 1 << 20;     ///< the same where weights are large
+constexpr int64_t kLargePiecePositions = 512;     ///< no more images in a piece where weights are large
+constexpr int64_t kLargeWeightBytes = 256 << 10;  ///< large weights, of all groups
 
 template <class T>
 struct Pieces {
@@ -32,6 +37,7 @@ struct Pieces {
   int64_t images;    ///< images of a piece; 1 unless rows is out_h
   int64_t bands;     ///< pieces of an image
   int64_t count;     ///< pieces in all
+  bool large;        ///< weights are
   bool in_place;     ///< no copy
   int64_t window_w;  ///< columns of the copied window
   int64_t scratch;   ///< elements of the copy, for the largest piece
@@ -42,11 +48,17 @@ struct Pieces {
     in_place = c.groups == 1 && c.first_h >= 0 && c.first_w >= 0 && c.first_h + whole_h <= c.in_h &&
                c.first_w + window_w <= c.in_w;
     const int64_t row_bytes = window_w * c.channels * static_cast<int64_t>(sizeof(T));
+    large = c.groups * c.depth() * c.out_channels * static_cast<int64_t>(sizeof(T)) > kLargeWeightBytes;
+    const int64_t limit = large ? kLargePieceBytes : kPieceBytes;
     rows = c.out_h;
-    while (rows > 1 && window_h(c, rows) * row_bytes > kPieceBytes) rows = (rows + 1) / 2;
+    while (rows > 1 && window_h(c, rows) * row_bytes > limit) rows = (rows + 1) / 2;
     images = 1;
-    if (rows == c.out_h) {
-      const int64_t image_bytes = whole_h * row_bytes + 1;
+    const int64_t image_bytes = whole_h * row_bytes + 1;
+    if (rows == c.out_h && large) {
+      while (images < c.batch && images * c.out_h * c.out_w < kLargePiecePositions &&
+             (images + 1) * image_bytes <= limit)
+        ++images;
+    } else if (rows == c.out_h) {
       while (images * 2 * image_bytes <= kPieceBytes / 2 && images * 64 <= c.batch) images *= 2;
     }
     bands = (c.out_h + rows - 1) / rows;
