@@ -7,10 +7,10 @@ namespace tern {
 
 /// Rounds to the nearest integer, halves to the even one (2.5 -> 2, 3.5 -> 4), as torch.round does. Every quantizer in
 /// Tern uses this function. It relies on the default floating-point rounding mode, which Tern never changes.
-inline float round_half_even(float v) {
+[[gnu::always_inline]] inline float round_half_even(float v) {
   return __builtin_nearbyintf(v);
 }
-inline double round_half_even(double v) {
+[[gnu::always_inline]] inline double round_half_even(double v) {
   return __builtin_nearbyint(v);
 }
 

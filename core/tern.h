@@ -1,14 +1,18 @@
 // Everything: #include <tern/tern.h>.
 #pragma once
 
+#include <tern/core/activation.h>
 #include <tern/core/attention.h>
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/autograd/custom_op.h>
 #include <tern/core/autograd/gradcheck.h>
 #include <tern/core/batch_norm.h>
+#include <tern/core/compare.h>
 #include <tern/core/conv.h>
 #include <tern/core/copy.h>
+#include <tern/core/create.h>
 #include <tern/core/dropout.h>
+#include <tern/core/elementwise.h>
 #include <tern/core/embedding.h>
 #include <tern/core/index.h>
 #include <tern/core/io/json.h>
@@ -19,6 +23,7 @@
 #include <tern/core/loss.h>
 #include <tern/core/matmul.h>
 #include <tern/core/norm.h>
+#include <tern/core/operators.h>
 #include <tern/core/pool.h>
 #include <tern/core/reduce.h>
 #include <tern/core/rope.h>
@@ -26,6 +31,7 @@
 #include <tern/core/size2.h>
 #include <tern/core/softmax.h>
 #include <tern/core/sort.h>
+#include <tern/core/ste.h>
 #include <tern/core/tensor.h>
 #include <tern/nn/batch_norm.h>
 #include <tern/nn/checkpoint.h>

@@ -47,7 +47,7 @@ class CustomOp {
   const std::string& name() const { return *name_; }
 
  private:
-  std::shared_ptr<const std::string> name_;
+  const std::string* name_;
   Forward forward_;
   std::shared_ptr<const Backward> backward_;
 };

@@ -103,11 +103,20 @@ concept SingleOutputNeeds = requires(B& b, const Tensor& g, NeedsGrad n) {
   b.backward(g, n);
 };
 
+/// The op's name: B::kName, or the member `name` of a backward that serves several ops (it outlives the node).
+template <class B>
+const char* op_name(const B& b) {
+  if constexpr (requires { B::kName; })
+    return B::kName;
+  else
+    return b.name;
+}
+
 template <class B>
 class NodeOf final : public Node {
  public:
-  explicit NodeOf(B&& b) : saved_(std::move(b)) {}
-  const char* name() const override { return B::kName; }
+  explicit NodeOf(B&& b) : name_(op_name(b)), saved_(std::move(b)) {}
+  const char* name() const override { return name_; }
   Gradients apply(std::span<const Tensor> grad_outputs) override {
     if constexpr (SingleOutput<B>)
       return saved_.backward(grad_outputs[0]);
@@ -119,6 +128,7 @@ class NodeOf final : public Node {
   void release() override { saved_ = B{}; }
 
  private:
+  const char* name_;
   B saved_;
 };
 
@@ -139,12 +149,13 @@ bool anomaly_enabled();
 ///   };
 ///   return record<ReluBackward>(y, {x}, {.y = y});
 ///
+/// A backward that serves several ops has a member `const char* name` (a literal) in place of kName.
 /// Inputs may be undefined (an absent bias). backward returns one gradient an input, of the input's shape and dtype; it
 /// runs without grad mode.
 template <class B>
 Tensor record(const Tensor& output, std::span<const Tensor> inputs, B saved) {
   if (detail::anomaly_enabled()) [[unlikely]]
-    detail::check_forward(B::kName, output);
+    detail::check_forward(detail::op_name(saved), output);
   if (!detail::wants_grad(inputs)) return output;
   const std::shared_ptr<Node> node = detail::adopt(new detail::NodeOf<B>(std::move(saved)));
   detail::connect(*node, inputs);
@@ -160,7 +171,7 @@ Tensor record(const Tensor& output, std::initializer_list<Tensor> inputs, B save
 template <class B>
 std::vector<Tensor> record_all(std::vector<Tensor> outputs, std::span<const Tensor> inputs, B saved) {
   if (detail::anomaly_enabled()) [[unlikely]] {
-    for (const Tensor& output : outputs) detail::check_forward(B::kName, output);
+    for (const Tensor& output : outputs) detail::check_forward(detail::op_name(saved), output);
   }
   if (!detail::wants_grad(inputs)) return outputs;
   const std::shared_ptr<Node> node = detail::adopt(new detail::NodeOf<B>(std::move(saved)));

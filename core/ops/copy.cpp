@@ -25,7 +25,11 @@ void copy_elements(Tensor& destination, const Tensor& source) {
       run_plan(plan, [&](const int64_t* at, int64_t n, const int64_t* step) {
         To* t = to + at[0];
         const From* f = from + at[1];
-        for (int64_t i = 0; i < n; ++i) t[i * step[0]] = convert_element<To>(f[i * step[1]]);
+        if (step[0] == 1 && step[1] == 1) {
+          for (int64_t i = 0; i < n; ++i) t[i] = convert_element<To>(f[i]);
+        } else {
+          for (int64_t i = 0; i < n; ++i) t[i * step[0]] = convert_element<To>(f[i * step[1]]);
+        }
       });
     });
   });
@@ -108,7 +112,11 @@ Tensor& Tensor::fill_(double value) {
     T* x = data<T>();
     const T v = convert_element<T>(value);
     run_plan(plan, [&](const int64_t* at, int64_t n, const int64_t* step) {
-      for (int64_t i = 0; i < n; ++i) x[at[0] + i * step[0]] = v;
+      if (step[0] == 1) {
+        std::fill_n(x + at[0], n, v);
+      } else {
+        for (int64_t i = 0; i < n; ++i) x[at[0] + i * step[0]] = v;
+      }
     });
   });
   storage()->bump_version();

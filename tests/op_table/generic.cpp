@@ -8,7 +8,6 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/parallel.h>
-#include <tern/core/random.h>
 
 namespace tern::test {
 
@@ -58,9 +57,12 @@ Inputs rounded_to_f32(const Inputs& sample) {
 }
 
 Tensor upstream(const Tensor& output, size_t k) {
-  Generator generator = Generator(11).fork("upstream", k);
+  uint64_t state = 11 + k;
   Array v(output.shape());
-  for (double& x : v.v) x = static_cast<float>(generator.uniform(-1, 1));
+  for (double& x : v.v) {
+    state = state * 6364136223846793005u + 1442695040888963407u;  // Knuth's linear congruence; its high bits are good
+    x = static_cast<double>(state >> 40) * 0x1p-23 - 1;
+  }
   return to_tensor(v, output.dtype());
 }
 
@@ -136,6 +138,8 @@ double scale_of(const Array& x) {
   const NoGradGuard no_grad;
   const Tensor a = got.contiguous(), b = want.contiguous();
   const int64_t size = size_of(a.dtype());
+  if (a.numel() == 0 || std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.bytes())) == 0)
+    return ::testing::AssertionSuccess();
   for (int64_t i = 0; i < a.numel(); ++i) {
     if (std::memcmp(a.raw() + i * size, b.raw() + i * size, static_cast<size_t>(size)) == 0) continue;
     return ::testing::AssertionFailure() << "element " << i << " of " << describe(a) << ": "

@@ -33,13 +33,13 @@ TEST_P(Golden, MatchesPyTorch) {
     leaves.push_back(inputs[i].requires_grad_());
     with_gradient.push_back(i);
   }
-  const GoldenRun result = function->second(one.attributes, inputs);
+  const GoldenRun result = function->second.run(one.attributes, inputs);
   std::vector<Tensor> outputs, upstreams;
   size_t recorded = 0;
   for (size_t k = 0; one.has(k == 0 ? "out" : "out" + std::to_string(k)); ++k, ++recorded) {
     ASSERT_LT(k, result.outputs.size());
     const std::string number = k == 0 ? "" : std::to_string(k);
-    EXPECT_TRUE(close(result.outputs[k], to_array(one["out" + number]), tol::kGoldenF64)) << "out" << number;
+    EXPECT_TRUE(close(result.outputs[k], to_array(one["out" + number]), function->second.tolerance)) << "out" << number;
     if (!one.has("grad_out" + number)) continue;
     outputs.push_back(result.outputs[k]);
     upstreams.push_back(one["grad_out" + number]);
@@ -50,14 +50,14 @@ TEST_P(Golden, MatchesPyTorch) {
     if (key.rfind("out", 0) == 0 || key.rfind("grad", 0) == 0) continue;
     const auto got = result.extra.find(key);
     ASSERT_TRUE(got != result.extra.end()) << "the run does not give " << key;
-    EXPECT_TRUE(close(got->second, to_array(want), tol::kGoldenF64)) << key;
+    EXPECT_TRUE(close(got->second, to_array(want), function->second.tolerance)) << key;
   }
   if (leaves.empty()) return;
   const std::vector<Tensor> gradients = autograd::grad(outputs, leaves, upstreams);
   for (size_t k = 0; k < leaves.size(); ++k) {
     const std::string key = "grad" + std::to_string(with_gradient[k]);
     const Tensor got = gradients[k].defined() ? gradients[k] : empty_like(leaves[k]).fill_(0);
-    EXPECT_TRUE(close(got, to_array(one[key]), tol::kGoldenF64)) << key;
+    EXPECT_TRUE(close(got, to_array(one[key]), function->second.tolerance)) << key;
   }
 }
 

@@ -23,10 +23,23 @@ Generator sample_generator() {
   return Generator(7).fork("sample", sample_count++);
 }
 
-int64_t position(const Tensor& x, const Dims& index) {
-  int64_t p = 0;
-  for (int64_t a = 0; a < x.dim(); ++a) p += index[a] * x.strides()[a];
-  return p;
+// Calls body(offset) for every element in row-major order.
+template <class F>
+void for_each_offset(const Shape& shape, const Strides& strides, const F& body) {
+  if (numel_of(shape) == 0) return;
+  Dims index(shape.size(), 0);
+  const int64_t last = shape.size() - 1;
+  for (int64_t offset = 0;;) {
+    body(offset);
+    int64_t a = last;
+    for (; a >= 0; --a) {
+      offset += strides[a];
+      if (++index[a] < shape[a]) break;
+      offset -= strides[a] * shape[a];
+      index[a] = 0;
+    }
+    if (a < 0) return;
+  }
 }
 
 template <class T>
@@ -48,8 +61,8 @@ Tensor lay_out(const Tensor& x, const Strides& strides, DType dtype, int64_t lea
     std::fill(block, block + length, hole<T>());
     const Array elements = to_array(x);
     size_t i = 0;
-    for_each_index(x.shape(),
-                   [&](const Dims& index) { out.data<T>()[position(out, index)] = static_cast<T>(elements.v[i++]); });
+    T* to = out.data<T>();
+    for_each_offset(x.shape(), strides, [&](int64_t at) { to[at] = static_cast<T>(elements.v[i++]); });
   };
   if (dtype == DType::kF32) {
     fill.operator()<float>();
@@ -113,8 +126,7 @@ Array to_array(const Tensor& x) {
     if (x.numel() == 0) return;
     const T* elements = x.data<T>();
     size_t i = 0;
-    for_each_index(x.shape(),
-                   [&](const Dims& index) { out.v[i++] = convert_element<double>(elements[position(x, index)]); });
+    for_each_offset(x.shape(), x.strides(), [&](int64_t at) { out.v[i++] = convert_element<double>(elements[at]); });
   });
   return out;
 }
@@ -147,12 +159,14 @@ Array map(const Array& x, const std::function<double(double)>& f) {
 Array broadcast(const Array& x, const Shape& shape) {
   Array out(shape);
   const int64_t shift = shape.size() - x.dim();
+  Strides strides(shape.size(), 0);
+  int64_t step = 1;
+  for (int64_t a = x.dim() - 1; a >= 0; --a) {
+    strides[a + shift] = x.shape[a] == 1 ? 0 : step;
+    step *= x.shape[a];
+  }
   size_t i = 0;
-  for_each_index(shape, [&](const Dims& index) {
-    Dims from(x.dim(), 0);
-    for (int64_t a = 0; a < x.dim(); ++a) from[a] = x.shape[a] == 1 ? 0 : index[a + shift];
-    out.v[i++] = x.at(from);
-  });
+  for_each_offset(shape, strides, [&](int64_t at) { out.v[i++] = x.v.at(static_cast<size_t>(at)); });
   return out;
 }
 

@@ -134,20 +134,26 @@ struct GoldenRun {
       : outputs(std::move(all)), extra(std::move(beside)) {}
 };
 using GoldenFunction = std::function<GoldenRun(const Json& attributes, const Inputs& inputs)>;
+struct GoldenOp {
+  GoldenFunction run;
+  Tolerance tolerance;
+};
 
 class OpTable {
  public:
   void add(OpEntry entry) { entries_.push_back(std::move(entry)); }
   /// How to run PyTorch's op of that name. Functional arguments come in `inputs` in the order that attributes["inputs"]
   /// names.
-  void golden(const std::string& op, GoldenFunction function) { golden_[op] = std::move(function); }
+  void golden(const std::string& op, GoldenFunction function, const Tolerance& tolerance = tol::kGoldenF64) {
+    golden_[op] = {std::move(function), tolerance};
+  }
 
   const std::vector<OpEntry>& entries() const { return entries_; }
-  const std::map<std::string, GoldenFunction>& golden() const { return golden_; }
+  const std::map<std::string, GoldenOp>& golden() const { return golden_; }
 
  private:
   std::vector<OpEntry> entries_;
-  std::map<std::string, GoldenFunction> golden_;
+  std::map<std::string, GoldenOp> golden_;
 };
 
 /// The table, filled by all families on first use.

@@ -25,6 +25,10 @@ inline constexpr Tolerance kF32{4e-7, 1e-7};
 /// formulas built on them add a few more.
 inline constexpr Tolerance kF32Function{1e-6, 3e-7};
 
+/// Derivatives of saturating functions from results or factors near 1: 1 - y is off by 2^-24, while the scale is well
+/// below 1 (a quarter for the sigmoid).
+inline constexpr Tolerance kF32Derivative{1e-6, 1e-6};
+
 /// Sums over up to some ten thousand terms in any order: the error grows with the largest partial sum, not with the
 /// result.
 inline constexpr Tolerance kF64Sum{1e-12, 1e-13};
@@ -35,6 +39,9 @@ inline constexpr Tolerance kF32Winograd{5e-5, 1e-5};
 
 /// Golden values of PyTorch in f64: both sides round differently in every sum, nothing else differs.
 inline constexpr Tolerance kGoldenF64{1e-10, 1e-12};
+
+/// PyTorch 1.13 computes the gradient of hardsigmoid with a single-precision 1/6, in f64 too.
+inline constexpr Tolerance kGoldenSingleConstant{1e-7, 0};
 
 }  // namespace tol
 

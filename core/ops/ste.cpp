@@ -1,0 +1,38 @@
+#include <tern/core/elementwise_detail.h>
+#include <tern/core/error.h>
+#include <tern/core/ste.h>
+
+namespace tern {
+namespace {
+
+struct StraightThroughBackward {
+  const char* name = "";
+  Gradients backward(const Tensor& grad_output) const { return {grad_output}; }
+};
+
+Tensor straight_through(const char* name, UnaryOp op, const Tensor& x, double a = 0, double b = 0) {
+  detail::check_real(name, x);
+  return autograd::record<StraightThroughBackward>(detail::apply_unary(name, op, x, a, b), {x}, {.name = name});
+}
+
+}  // namespace
+
+Tensor ste_round(const Tensor& x) {
+  return straight_through("ste_round", UnaryOp::kRound, x);
+}
+
+Tensor ste_clamp(const Tensor& x, double low, double high) {
+  TERN_CHECK(low <= high, ValueError, "[ste_clamp] expected a lower bound not above the upper one, got ", low, " and ",
+             high);
+  return straight_through("ste_clamp", UnaryOp::kClamp, x, low, high);
+}
+
+Tensor ste_sign(const Tensor& x) {
+  return straight_through("ste_sign", UnaryOp::kSign, x);
+}
+
+Tensor ste_relu(const Tensor& x) {
+  return straight_through("ste_relu", UnaryOp::kRelu, x);
+}
+
+}  // namespace tern
