@@ -19,6 +19,7 @@ int available_processors() {
 }
 
 std::atomic<int> thread_count{0};  // 0: not decided yet
+thread_local bool serial = false;
 
 }  // namespace
 
@@ -32,11 +33,18 @@ int num_threads() {
   return thread_count;
 }
 
+SerialScope::SerialScope() : previous_(serial) {
+  serial = true;
+}
+SerialScope::~SerialScope() {
+  serial = previous_;
+}
+
 namespace detail {
 
 void run_chunks(int64_t chunks, ChunkFunction function, const void* context) {
   const int threads = static_cast<int>(chunks < num_threads() ? chunks : num_threads());
-  if (threads <= 1 || omp_in_parallel()) {
+  if (threads <= 1 || serial || omp_in_parallel()) {
     for (int64_t i = 0; i < chunks; ++i) function(context, i);
     return;
   }

@@ -11,6 +11,19 @@ namespace tern {
 void set_num_threads(int count);
 int num_threads();
 
+/// While one lives on a thread, parallel_for runs on that thread alone: for background threads that must not take the
+/// processors from the thread they work for.
+class SerialScope {
+ public:
+  SerialScope();
+  ~SerialScope();
+  SerialScope(const SerialScope&) = delete;
+  SerialScope& operator=(const SerialScope&) = delete;
+
+ private:
+  bool previous_;
+};
+
 /// Elements per chunk for cheap element-wise work: large enough to hide the hand-over, small enough to balance.
 inline constexpr int64_t kElementwiseGrain = 16384;
 

@@ -33,6 +33,14 @@
 #include <tern/core/sort.h>
 #include <tern/core/ste.h>
 #include <tern/core/tensor.h>
+#include <tern/data/batch.h>
+#include <tern/data/cifar.h>
+#include <tern/data/color.h>
+#include <tern/data/dataset.h>
+#include <tern/data/loader.h>
+#include <tern/data/sampler.h>
+#include <tern/data/synthetic.h>
+#include <tern/data/transforms.h>
 #include <tern/nn/batch_norm.h>
 #include <tern/nn/checkpoint.h>
 #include <tern/nn/child.h>

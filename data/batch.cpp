@@ -1,0 +1,128 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <tern/core/error.h>
+#include <tern/data/batch.h>
+#include <tern/data/sampler.h>
+
+namespace tern::data {
+namespace {
+
+// Marsaglia and Tsang, "A simple method for generating gamma variables", 2000; below 1 by their boost.
+double gamma(double shape, Generator& random) {
+  if (shape < 1) {
+    const double boost = std::pow(1 - random.uniform(), 1 / shape);
+    return gamma(shape + 1, random) * boost;
+  }
+  const double d = shape - 1.0 / 3, c = 1 / std::sqrt(9 * d);
+  for (;;) {
+    const double x = random.normal();
+    const double v = std::pow(1 + c * x, 3);
+    if (v <= 0) continue;
+    if (std::log(1 - random.uniform()) < 0.5 * x * x + d - d * v + d * std::log(v)) return d * v;
+  }
+}
+
+double beta(double alpha, Generator& random) {
+  const double a = gamma(alpha, random), b = gamma(alpha, random);
+  return a + b > 0 ? a / (a + b) : 0.5;
+}
+
+void check_options(const char* op, const MixOptions& options) {
+  TERN_CHECK(std::isfinite(options.alpha) && options.alpha > 0, ValueError, "[", op, "] expected alpha above 0, got ",
+             options.alpha);
+  TERN_CHECK(options.classes >= 2, ValueError, "[", op, "] expected at least 2 classes, got ", options.classes);
+  TERN_CHECK(options.p >= 0 && options.p <= 1, ValueError, "[", op, "] expected p in [0, 1], got ", options.p);
+}
+
+// labels[i] gets the share `keep`, labels[partner[i]] the rest.
+Tensor soft_labels(const char* op, const Tensor& labels, int64_t classes, const std::vector<int64_t>& partner,
+                   double keep) {
+  TERN_CHECK(labels.dtype() == DType::kI64 && labels.dim() == 1, DTypeError, "[", op, "] expected labels i64 [N], got ",
+             describe(labels));
+  Tensor out = empty({labels.numel(), classes});
+  out.fill_(0);
+  const int64_t* label = labels.data<int64_t>();
+  float* row = out.data<float>();
+  for (int64_t i = 0; i < labels.numel(); ++i, row += classes) {
+    TERN_CHECK(label[i] >= 0 && label[i] < classes, ValueError, "[", op, "] expected labels in [0, ", classes,
+               "), got ", label[i]);
+    row[label[i]] += static_cast<float>(keep);
+    row[label[partner[static_cast<size_t>(i)]]] += static_cast<float>(1 - keep);
+  }
+  return out;
+}
+
+std::vector<int64_t> random_partners(int64_t n, Generator& random) {
+  std::vector<int64_t> partner(static_cast<size_t>(n));
+  std::iota(partner.begin(), partner.end(), int64_t{0});
+  shuffle(partner, random);
+  return partner;
+}
+
+}  // namespace
+
+BatchTransform mixup(const MixOptions& options) {
+  check_options("mixup", options);
+  return [options](const Batch& batch, Generator& random) -> Batch {
+    const int64_t n = batch.images.size(0);
+    const auto partner = random_partners(n, random);
+    if (random.uniform() >= options.p)
+      return {batch.images, soft_labels("mixup", batch.labels, options.classes, partner, 1)};
+    const auto keep = static_cast<float>(beta(options.alpha, random));
+    Tensor mixed = empty_like(batch.images);
+    const int64_t each = batch.images.numel() / std::max<int64_t>(n, 1);
+    const float* from = batch.images.data<float>();
+    float* out = mixed.data<float>();
+    for (int64_t i = 0; i < n; ++i) {
+      const float* a = from + i * each;
+      const float* b = from + partner[static_cast<size_t>(i)] * each;
+      for (int64_t k = 0; k < each; ++k) out[i * each + k] = keep * a[k] + (1 - keep) * b[k];
+    }
+    return {mixed, soft_labels("mixup", batch.labels, options.classes, partner, keep)};
+  };
+}
+
+BatchTransform cutmix(const MixOptions& options) {
+  check_options("cutmix", options);
+  return [options](const Batch& batch, Generator& random) -> Batch {
+    const int64_t n = batch.images.size(0), channels = batch.images.size(1);
+    const int64_t height = batch.images.size(2), width = batch.images.size(3);
+    const auto partner = random_partners(n, random);
+    if (random.uniform() >= options.p)
+      return {batch.images, soft_labels("cutmix", batch.labels, options.classes, partner, 1)};
+    const double side = std::sqrt(1 - beta(options.alpha, random));
+    const auto cut_height = static_cast<int64_t>(static_cast<double>(height) * side);
+    const auto cut_width = static_cast<int64_t>(static_cast<double>(width) * side);
+    const auto center_y = static_cast<int64_t>(random.below(static_cast<uint64_t>(height)));
+    const auto center_x = static_cast<int64_t>(random.below(static_cast<uint64_t>(width)));
+    const int64_t top = std::max<int64_t>(center_y - cut_height / 2, 0);
+    const int64_t bottom = std::min(center_y - cut_height / 2 + cut_height, height);
+    const int64_t left = std::max<int64_t>(center_x - cut_width / 2, 0);
+    const int64_t right = std::min(center_x - cut_width / 2 + cut_width, width);
+    Tensor mixed = batch.images.clone();
+    const float* from = batch.images.data<float>();
+    float* out = mixed.data<float>();
+    const Strides& s = batch.images.strides();
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t c = 0; c < channels; ++c)
+        for (int64_t y = top; y < bottom; ++y)
+          for (int64_t x = left; x < right; ++x) {
+            const int64_t at = c * s[1] + y * s[2] + x * s[3];
+            out[i * s[0] + at] = from[partner[static_cast<size_t>(i)] * s[0] + at];
+          }
+    const int64_t cut = std::max<int64_t>(bottom - top, 0) * std::max<int64_t>(right - left, 0);
+    const double keep = 1 - static_cast<double>(cut) / static_cast<double>(height * width);
+    return {mixed, soft_labels("cutmix", batch.labels, options.classes, partner, keep)};
+  };
+}
+
+BatchTransform one_of(std::vector<BatchTransform> choices) {
+  TERN_CHECK(!choices.empty(), ValueError, "[one_of] expected at least one transform, got none");
+  return [choices = std::move(choices)](const Batch& batch, Generator& random) {
+    return choices[random.below(choices.size())](batch, random);
+  };
+}
+
+}  // namespace tern::data
