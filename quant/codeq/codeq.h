@@ -1,0 +1,147 @@
+// CoDeQ (arXiv 2512.12981): training in which every layer learns how many of its weights are zero and how many bits the others have.
+//
+//   quant::codeq::attach(net, {.exclude = {"head"}, .bits = quant::codeq::Learnable{.max_bits = 8}});
+//   optim::Sgd opt({.momentum = 0.9}, {{.params = quant::codeq::base_parameters(net), ...},
+//                                      {.params = quant::codeq::dead_zone_logits(net), ...},
+//                                      {.params = quant::codeq::bit_width_logits(net), ...}});
+//
+// attach() puts a quantizer between the latent weight of every convolution and linear layer and the layer itself. Weight decay on the
+// two logits is what drives dead-zones wider and bit-widths lower; the task's gradient pushes back.
+#pragma once
+
+#include <iosfwd>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <tern/core/tensor.h>
+#include <tern/nn/module.h>
+#include <tern/nn/parametrization.h>
+#include <tern/quant/codeq/dead_zone.h>
+
+namespace tern::quant::codeq {
+
+/// Every layer has this many bits; only the dead-zone is learned.
+struct Fixed {
+  int bits = 4;  ///< 2..16
+};
+/// Every layer learns its bits as well ("mixed precision").
+struct Learnable {
+  int max_bits = 8;  ///< min_bits..16
+  int min_bits = 2;  ///< 2..max_bits
+};
+
+/// How AttachOptions::exclude is read.
+enum class ExcludeRule {
+  kGlob,       ///< a layer's whole path, where * stands for any characters and ? for one: "conv1" spares the stem alone
+  kSubstring,  ///< the published rule: any module with a weight (norms and embeddings too) whose path does not contain a text:
+               ///< "conv1" spares the first convolution of every block as well. For comparisons with published code.
+};
+
+struct AttachOptions {
+  std::vector<std::string> exclude = {};  ///< layers to leave in full precision
+  std::variant<Fixed, Learnable> bits = Fixed{};
+  ExcludeRule rule = ExcludeRule::kGlob;
+  double init_logit_dz = 3.0;   ///< theta_z at the start: 3 makes the dead-zone 0.5 % of the range
+  double init_logit_bit = 3.0;  ///< theta_b at the start: 3 gives max_bits
+  bool start_uniform = false;   ///< theta_z such that d = s, plain uniform quantization, in place of init_logit_dz; the published
+                                ///< start moves weights near zero out to (d + s)/2 where bits are few
+  DeadZoneOptions quantizer = {};  ///< constants and safeguards; its bit settings come from `bits`
+};
+
+/// What attach() did: paths of the layers that got a quantizer, and of those left out, with the reason.
+struct AttachReport {
+  std::vector<std::string> attached;
+  std::vector<std::pair<std::string, std::string>> skipped;
+};
+
+/// Attaches a quantizer to the weight of every nn::Conv2d and nn::Linear that is not excluded. Layers whose weight is all zeros are
+/// skipped, as they could never leave zero. Throws ValueError if a glob pattern matches no layer, if no layer is left, or for a
+/// setting out of range; StateError if a weight has a parametrization already or is tied. Nothing is attached when it throws.
+AttachReport attach(nn::Module& model, const AttachOptions& options = {});
+
+/// Takes every quantizer off again; with `bake`, the weights become their quantized values.
+void detach(nn::Module& model, bool bake = false);
+
+/// Switches all quantizers on or off; off, the layers compute with their latent weights.
+void set_enabled(nn::Module& model, bool enabled);
+
+/// Paths of the layers that have a quantizer.
+std::vector<std::string> attached_layers(const nn::Module& model);
+
+/// The three parameter groups. base_parameters: everything trainable but the logits; bit_width_logits is empty where bits are fixed.
+std::vector<Tensor> base_parameters(const nn::Module& model);
+std::vector<Tensor> dead_zone_logits(const nn::Module& model);
+std::vector<Tensor> bit_width_logits(const nn::Module& model);
+
+/// The parametrization behind attach(): parameters `<weight>.codeq.logit_dz` and `<weight>.codeq.logit_bit`, one element each.
+class Quantizer final : public nn::Parametrization {
+ public:
+  struct Options {
+    DeadZoneOptions dead_zone = {};
+    double init_logit_dz = 3.0;
+    double init_logit_bit = 3.0;
+    DType dtype = DType::kF32;  ///< that of the weight
+  };
+  explicit Quantizer(const Options& options);
+
+  Tensor effective(const Tensor& latent) override;
+  const Options& options() const { return options_; }
+  /// The scalars for a latent weight at this moment.
+  DeadZone dead_zone(const Tensor& latent) const;
+
+  nn::Parameter logit_dz;
+  nn::Parameter logit_bit;
+
+ private:
+  Options options_;
+};
+
+/// One convolution or linear layer as a report sees it.
+struct LayerReport {
+  std::string name;        ///< path of the layer
+  bool quantized = false;  ///< has a quantizer that is switched on
+  int64_t weights = 0;     ///< elements of the weight
+  int64_t zeros = 0;       ///< of these, zero in the effective weight
+  int bits = 32;           ///< of a weight; 32 where not quantized
+  int64_t macs = 0;        ///< dense multiply-adds for one example; 0 in layer_states()
+  DeadZone dead_zone;      ///< scalars of the quantizer; zero where not quantized
+  double logit_dz = 0, logit_bit = 0;
+  int64_t clamped = 0;     ///< weights beyond the largest level
+
+  double density() const { return weights == 0 ? 1.0 : 1.0 - static_cast<double>(zeros) / static_cast<double>(weights); }
+  /// Bit operations: density * MACs * bits of the weights * 32 bits of the activations (section 6 of the paper).
+  double bops() const { return density() * static_cast<double>(macs) * bits * 32.0; }
+};
+
+/// All convolution and linear layers of a model, in order, with their totals.
+struct Report {
+  std::vector<LayerReport> layers;
+
+  int64_t weights() const;
+  double sparsity() const;   ///< zeros over all weights, a fraction
+  double mean_bits() const;  ///< weighted by weights; 32 for a layer without quantizer
+  int64_t macs() const;
+  double bops() const;
+  double rel_bops() const;   ///< bops() over those of the same model in dense fp32, a fraction
+};
+
+/// A table, a layer a line and a line of totals.
+std::string to_string(const Report& report);
+std::ostream& operator<<(std::ostream& out, const Report& report);
+
+/// Bits, zeros and logits of every convolution and linear layer, without MACs: cheap enough for every log line.
+Report layer_states(const nn::Module& model);
+
+/// The whole report; MACs are counted in one forward of an all-zero input of that shape ([1, 3, 32, 32]; the batch is divided out) in
+/// eval mode without gradients, which changes nothing in the model.
+Report report(nn::Module& model, const Shape& input_shape);
+
+/// The attached quantizers' settings as JSON text, for a checkpoint's metadata, and their attachment to a model of the same
+/// structure; logits then come with the state dict. Throws FormatError for a text that is not such a description, ValueError for a
+/// layer that the model lacks.
+std::string describe_attachment(const nn::Module& model);
+void restore_attachment(nn::Module& model, const std::string& description);
+
+}  // namespace tern::quant::codeq

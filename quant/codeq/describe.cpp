@@ -1,0 +1,113 @@
+// Reports as text, and attachments as JSON for checkpoints.
+#include <tern/quant/codeq/codeq.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include <tern/core/error.h>
+
+namespace tern::quant::codeq {
+namespace {
+
+using nlohmann::json;
+
+template <class... Args>
+std::string format(const char* text, Args... args) {
+  char line[256];
+  std::snprintf(line, sizeof line, text, args...);
+  return line;
+}
+
+constexpr const char* kFormatName = "codeq-1";
+
+json to_json(const DeadZoneOptions& o) {
+  return {{"learnable_bits", o.learnable_bits},
+          {"learnable_dead_zone", o.learnable_dead_zone},
+          {"fixed_bits", o.fixed_bits},
+          {"min_bits", o.min_bits},
+          {"max_bits", o.max_bits},
+          {"quantile", o.quantile},
+          {"eps", o.eps},
+          {"range", o.range == Range::kMaximum ? "maximum" : "quantile"},
+          {"relative_eps", o.relative_eps},
+          {"mask_clamped", o.mask_clamped},
+          {"mask_weight_gradient", o.mask_weight_gradient},
+          {"max_logit_gradient", o.max_logit_gradient},
+          {"min_abs_logit", o.min_abs_logit},
+          {"check_finite", o.check_finite}};
+}
+
+DeadZoneOptions options_from(const json& j) {
+  DeadZoneOptions o;
+  o.learnable_bits = j.at("learnable_bits").get<bool>();
+  o.learnable_dead_zone = j.at("learnable_dead_zone").get<bool>();
+  o.fixed_bits = j.at("fixed_bits").get<int>();
+  o.min_bits = j.at("min_bits").get<int>();
+  o.max_bits = j.at("max_bits").get<int>();
+  o.quantile = j.at("quantile").get<double>();
+  o.eps = j.at("eps").get<double>();
+  o.range = j.at("range").get<std::string>() == "maximum" ? Range::kMaximum : Range::kQuantile;
+  o.relative_eps = j.at("relative_eps").get<bool>();
+  o.mask_clamped = j.at("mask_clamped").get<bool>();
+  o.mask_weight_gradient = j.at("mask_weight_gradient").get<bool>();
+  o.max_logit_gradient = j.at("max_logit_gradient").get<double>();
+  o.min_abs_logit = j.at("min_abs_logit").get<double>();
+  o.check_finite = j.at("check_finite").get<bool>();
+  return o;
+}
+
+}  // namespace
+
+std::string to_string(const Report& report) {
+  size_t width = 5;
+  for (const LayerReport& layer : report.layers) width = std::max(width, layer.name.size());
+  const int w = static_cast<int>(std::min<size_t>(width, 60));
+  const double all_bops = report.bops();
+  std::string out = format("%-*s %10s %7s %5s %8s %9s %12s %12s\n", w, "layer", "weights", "zeros", "bits", "d/2A", "range", "MACs",
+                           "BOPs share");
+  for (const LayerReport& layer : report.layers) {
+    const double ratio = layer.dead_zone.range > 0 ? layer.dead_zone.dead_zone / (2 * layer.dead_zone.range) : 0.0;
+    out += format("%-*.60s %10lld %6.2f%% %5d %8.4f %9.4f %12lld %11.2f%%\n", w, layer.name.c_str(),
+                  static_cast<long long>(layer.weights), 100 * (1 - layer.density()), layer.bits, ratio, layer.dead_zone.range,
+                  static_cast<long long>(layer.macs), all_bops > 0 ? 100 * layer.bops() / all_bops : 0.0);
+  }
+  out += format("%-*s %10lld %6.2f%% %5.2f %8s %9s %12lld %11.2f%%\n", w, "total", static_cast<long long>(report.weights()),
+                100 * report.sparsity(), report.mean_bits(), "", "", static_cast<long long>(report.macs()),
+                all_bops > 0 ? 100.0 : 0.0);
+  out += format("BOPs %.4g, %.3f %% of dense fp32", all_bops, 100 * report.rel_bops());
+  return out;
+}
+
+std::ostream& operator<<(std::ostream& out, const Report& report) { return out << to_string(report); }
+
+std::string describe_attachment(const nn::Module& model) {
+  json layers = json::array();
+  for (const auto& [path, parameter] : model.named_parameter_objects())
+    if (const auto* quantizer = parameter->parametrization_as<Quantizer>())
+      layers.push_back({{"parameter", path}, {"options", to_json(quantizer->options().dead_zone)}});
+  return json{{"format", kFormatName}, {"layers", layers}}.dump();
+}
+
+void restore_attachment(nn::Module& model, const std::string& description) {
+  std::vector<std::pair<nn::Parameter*, Quantizer::Options>> found;
+  try {
+    const json parsed = json::parse(description);
+    TERN_CHECK(parsed.at("format") == kFormatName, FormatError, "[codeq] expected an attachment of format ", kFormatName, ", got ",
+               parsed.at("format").dump());
+    for (const json& layer : parsed.at("layers")) {
+      Quantizer::Options options;
+      options.dead_zone = options_from(layer.at("options"));
+      options.dead_zone.validate();
+      nn::Parameter& weight = model.get_parameter(layer.at("parameter").get<std::string>());
+      options.dtype = weight.latent().dtype();
+      found.emplace_back(&weight, options);
+    }
+  } catch (const json::exception& e) {
+    throw FormatError(concat("[codeq] the description of the attached quantizers is broken: ", e.what()));
+  }
+  for (const auto& [weight, options] : found) weight->parametrize(std::make_shared<Quantizer>(options));
+}
+
+}  // namespace tern::quant::codeq

@@ -1,0 +1,232 @@
+// Attaching, toggling, grouping and reporting.
+#include <gtest/gtest.h>
+#include <tern/core/autograd/autograd.h>
+#include <tern/core/elementwise.h>
+#include <tern/core/error.h>
+#include <tern/core/random.h>
+#include <tern/nn/batch_norm.h>
+#include <tern/nn/child.h>
+#include <tern/nn/conv2d.h>
+#include <tern/nn/linear.h>
+#include <tern/nn/models/resnet_cifar.h>
+#include <tern/quant/codeq/codeq.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace tern::quant::codeq {
+namespace {
+
+using testing::Test;
+
+struct Block : nn::Module {
+  nn::Child<nn::Conv2d> conv1{this, "conv1", {.in_channels = 4, .out_channels = 4, .kernel_size = 3, .padding = 1}};
+  nn::Child<nn::BatchNorm2d> bn1{this, "bn1", {.num_features = 4}};
+  Tensor forward(const Tensor& x) override { return bn1(conv1(x)); }
+};
+
+struct Net : nn::Module {
+  nn::Child<nn::Conv2d> conv1{this, "conv1", {.in_channels = 3, .out_channels = 4, .kernel_size = 3, .padding = 1}};
+  nn::Child<Block> block{this, "block"};
+  nn::Child<nn::Linear> head{this, "head", {.in_features = 4 * 8 * 8, .out_features = 5}};
+  Tensor forward(const Tensor& x) override { return head(block(conv1(x)).flatten(1)); }
+};
+
+using Names = std::vector<std::string>;
+
+template <class E, class F>
+std::string message_of(F&& f) {
+  try {
+    f();
+  } catch (const E& e) {
+    return e.what();
+  }
+  return "nothing thrown";
+}
+
+TEST(Attach, ByTypeWithGlobExclusion) {
+  Net all;
+  EXPECT_EQ(attach(all).attached, (Names{"conv1", "block.conv1", "head"}));
+  Net but_stem;
+  const AttachReport report = attach(but_stem, {.exclude = {"conv1"}});
+  EXPECT_EQ(report.attached, (Names{"block.conv1", "head"})) << "an exact name spares the stem alone";
+  EXPECT_EQ(report.skipped, (std::vector<std::pair<std::string, std::string>>{{"conv1", "excluded by \"conv1\""}}));
+  Net glob;
+  EXPECT_EQ(attach(glob, {.exclude = {"*conv?"}}).attached, (Names{"head"}));
+  EXPECT_EQ(attached_layers(glob), (Names{"head"}));
+}
+
+TEST(Attach, PublishedSubstringRule) {
+  Net net;
+  const AttachReport report = attach(net, {.exclude = {"conv1"}, .rule = ExcludeRule::kSubstring});
+  EXPECT_EQ(report.attached, (Names{"block.bn1", "head"})) << "norm scales are wrapped and every conv1 is spared, as published";
+}
+
+TEST(Attach, NamesAndInitialLogits) {
+  Net net;
+  attach(net, {.bits = Learnable{.max_bits = 6}, .init_logit_dz = 2.5, .init_logit_bit = 1.5});
+  EXPECT_EQ(net.get_parameter("block.conv1.weight.codeq.logit_dz").latent().item(), 2.5);
+  EXPECT_EQ(net.get_parameter("head.weight.codeq.logit_bit").latent().item(), 1.5);
+}
+
+TEST(Attach, StartUniformMakesTheDeadZoneOneStep) {
+  Net net;
+  attach(net, {.bits = Fixed{4}, .start_uniform = true});
+  for (const LayerReport& layer : layer_states(net).layers)
+    EXPECT_NEAR(layer.dead_zone.dead_zone, layer.dead_zone.step, 1e-4 * layer.dead_zone.step) << layer.name;
+}
+
+TEST(Attach, LayersComputeWithQuantizedWeightsAndGradientsReachLatentsAndLogits) {
+  Net net;
+  attach(net, {.bits = Learnable{}});
+  const Tensor x = empty({2, 3, 8, 8}).fill_(0.5);
+  const Tensor on = net(x).detach();
+  set_enabled(net, false);
+  const Tensor off = net(x).detach();
+  EXPECT_NE(on.to_vector<float>(), off.to_vector<float>());
+  set_enabled(net, true);
+  const auto levels = net.head->weight().to_vector<float>();
+  const DeadZone z = net.head->weight.parametrization_as<Quantizer>()->dead_zone(net.head->weight.latent());
+  for (const float v : levels) {
+    const double k = v == 0 ? 0 : (std::abs(v) - z.shift) / z.step;
+    EXPECT_NEAR(k, std::round(k), 1e-3);
+  }
+  net(x).sum().backward();
+  EXPECT_TRUE(net.conv1->weight.latent().grad().defined());
+  for (const Tensor& logit : dead_zone_logits(net)) EXPECT_TRUE(logit.grad().defined());
+  for (const Tensor& logit : bit_width_logits(net)) EXPECT_TRUE(logit.grad().defined());
+}
+
+TEST(Attach, ThreeGroupsCoverEveryTrainableParameterOnce) {
+  Net net;
+  const size_t before = net.parameters().size();
+  attach(net, {.bits = Learnable{}});
+  EXPECT_EQ(base_parameters(net).size(), before);
+  EXPECT_EQ(dead_zone_logits(net).size(), 3u);
+  EXPECT_EQ(bit_width_logits(net).size(), 3u);
+  EXPECT_EQ(net.parameters().size(), before + 6);
+
+  Net fixed;
+  attach(fixed, {.bits = Fixed{3}});
+  EXPECT_TRUE(bit_width_logits(fixed).empty());
+}
+
+TEST(Attach, DetachRestoresOrBakes) {
+  Net net;
+  const auto latent = net.head->weight().to_vector<float>();
+  attach(net);
+  const auto quantized = net.head->weight().to_vector<float>();
+  detach(net);
+  EXPECT_EQ(net.head->weight().to_vector<float>(), latent);
+  attach(net);
+  detach(net, /*bake=*/true);
+  EXPECT_EQ(net.head->weight().to_vector<float>(), quantized);
+  EXPECT_TRUE(attached_layers(net).empty());
+}
+
+TEST(Attach, Errors) {
+  Net net;
+  EXPECT_EQ(message_of<ValueError>([&] { attach(net, {.exclude = {"hed"}}); }),
+            "[codeq] expected exclude patterns that match a convolution or linear layer, got \"hed\", which matches none");
+  EXPECT_EQ(message_of<ValueError>([&] { attach(net, {.bits = Fixed{1}}); }),
+            "[codeq] expected fixed_bits in [2, 16], got 1");
+  EXPECT_EQ(message_of<ValueError>([&] { attach(net, {.bits = Learnable{.max_bits = 3, .min_bits = 4}}); }),
+            "[codeq] expected max_bits in [4, 16], got 3");
+  EXPECT_EQ(message_of<ValueError>([&] { attach(net, {.exclude = {"*"}}); }), "[codeq] found no layer to quantize in Net");
+  EXPECT_TRUE(attached_layers(net).empty()) << "a failed attach changes nothing";
+  attach(net);
+  EXPECT_EQ(message_of<StateError>([&] { attach(net); }),
+            "[codeq] the weight of conv1 already has the parametrization \"codeq\"; detach it first");
+
+  Net zeros;
+  {
+    const NoGradGuard no_grad;
+    Tensor weight = zeros.head->weight.latent();
+    weight.zero_();
+  }
+  EXPECT_EQ(attach(zeros).skipped.at(0).first, "head");
+}
+
+TEST(Attach, NonFiniteWeightNamesTheLayer) {
+  Net net;
+  attach(net);
+  Tensor weight = net.block->conv1->weight.latent();
+  weight.data<float>()[3] = NAN;
+  weight.storage()->bump_version();
+  EXPECT_EQ(message_of<NonFiniteError>([&] { net(empty({1, 3, 8, 8}).fill_(1)); }),
+            "[dead_zone_quantize] expected finite weights, got NaN or infinity in a weight of f32 [4, 4, 3, 3] (in block.conv1)");
+}
+
+TEST(Attach, DescriptionRestoresTheAttachment) {
+  Net net;
+  attach(net, {.exclude = {"conv1"}, .bits = Learnable{.max_bits = 7}, .quantizer = {.mask_clamped = true}});
+  Net other;
+  restore_attachment(other, describe_attachment(net));
+  EXPECT_EQ(attached_layers(other), attached_layers(net));
+  const auto& options = other.head->weight.parametrization_as<Quantizer>()->options().dead_zone;
+  EXPECT_EQ(options.max_bits, 7);
+  EXPECT_TRUE(options.mask_clamped);
+  other.load_state_dict(net.state_dict());
+  const Tensor x = empty({1, 3, 8, 8}).fill_(0.3);
+  net.eval();
+  other.eval();
+  EXPECT_EQ(other(x).to_vector<float>(), net(x).to_vector<float>());
+  EXPECT_THROW(restore_attachment(other, "{"), FormatError);
+  EXPECT_THROW(restore_attachment(other, R"({"format": "codeq-1", "layers": [{"parameter": "nope.weight"}]})"), FormatError);
+}
+
+TEST(Report, ChangesNothingInTheModel) {
+  Net net;
+  attach(net);
+  net.block->eval();
+  const auto mean = net.block->bn1->running_mean().to_vector<float>();
+  const Report r = report(net, {2, 3, 8, 8});
+  EXPECT_EQ(r.layers[0].macs, 3 * 4 * 9 * 64) << "counted for one example";
+  EXPECT_EQ(r.layers[2].macs, 256 * 5);
+  EXPECT_TRUE(net.is_training());
+  EXPECT_FALSE(net.block->is_training());
+  EXPECT_TRUE(net.head->is_training());
+  EXPECT_FALSE(net.conv1->has_hooks());
+  EXPECT_EQ(net.block->bn1->running_mean().to_vector<float>(), mean);
+}
+
+TEST(Report, UnquantizedLayersCountAs32Bits) {
+  Net net;
+  attach(net, {.exclude = {"conv1"}, .bits = Fixed{4}});
+  const Report r = report(net, {1, 3, 8, 8});
+  EXPECT_FALSE(r.layers[0].quantized);
+  EXPECT_EQ(r.layers[0].bits, 32);
+  const double quantized = 4 * 4 * 9 + 256 * 5, stem = 3 * 4 * 9;
+  EXPECT_NEAR(r.mean_bits(), (32 * stem + 4 * quantized) / (stem + quantized), 1e-12);
+  set_enabled(net, false);
+  EXPECT_EQ(report(net, {1, 3, 8, 8}).rel_bops(), 1.0);
+}
+
+// The spec's table: MACs of ResNet-20 layer by layer, and the BOPs of a compressed example.
+TEST(Report, BopsOfResNet20MatchTheGoldenTable) {
+  std::ifstream file(std::filesystem::path(TERN_GOLDEN_DIR) / "codeq/b01_bops_resnet20.json");
+  const auto golden = nlohmann::json::parse(file);
+  nn::models::ResNetCifar net({.depth = 20});
+  Report r = report(net, {1, 3, 32, 32});
+  ASSERT_EQ(r.layers.size(), golden["layers"].size());
+  EXPECT_EQ(r.macs(), golden["total_dense_macs"].get<int64_t>());
+  EXPECT_EQ(r.weights(), 268336);
+  EXPECT_EQ(r.rel_bops(), 1.0);
+  for (size_t i = 0; i < r.layers.size(); ++i) {
+    const auto& want = golden["layers"][i];
+    LayerReport& layer = r.layers[i];
+    EXPECT_EQ(layer.name, want["name"].get<std::string>());
+    EXPECT_EQ(layer.macs, want["dense_macs"].get<int64_t>()) << layer.name;
+    layer.zeros = layer.weights - want["nonzero"].get<int64_t>();
+    layer.bits = want["bits"];
+    EXPECT_NEAR(layer.bops(), want["bops"].get<double>(), 1e-9 * layer.bops()) << layer.name;
+  }
+  EXPECT_NEAR(r.bops(), golden["compressed_bops"].get<double>(), 1e-9 * r.bops());
+  EXPECT_NEAR(100 * r.rel_bops(), golden["relative_percent"].get<double>(), 1e-8);
+  EXPECT_NE(to_string(r).find("layer3.2.conv2"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tern::quant::codeq
