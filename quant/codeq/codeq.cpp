@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>

@@ -3,15 +3,15 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <ostream>
 
 #include <tern/core/error.h>
+#include <tern/core/io/json.h>
 
 namespace tern::quant::codeq {
 namespace {
 
-using nlohmann::json;
+using io::Json;
 
 template <class... Args>
 std::string format(const char* text, Args... args) {
@@ -22,8 +22,8 @@ std::string format(const char* text, Args... args) {
 
 constexpr const char* kFormatName = "codeq-1";
 
-json to_json(const DeadZoneOptions& o) {
-  return {{"learnable_bits", o.learnable_bits},
+Json to_json(const DeadZoneOptions& o) {
+  return Json::object({{"learnable_bits", o.learnable_bits},
           {"learnable_dead_zone", o.learnable_dead_zone},
           {"fixed_bits", o.fixed_bits},
           {"min_bits", o.min_bits},
@@ -36,25 +36,25 @@ json to_json(const DeadZoneOptions& o) {
           {"mask_weight_gradient", o.mask_weight_gradient},
           {"max_logit_gradient", o.max_logit_gradient},
           {"min_abs_logit", o.min_abs_logit},
-          {"check_finite", o.check_finite}};
+          {"check_finite", o.check_finite}});
 }
 
-DeadZoneOptions options_from(const json& j) {
+DeadZoneOptions options_from(const Json& j) {
   DeadZoneOptions o;
-  o.learnable_bits = j.at("learnable_bits").get<bool>();
-  o.learnable_dead_zone = j.at("learnable_dead_zone").get<bool>();
-  o.fixed_bits = j.at("fixed_bits").get<int>();
-  o.min_bits = j.at("min_bits").get<int>();
-  o.max_bits = j.at("max_bits").get<int>();
-  o.quantile = j.at("quantile").get<double>();
-  o.eps = j.at("eps").get<double>();
-  o.range = j.at("range").get<std::string>() == "maximum" ? Range::kMaximum : Range::kQuantile;
-  o.relative_eps = j.at("relative_eps").get<bool>();
-  o.mask_clamped = j.at("mask_clamped").get<bool>();
-  o.mask_weight_gradient = j.at("mask_weight_gradient").get<bool>();
-  o.max_logit_gradient = j.at("max_logit_gradient").get<double>();
-  o.min_abs_logit = j.at("min_abs_logit").get<double>();
-  o.check_finite = j.at("check_finite").get<bool>();
+  o.learnable_bits = j.at("learnable_bits").as_bool();
+  o.learnable_dead_zone = j.at("learnable_dead_zone").as_bool();
+  o.fixed_bits = static_cast<int>(std::clamp<int64_t>(j.at("fixed_bits").as_int(), 0, 100));
+  o.min_bits = static_cast<int>(std::clamp<int64_t>(j.at("min_bits").as_int(), 0, 100));
+  o.max_bits = static_cast<int>(std::clamp<int64_t>(j.at("max_bits").as_int(), 0, 100));
+  o.quantile = j.at("quantile").as_number();
+  o.eps = j.at("eps").as_number();
+  o.range = j.at("range").as_string() == "maximum" ? Range::kMaximum : Range::kQuantile;
+  o.relative_eps = j.at("relative_eps").as_bool();
+  o.mask_clamped = j.at("mask_clamped").as_bool();
+  o.mask_weight_gradient = j.at("mask_weight_gradient").as_bool();
+  o.max_logit_gradient = j.at("max_logit_gradient").as_number();
+  o.min_abs_logit = j.at("min_abs_logit").as_number();
+  o.check_finite = j.at("check_finite").as_bool();
   return o;
 }
 
@@ -83,29 +83,25 @@ std::string to_string(const Report& report) {
 std::ostream& operator<<(std::ostream& out, const Report& report) { return out << to_string(report); }
 
 std::string describe_attachment(const nn::Module& model) {
-  json layers = json::array();
+  Json layers = Json::array();
   for (const auto& [path, parameter] : model.named_parameter_objects())
     if (const auto* quantizer = parameter->parametrization_as<Quantizer>())
-      layers.push_back({{"parameter", path}, {"options", to_json(quantizer->options().dead_zone)}});
-  return json{{"format", kFormatName}, {"layers", layers}}.dump();
+      layers.push_back(Json::object({{"parameter", path}, {"options", to_json(quantizer->options().dead_zone)}}));
+  return Json::object({{"format", kFormatName}, {"layers", layers}}).dump();
 }
 
 void restore_attachment(nn::Module& model, const std::string& description) {
+  const Json parsed = Json::parse("codeq", "attached quantizers", description);
+  const std::string& format = parsed.at("format").as_string();
+  TERN_CHECK(format == kFormatName, FormatError, "[codeq] expected an attachment of format ", kFormatName, ", got ", format);
   std::vector<std::pair<nn::Parameter*, Quantizer::Options>> found;
-  try {
-    const json parsed = json::parse(description);
-    TERN_CHECK(parsed.at("format") == kFormatName, FormatError, "[codeq] expected an attachment of format ", kFormatName, ", got ",
-               parsed.at("format").dump());
-    for (const json& layer : parsed.at("layers")) {
-      Quantizer::Options options;
-      options.dead_zone = options_from(layer.at("options"));
-      options.dead_zone.validate();
-      nn::Parameter& weight = model.get_parameter(layer.at("parameter").get<std::string>());
-      options.dtype = weight.latent().dtype();
-      found.emplace_back(&weight, options);
-    }
-  } catch (const json::exception& e) {
-    throw FormatError(concat("[codeq] the description of the attached quantizers is broken: ", e.what()));
+  for (const Json& layer : parsed.at("layers").items()) {
+    Quantizer::Options options;
+    options.dead_zone = options_from(layer.at("options"));
+    options.dead_zone.validate();
+    nn::Parameter& weight = model.get_parameter(layer.at("parameter").as_string());
+    options.dtype = weight.latent().dtype();
+    found.emplace_back(&weight, options);
   }
   for (const auto& [weight, options] : found) weight->parametrize(std::make_shared<Quantizer>(options));
 }
