@@ -156,7 +156,7 @@ TEST(Attach, NonFiniteWeightNamesTheLayer) {
   weight.data<float>()[3] = NAN;
   weight.storage()->bump_version();
   EXPECT_EQ(message_of<NonFiniteError>([&] { net(empty({1, 3, 8, 8}).fill_(1)); }),
-            "[dead_zone_quantize] expected finite weights, got NaN or infinity in a weight of f32 [4, 4, 3, 3] (in block.conv1)");
+            "[dead_zone_quantize] expected finite weights, got NaN or infinity in a weight of f32 [4, 4, 3, 3] (in block.conv1.weight)");
 }
 
 TEST(Attach, DescriptionRestoresTheAttachment) {
