@@ -1,12 +1,100 @@
+#include <tern/core/kernels/activation_math.h>
 #include <tern/core/kernels/linear.h>
 
 namespace tern::kernels::TERN_ISA {
 
-template <class T>
-void add_bias(T* y, int64_t ldy, const T* bias, int64_t rows, int64_t cols) {
+namespace {
+
+// The value or slope at z, a function of its own a kind so that loops over it become vector code.
+template <LinearAct kAct, class T>
+inline T value_of(T z) {
+  if constexpr (kAct == LinearAct::kRelu) return z < T(0) ? T(0) : z;
+  if constexpr (kAct == LinearAct::kGeluErf) return vec::gelu_erf(z);
+  if constexpr (kAct == LinearAct::kGeluTanh) return vec::gelu_tanh(z);
+  if constexpr (kAct == LinearAct::kSilu) return vec::silu(z);
+  return z;
+}
+template <LinearAct kAct, class T>
+inline T times_slope(T g, T saved) {
+  if constexpr (kAct == LinearAct::kRelu) return saved <= T(0) ? T(0) : g;
+  if constexpr (kAct == LinearAct::kGeluErf) return g * vec::gelu_erf_slope(saved);
+  if constexpr (kAct == LinearAct::kGeluTanh) return g * vec::gelu_tanh_slope(saved);
+  if constexpr (kAct == LinearAct::kSilu) return g * vec::silu_slope(saved);
+  return g;
+}
+
+template <LinearAct kAct, class T>
+void bias_act_rows(T* z, T* y, int64_t ld, const T* bias, int64_t rows, int64_t cols) {
   for (int64_t i = 0; i < rows; ++i) {
-    T* row = y + i * ldy;
-    for (int64_t j = 0; j < cols; ++j) row[j] += bias[j];
+    T *z_row = z + i * ld, *y_row = y + i * ld;
+    if (bias != nullptr)
+      for (int64_t j = 0; j < cols; ++j) z_row[j] += bias[j];
+    if constexpr (kAct == LinearAct::kNone) continue;
+    if (y == z)
+      for (int64_t j = 0; j < cols; ++j) z_row[j] = value_of<kAct>(z_row[j]);
+    else
+      for (int64_t j = 0; j < cols; ++j) y_row[j] = value_of<kAct>(z_row[j]);
+  }
+}
+
+template <class T>
+void add_blocks(const T* partials, int64_t blocks, int64_t cols, T* sums) {
+  for (int64_t j = 0; j < cols; ++j) sums[j] = T(0);
+  for (int64_t b = 0; b < blocks; ++b)
+    for (int64_t j = 0; j < cols; ++j) sums[j] += partials[b * cols + j];
+}
+
+template <LinearAct kAct, class T>
+void act_backward_rows(const T* grad_y, const T* saved, T* grad_z, int64_t rows, int64_t cols, T* partials, T* sums) {
+  const int64_t block = column_sum_rows(rows, cols), blocks = column_sum_blocks(rows, cols);
+  parallel_for(blocks, 1, [=](int64_t first, int64_t last) {
+    for (int64_t b = first; b < last; ++b) {
+      T* out = partials != nullptr ? partials + b * cols : nullptr;
+      const int64_t end = (b + 1) * block < rows ? (b + 1) * block : rows;
+      for (int64_t j = 0; j < cols && out != nullptr; ++j) out[j] = T(0);
+      for (int64_t i = b * block; i < end; ++i) {
+        const T *g = grad_y + i * cols, *s = saved + i * cols;
+        T* z = grad_z + i * cols;
+        for (int64_t j = 0; j < cols; ++j) z[j] = times_slope<kAct>(g[j], s[j]);
+        for (int64_t j = 0; j < cols && out != nullptr; ++j) out[j] += z[j];
+      }
+    }
+  });
+  if (partials != nullptr) add_blocks(partials, blocks, cols, sums);
+}
+
+}  // namespace
+
+template <class T>
+void bias_act(LinearAct act, T* z, T* y, int64_t ld, const T* bias, int64_t rows, int64_t cols) {
+  switch (act) {
+    case LinearAct::kNone:
+      return bias_act_rows<LinearAct::kNone>(z, y, ld, bias, rows, cols);
+    case LinearAct::kRelu:
+      return bias_act_rows<LinearAct::kRelu>(z, y, ld, bias, rows, cols);
+    case LinearAct::kGeluErf:
+      return bias_act_rows<LinearAct::kGeluErf>(z, y, ld, bias, rows, cols);
+    case LinearAct::kGeluTanh:
+      return bias_act_rows<LinearAct::kGeluTanh>(z, y, ld, bias, rows, cols);
+    case LinearAct::kSilu:
+      return bias_act_rows<LinearAct::kSilu>(z, y, ld, bias, rows, cols);
+  }
+}
+
+template <class T>
+void act_backward(LinearAct act, const T* grad_y, const T* saved, T* grad_z, int64_t rows, int64_t cols, T* partials,
+                  T* sums) {
+  switch (act) {
+    case LinearAct::kNone:
+      return act_backward_rows<LinearAct::kNone>(grad_y, saved, grad_z, rows, cols, partials, sums);
+    case LinearAct::kRelu:
+      return act_backward_rows<LinearAct::kRelu>(grad_y, saved, grad_z, rows, cols, partials, sums);
+    case LinearAct::kGeluErf:
+      return act_backward_rows<LinearAct::kGeluErf>(grad_y, saved, grad_z, rows, cols, partials, sums);
+    case LinearAct::kGeluTanh:
+      return act_backward_rows<LinearAct::kGeluTanh>(grad_y, saved, grad_z, rows, cols, partials, sums);
+    case LinearAct::kSilu:
+      return act_backward_rows<LinearAct::kSilu>(grad_y, saved, grad_z, rows, cols, partials, sums);
   }
 }
 
@@ -22,13 +110,12 @@ void column_sums(const T* x, int64_t rows, int64_t cols, T* partials, T* sums) {
         for (int64_t j = 0; j < cols; ++j) out[j] += x[i * cols + j];
     }
   });
-  for (int64_t j = 0; j < cols; ++j) sums[j] = T(0);
-  for (int64_t b = 0; b < blocks; ++b)
-    for (int64_t j = 0; j < cols; ++j) sums[j] += partials[b * cols + j];
+  add_blocks(partials, blocks, cols, sums);
 }
 
-#define INSTANTIATE(T)                                             \
-  template void add_bias(T*, int64_t, const T*, int64_t, int64_t); \
+#define INSTANTIATE(T)                                                                     \
+  template void bias_act(LinearAct, T*, T*, int64_t, const T*, int64_t, int64_t);          \
+  template void act_backward(LinearAct, const T*, const T*, T*, int64_t, int64_t, T*, T*); \
   template void column_sums(const T*, int64_t, int64_t, T*, T*);
 INSTANTIATE(float)
 INSTANTIATE(double)

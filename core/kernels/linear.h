@@ -3,9 +3,20 @@
 
 #include <tern/core/kernels/kernel.h>
 
+namespace tern::kernels {
+
+enum class LinearAct { kNone, kRelu, kGeluErf, kGeluTanh, kSilu };
+
+}  // namespace tern::kernels
+
 TERN_DECLARE_KERNELS(
-    /// y[i, j] += bias[j] for a block of y: [rows, cols], rows ldy apart. On the calling thread.
-    template <class T> void add_bias(T* y, int64_t ldy, const T* bias, int64_t rows, int64_t cols);
+    /// z[i, j] += bias[j], y = act(z), for a block [rows, cols] of z and y, rows ld apart. bias may be null, y may be
+    /// z. On the calling thread.
+    template <class T> void bias_act(LinearAct act, T* z, T* y, int64_t ld, const T* bias, int64_t rows, int64_t cols);
+    /// grad_z = grad_y * slope of act, from `saved`: y for kRelu, z for the others; all [rows, cols] dense. Where not
+    /// null, partials ([column_sum_blocks(rows, cols), cols]) and sums get the column sums of grad_z.
+    template <class T> void act_backward(LinearAct act, const T* grad_y, const T* saved, T* grad_z, int64_t rows,
+                                         int64_t cols, T* partials, T* sums);
     /// sums[j] = sum over i of x[i, j]; x: [rows, cols] dense; partials: [column_sum_blocks(rows, cols), cols].
     template <class T> void column_sums(const T* x, int64_t rows, int64_t cols, T* partials, T* sums);)
 

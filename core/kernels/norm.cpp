@@ -1,5 +1,5 @@
 #include <tern/core/kernels/norm.h>
-#include <tern/core/kernels/vector.h>
+#include <tern/core/kernels/simd.h>
 
 // Rows are short enough to stay in the first cache, so the passes over a row (mean, variance, result) cost one pass
 // over memory. The variance is that of the centred values: sums of squares would lose it far from zero.
@@ -8,9 +8,31 @@ namespace tern::kernels::TERN_ISA {
 namespace {
 
 template <class T>
+using Vec = typename Simd<T>::Vec;
+
+// Sum of term(i) over i in [0, n): vector_term(i) gives the terms of a whole vector. Four running sums hide the latency
+// of the additions; they and their lanes are added in a fixed order.
+template <class T, class VectorTerm, class Term>
+inline T sum_terms(int64_t n, const VectorTerm& vector_term, const Term& term) {
+  constexpr int64_t w = Simd<T>::kWidth;
+  Vec<T> s0{}, s1{}, s2{}, s3{};
+  int64_t i = 0;
+  for (; i + 4 * w <= n; i += 4 * w) {
+    s0 += vector_term(i);
+    s1 += vector_term(i + w);
+    s2 += vector_term(i + 2 * w);
+    s3 += vector_term(i + 3 * w);
+  }
+  for (; i + w <= n; i += w) s0 += vector_term(i);
+  T sum = static_cast<T>(sum_of_lanes((s0 + s1) + (s2 + s3)));
+  for (; i < n; ++i) sum += term(i);
+  return sum;
+}
+
+template <class T>
 T sum_of(const T* x, int64_t n) {
   return sum_terms<T>(
-      n, [=](int64_t i) { return load(x + i); }, [=](int64_t i) { return x[i]; });
+      n, [=](int64_t i) { return Simd<T>::load(x + i); }, [=](int64_t i) { return x[i]; });
 }
 
 template <class T>
@@ -18,7 +40,7 @@ T sum_of_squares(const T* x, T centre, int64_t n) {
   return sum_terms<T>(
       n,
       [=](int64_t i) {
-        const Vec<T> d = load(x + i) - centre;
+        const Vec<T> d = Simd<T>::load(x + i) - centre;
         return d * d;
       },
       [=](int64_t i) { return (x[i] - centre) * (x[i] - centre); });
@@ -52,13 +74,13 @@ void row_backward(const RowNormBackward<T>& p, int64_t i, T* grad_weight, T* gra
   const T mean = p.mean != nullptr ? p.mean[i] : T(0), rstd = p.rstd[i];
   if (p.grad_x != nullptr) {
     T* out = p.grad_x + i * n;
-    constexpr int64_t width = kWidth<T>;
+    constexpr int64_t width = Simd<T>::kWidth;
     Vec<T> su{}, sh{}, su2{}, sh2{};
     const auto add = [&](int64_t j, Vec<T>& a, Vec<T>& b) {
-      Vec<T> u = load(g + j);
-      if constexpr (kWeight) u *= load(w + j);
+      Vec<T> u = Simd<T>::load(g + j);
+      if constexpr (kWeight) u *= Simd<T>::load(w + j);
       a += u;
-      b += u * (load(x + j) - mean);
+      b += u * (Simd<T>::load(x + j) - mean);
     };
     int64_t j = 0;
     for (; j + 2 * width <= n; j += 2 * width) {
@@ -66,7 +88,7 @@ void row_backward(const RowNormBackward<T>& p, int64_t i, T* grad_weight, T* gra
       add(j + width, su2, sh2);
     }
     for (; j + width <= n; j += width) add(j, su, sh);
-    T mean_u = sum_lanes<T>(su + su2), mean_uh = sum_lanes<T>(sh + sh2);
+    T mean_u = static_cast<T>(sum_of_lanes(su + su2)), mean_uh = static_cast<T>(sum_of_lanes(sh + sh2));
     for (; j < n; ++j) {
       const T u = kWeight ? g[j] * w[j] : g[j];
       mean_u += u;
@@ -235,7 +257,7 @@ void group_norm_backward(const GroupNormBackward<T>& p) {
           const T m = mean[c / width], r = rstd[c / width];
           a[c] = sum_of(gc, pixels);
           b[c] = sum_terms<T>(
-              pixels, [=](int64_t s) { return load(gc + s) * ((load(xc + s) - m) * r); },
+              pixels, [=](int64_t s) { return Simd<T>::load(gc + s) * ((Simd<T>::load(xc + s) - m) * r); },
               [=](int64_t s) { return gc[s] * ((xc[s] - m) * r); });
         }
       }

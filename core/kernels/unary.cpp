@@ -1,3 +1,4 @@
+#include <tern/core/kernels/activation_math.h>
 #include <tern/core/kernels/elementwise.h>
 #include <tern/core/kernels/elementwise_loops.h>
 #include <tern/core/kernels/vec_math.h>
@@ -145,10 +146,9 @@ UnaryLoop<T> forward_loop(UnaryOp op, [[maybe_unused]] T a) {
       case UnaryOp::kElu:
         return unary_loop<T>([](T x, T alpha, T) { return x > T(0) ? x : alpha * vec::expm1(x); });
       case UnaryOp::kGeluErf:
-        return unary_loop<T>([](T x, T, T) { return T(0.5) * x * (T(1) + vec::erf(x * T(0.70710678118654752))); });
-      case UnaryOp::kGeluTanh:  // (1 + tanh(u)) / 2 = sigmoid(2 u), which keeps its digits where tanh is near -1
-        return unary_loop<T>(
-            [](T x, T, T) { return x * vec::sigmoid(T(2 * 0.79788456080286536) * (x + T(0.044715) * x * x * x)); });
+        return unary_loop<T>([](T x, T, T) { return vec::gelu_erf(x); });
+      case UnaryOp::kGeluTanh:
+        return unary_loop<T>([](T x, T, T) { return vec::gelu_tanh(x); });
       case UnaryOp::kSigmoid:
         return unary_loop<T>([](T x, T, T) { return vec::sigmoid(x); });
       case UnaryOp::kLogSigmoid:
@@ -156,7 +156,7 @@ UnaryLoop<T> forward_loop(UnaryOp op, [[maybe_unused]] T a) {
       case UnaryOp::kTanh:
         return unary_loop<T>([](T x, T, T) { return vec::tanh(x); });
       case UnaryOp::kSilu:
-        return unary_loop<T>([](T x, T, T) { return x * vec::sigmoid(x); });
+        return unary_loop<T>([](T x, T, T) { return vec::silu(x); });
       case UnaryOp::kHardSigmoid:
         return unary_loop<T>([](T x, T, T) { return hard_sigmoid(x); });
       case UnaryOp::kHardSwish:
@@ -224,19 +224,10 @@ BinaryLoop<T, T> backward_loop(UnaryOp op, T a) {
       return binary_loop<T, T>([](T g, T x, T slope, T) { return x > T(0) ? g : g * slope; });
     case UnaryOp::kElu:
       return binary_loop<T, T>([](T g, T x, T alpha, T) { return x > T(0) ? g : g * alpha * vec::exp(x); });
-    case UnaryOp::kGeluErf:  // Phi(x) + x phi(x), the normal distribution's function and density
-      return binary_loop<T, T>([](T g, T x, T, T) {
-        const T distribution = T(0.5) * (T(1) + vec::erf(x * T(0.70710678118654752)));
-        const T density = T(0.39894228040143268) * vec::exp(T(-0.5) * x * x);
-        return g * (distribution + x * density);
-      });
+    case UnaryOp::kGeluErf:
+      return binary_loop<T, T>([](T g, T x, T, T) { return g * vec::gelu_erf_slope(x); });
     case UnaryOp::kGeluTanh:
-      return binary_loop<T, T>([](T g, T x, T, T) {
-        const T square = x * x;
-        const T s = vec::sigmoid(T(2 * 0.79788456080286536) * (x + T(0.044715) * square * x));
-        const T inner = T(2 * 0.79788456080286536) * (T(1) + T(3 * 0.044715) * square);
-        return g * (s + x * (s * (T(1) - s)) * inner);
-      });
+      return binary_loop<T, T>([](T g, T x, T, T) { return g * vec::gelu_tanh_slope(x); });
     case UnaryOp::kSigmoid:
       return binary_loop<T, T>([](T g, T y, T, T) { return g * (y * (T(1) - y)); });
     case UnaryOp::kLogSigmoid:
@@ -244,10 +235,7 @@ BinaryLoop<T, T> backward_loop(UnaryOp op, T a) {
     case UnaryOp::kTanh:
       return binary_loop<T, T>([](T g, T y, T, T) { return g * (T(1) - y * y); });
     case UnaryOp::kSilu:
-      return binary_loop<T, T>([](T g, T x, T, T) {
-        const T s = vec::sigmoid(x);
-        return g * (s * (T(1) + x * (T(1) - s)));
-      });
+      return binary_loop<T, T>([](T g, T x, T, T) { return g * vec::silu_slope(x); });
     case UnaryOp::kHardSigmoid:
       return binary_loop<T, T>([](T g, T x, T, T) { return x > T(-3) && x < T(3) ? g / T(6) : T(0); });
     case UnaryOp::kHardSwish:

@@ -44,15 +44,67 @@ Tensor product(const MatrixView& a, const MatrixView& b) {
   return c;
 }
 
+kernels::LinearAct kernel_act(Activation activation) {
+  switch (activation) {
+    case Activation::kRelu:
+      return kernels::LinearAct::kRelu;
+    case Activation::kGelu:
+      return kernels::LinearAct::kGeluErf;
+    case Activation::kGeluTanh:
+      return kernels::LinearAct::kGeluTanh;
+    case Activation::kSilu:
+      return kernels::LinearAct::kSilu;
+    default:
+      return kernels::LinearAct::kNone;
+  }
+}
+
+// The gradient of act(z) with respect to z, and its column sums where `sums` is wanted. saved: y for relu, else z.
+Tensor act_gradient(Activation activation, const Tensor& grad_output, const Tensor& saved, bool wants_sums,
+                    Tensor& sums) {
+  const Tensor g = fold_rows(grad_output).contiguous(), s = fold_rows(saved);
+  const int64_t rows = g.shape()[0], cols = g.shape()[1];
+  Tensor grad_z = empty(g.shape(), g.dtype()), partials;
+  if (wants_sums) {
+    sums = empty({cols}, g.dtype());
+    partials = empty({kernels::column_sum_blocks(rows, cols), cols}, g.dtype());
+  }
+  dispatch_float("linear_act", g.dtype(), [&]<class T>() {
+    TERN_KERNEL(act_backward<T>)
+    (kernel_act(activation), g.data<T>(), s.data<T>(), grad_z.data<T>(), rows, cols,
+     wants_sums ? partials.data<T>() : nullptr, wants_sums ? sums.data<T>() : nullptr);
+  });
+  return grad_z;
+}
+
+Gradients linear_gradients(const Tensor& grad_z, const Tensor& x, const Tensor& weight, NeedsGrad needs) {
+  const MatrixView g = as_matrices(grad_z);
+  Gradients gradients(3);
+  if (needs[0]) gradients[0] = reshape(product(g, as_matrices(weight)), x.shape());
+  if (needs[1]) gradients[1] = product(g.transposed(), as_matrices(fold_rows(x)));
+  return gradients;
+}
+
 struct LinearBackward {
   static constexpr const char* kName = "linear";
   SavedTensor x, weight;
   Gradients backward(const Tensor& grad_output, NeedsGrad needs) const {
-    const MatrixView g = as_matrices(fold_rows(grad_output));
-    Gradients gradients(3);
-    if (needs[0]) gradients[0] = reshape(product(g, as_matrices(*weight)), x->shape());
-    if (needs[1]) gradients[1] = product(g.transposed(), as_matrices(fold_rows(*x)));
-    if (needs[2]) gradients[2] = column_sums(g.tensor);
+    const Tensor grad_z = fold_rows(grad_output);
+    Gradients gradients = linear_gradients(grad_z, *x, *weight, needs);
+    if (needs[2]) gradients[2] = column_sums(grad_z);
+    return gradients;
+  }
+};
+
+struct LinearActBackward {
+  static constexpr const char* kName = "linear_act";
+  SavedTensor x, weight, saved;
+  Activation activation = Activation::kNone;
+  Gradients backward(const Tensor& grad_output, NeedsGrad needs) const {
+    Tensor sums;
+    const Tensor grad_z = act_gradient(activation, grad_output, *saved, needs[2], sums);
+    Gradients gradients = linear_gradients(grad_z, *x, *weight, needs);
+    gradients[2] = sums;
     return gradients;
   }
 };
@@ -71,13 +123,8 @@ void check_linear(const char* op, const Tensor& x, const Tensor& weight, const T
              "] for a weight ", weight.shape(), ", got ", bias.shape());
 }
 
-}  // namespace
-
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  check_linear("linear", x, weight, bias);
-  Shape shape = x.shape();
-  shape.back() = weight.shape()[0];
-  Tensor y = empty(shape, x.dtype());
+// z = x w^T + b and y = act(z), each block right after it has been computed. y may be z.
+void forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation, Tensor& z, Tensor& y) {
   const MatrixView a = as_matrices(fold_rows(x)), b = as_matrices(weight).transposed();
   Tensor dense_bias;
   if (bias.defined()) {
@@ -86,26 +133,56 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   }
   dispatch_float("linear", x.dtype(), [&]<class T>() {
     struct Context {
-      T* y;
+      T *z, *y;
       const T* bias;
-      int64_t ldy;
-    } context{y.data<T>(), bias.defined() ? dense_bias.data<T>() : nullptr, b.cols};
+      int64_t ld;
+      kernels::LinearAct act;
+    } context{z.data<T>(), y.data<T>(), bias.defined() ? dense_bias.data<T>() : nullptr, b.cols,
+              kernel_act(activation)};
     gemm::Product<T> p{.m = a.rows,
                        .n = b.cols,
                        .k = a.cols,
                        .a = {a.tensor.data<T>(), a.row_stride, a.col_stride},
                        .b = {b.tensor.data<T>(), b.row_stride, b.col_stride},
-                       .c = {y.data<T>(), b.cols, 1}};
-    if (bias.defined()) {
+                       .c = {z.data<T>(), b.cols, 1}};
+    if (bias.defined() || activation != Activation::kNone) {
       p.epilogue = [](const void* pointer, int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
         const auto& c = *static_cast<const Context*>(pointer);
-        TERN_KERNEL(add_bias<T>)(c.y + i0 * c.ldy + j0, c.ldy, c.bias + j0, i1 - i0, j1 - j0);
+        const int64_t at = i0 * c.ld + j0;
+        TERN_KERNEL(bias_act<T>)
+        (c.act, c.z + at, c.y + at, c.ld, c.bias != nullptr ? c.bias + j0 : nullptr, i1 - i0, j1 - j0);
       };
       p.context = &context;
     }
     gemm::multiply(p);
   });
+}
+
+Tensor empty_result(const Tensor& x, const Tensor& weight) {
+  Shape shape = x.shape();
+  shape.back() = weight.shape()[0];
+  return empty(shape, x.dtype());
+}
+
+}  // namespace
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  check_linear("linear", x, weight, bias);
+  Tensor y = empty_result(x, weight);
+  forward(x, weight, bias, Activation::kNone, y, y);
   return autograd::record<LinearBackward>(y, {x, weight, bias}, {.x = x, .weight = weight});
+}
+
+Tensor linear_act(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
+  if (activation == Activation::kNone) return linear(x, weight, bias);
+  check_linear("linear_act", x, weight, bias);
+  Tensor y = empty_result(x, weight), z = y;
+  const Tensor inputs[] = {x, weight, bias};
+  // relu's slope can be told from its result; the others need what went in.
+  if (activation != Activation::kRelu && autograd::detail::wants_grad(inputs)) z = empty_result(x, weight);
+  forward(x, weight, bias, activation, z, y);
+  return autograd::record<LinearActBackward>(y, {x, weight, bias},
+                                             {.x = x, .weight = weight, .saved = z, .activation = activation});
 }
 
 }  // namespace tern

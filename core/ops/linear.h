@@ -9,4 +9,17 @@ namespace tern {
 /// all f64. Throws ShapeError where the sizes disagree, DTypeError for other or mixed dtypes.
 [[nodiscard]] Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
+/// What linear_act applies to the result of the linear map.
+enum class Activation {
+  kNone,
+  kRelu,
+  kGelu,      ///< with erf
+  kGeluTanh,  ///< with tanh
+  kSilu,
+};
+
+/// activation(x weight^T + bias) in one pass over the result, forward and backward. Same as the activation of linear's
+/// result; the arguments are linear's.
+[[nodiscard]] Tensor linear_act(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation);
+
 }  // namespace tern

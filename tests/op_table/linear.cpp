@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include <tern/core/linear.h>
 
 #include "op_table/op_table.h"
@@ -19,6 +21,21 @@ Array naive_linear(const Arrays& in) {
       for (int64_t l = 0; l < k; ++l) sum += x.v[static_cast<size_t>(i * k + l)] * w.v[static_cast<size_t>(j * k + l)];
     }
   return y;
+}
+
+double naive_act(Activation act, double z) {
+  switch (act) {
+    case Activation::kRelu:
+      return z > 0 ? z : 0;
+    case Activation::kGelu:
+      return z / 2 * std::erfc(-z / std::sqrt(2.0));
+    case Activation::kGeluTanh:
+      return z / 2 * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (z + 0.044715 * z * z * z)));
+    case Activation::kSilu:
+      return z / (1 + std::exp(-z));
+    default:
+      return z;
+  }
 }
 
 Inputs affine(const Shape& x, int64_t out) {
@@ -58,6 +75,37 @@ TERN_OP_FAMILY(linear) {
       .f32 = tol::kF32Sum,
       .flops = [](const Inputs& in) { return 2.0 * static_cast<double>(in[0].numel() * in[1].shape()[0]); },
   });
+  const std::pair<Activation, std::string> activations[] = {{Activation::kNone, "none"},
+                                                            {Activation::kRelu, "relu"},
+                                                            {Activation::kGelu, "gelu"},
+                                                            {Activation::kGeluTanh, "gelu with tanh"},
+                                                            {Activation::kSilu, "silu"}};
+  for (const auto& [act, title] : activations) {
+    table.add({
+        .name = "linear_act",
+        .variant = title,
+        .call = [act =
+                     act](const Inputs& in) { return linear_act(in[0], in[1], in.size() > 2 ? in[2] : Tensor(), act); },
+        .samples = {affine({5, 4}, 3),
+                    affine({2, 3, 4}, 2),
+                    affine({1, 1}, 1),
+                    affine({0, 4}, 3),
+                    affine({3, 0}, 2),
+                    {uniform({5, 4}), uniform({3, 4})},
+                    {permuted(uniform({2, 3, 4})), permuted(uniform({3, 4})), strided(uniform({3}))}},
+        .large = {affine({600, 33}, 70),
+                  {uniform({40, 2100}, -0.1, 0.1), uniform({33, 2100}, -0.1, 0.1), uniform({33})}},
+        .reference =
+            [act = act](const Arrays& in) {
+              return map(naive_linear(in), [act](double z) { return naive_act(act, z); });
+            },
+        .rejects = {{{uniform({5, 4}), uniform({4, 3}), uniform({3})},
+                     act == Activation::kNone ? "[linear] expected x [..., 3] for a weight [4, 3], got [5, 4]"
+                                              : "[linear_act] expected x [..., 3] for a weight [4, 3], got [5, 4]"}},
+        .f64 = tol::kF64Sum,
+        .f32 = tol::kF32Sum,
+    });
+  }
   table.golden("linear",
                [](const Json&, const Inputs& in) { return linear(in[0], in[1], in.size() > 2 ? in[2] : Tensor()); });
 }
