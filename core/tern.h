@@ -27,6 +27,8 @@
 #include <tern/core/pool.h>
 #include <tern/core/reduce.h>
 #include <tern/core/rope.h>
+#include <tern/core/scan.h>
+#include <tern/core/select.h>
 #include <tern/core/shape.h>
 #include <tern/core/size2.h>
 #include <tern/core/softmax.h>
