@@ -43,6 +43,8 @@
 #include <tern/data/sampler.h>
 #include <tern/data/synthetic.h>
 #include <tern/data/transforms.h>
+#include <tern/nn/activations.h>
+#include <tern/nn/attention.h>
 #include <tern/nn/batch_norm.h>
 #include <tern/nn/checkpoint.h>
 #include <tern/nn/child.h>
@@ -51,10 +53,14 @@
 #include <tern/nn/dropout.h>
 #include <tern/nn/embedding.h>
 #include <tern/nn/eval_mode.h>
+#include <tern/nn/functional.h>
+#include <tern/nn/fused.h>
 #include <tern/nn/init.h>
 #include <tern/nn/linear.h>
+#include <tern/nn/models/llama.h>
 #include <tern/nn/models/mlp.h>
 #include <tern/nn/models/model.h>
+#include <tern/nn/models/registry.h>
 #include <tern/nn/models/resnet.h>
 #include <tern/nn/models/resnet_cifar.h>
 #include <tern/nn/models/vit.h>

@@ -4,27 +4,54 @@
 #include <tern/nn/fused.h>
 
 namespace tern::nn {
+namespace {
 
-Tensor bn_act(const Child<BatchNorm2d>& bn, const Tensor& x, const Tensor& residual, bool activate) {
-  BatchNorm2d* layer = bn.plain();
-  if (layer == nullptr) return bn_act_reference(bn, x, residual, activate);
-  const autograd::ModuleScope scope(bn.name());
-  try {
-    return tern::bn_act(x, layer->running_mean(), layer->running_var(), layer->weight(), layer->bias(), residual,
-                        {.training = layer->uses_batch_statistics(),
-                         .momentum = layer->begin_batch(),
-                         .eps = layer->options().eps,
-                         .relu = activate});
-  } catch (Error& error) {
-    error.set_module_path(autograd::current_module_path());
-    throw;
-  }
+thread_local bool fusion = true;
+
+}  // namespace
+
+NoFusionGuard::NoFusionGuard() : previous_(fusion) {
+  fusion = false;
+}
+NoFusionGuard::~NoFusionGuard() {
+  fusion = previous_;
 }
 
-Tensor bn_act_reference(const Child<BatchNorm2d>& bn, const Tensor& x, const Tensor& residual, bool activate) {
-  Tensor y = bn(x);
-  if (residual.defined()) y = add(y, residual);
-  return activate ? relu(y) : y;
+Tensor bn_act(const Child<BatchNorm2d>& bn, const Tensor& x, const Tensor& residual, bool activate) {
+  BatchNorm2d* plain = fusion ? bn.plain() : nullptr;
+  if (plain == nullptr) {
+    Tensor y = bn(x);
+    if (residual.defined()) y = add(y, residual);
+    return activate ? relu(y) : y;
+  }
+  return bn.within([&] {
+    plain->check_input(x);
+    const double momentum = plain->begin_batch();
+    return tern::bn_act(x, plain->running_mean(), plain->running_var(), plain->weight(), plain->bias(), residual,
+                        {.training = plain->uses_batch_statistics(),
+                         .momentum = momentum,
+                         .eps = plain->options().eps,
+                         .relu = activate});
+  });
+}
+
+ResidualNorm add_norm(const Child<LayerNorm>& norm, const Tensor& x, const Tensor& residual) {
+  LayerNorm* plain = fusion ? norm.plain() : nullptr;
+  if (plain == nullptr || plain->options().normalized_shape.size() != 1) {
+    const Tensor sum = add(x, residual);
+    return {sum, norm(sum)};
+  }
+  return norm.within(
+      [&] { return residual_layer_norm(x, residual, plain->weight(), plain->bias(), plain->options().eps); });
+}
+
+ResidualNorm add_norm(const Child<RMSNorm>& norm, const Tensor& x, const Tensor& residual) {
+  RMSNorm* plain = fusion ? norm.plain() : nullptr;
+  if (plain == nullptr) {
+    const Tensor sum = add(x, residual);
+    return {sum, norm(sum)};
+  }
+  return norm.within([&] { return residual_rms_norm(x, residual, plain->weight(), plain->options().eps); });
 }
 
 }  // namespace tern::nn

@@ -1,18 +1,36 @@
-// Fused paths over children. Each computes what its composition of simple calls computes, up to rounding, and takes the fused kernel
-// only where every child it covers is exactly the expected type and has no hook; a replaced or watched child is called as usual.
-// Quantizers are never bypassed: the effective weights are read.
+// Several children's work in one pass over memory. Each function gives what its composition of the children and simple
+// operations gives, up to rounding, and falls back to that composition whenever a child was replaced by something else,
+// is of a derived class, or has a hook: nothing that a caller put into a model is bypassed. Weights are read through
+// their parametrizations.
 #pragma once
 
-#include <tern/core/tensor.h>
+#include <tern/core/norm.h>
 #include <tern/nn/batch_norm.h>
 #include <tern/nn/child.h>
+#include <tern/nn/norms.h>
 
 namespace tern::nn {
 
-/// relu(bn(x) + residual); without `residual` just relu(bn(x)), without `activate` no ReLU. x: [N, C, H, W]; residual: x's shape.
-Tensor bn_act(const Child<BatchNorm2d>& bn, const Tensor& x, const Tensor& residual = {}, bool activate = true);
+/// While one of these lives on this thread, the functions below take their compositions: for tests, and to find out
+/// whether a fused path is to blame.
+class NoFusionGuard {
+ public:
+  NoFusionGuard();
+  ~NoFusionGuard();
+  NoFusionGuard(const NoFusionGuard&) = delete;
+  NoFusionGuard& operator=(const NoFusionGuard&) = delete;
 
-/// The composition that bn_act is compared with.
-Tensor bn_act_reference(const Child<BatchNorm2d>& bn, const Tensor& x, const Tensor& residual = {}, bool activate = true);
+ private:
+  bool previous_;
+};
+
+/// relu(bn(x) + residual); without `residual` just relu(bn(x)), without `activate` no ReLU. x: [N, C, H, W]; residual:
+/// of x's shape.
+[[nodiscard]] Tensor bn_act(const Child<BatchNorm2d>& bn, const Tensor& x, const Tensor& residual = {},
+                            bool activate = true);
+
+/// {x + residual, norm(x + residual)}: the end of one residual branch and the start of the next.
+[[nodiscard]] ResidualNorm add_norm(const Child<LayerNorm>& norm, const Tensor& x, const Tensor& residual);
+[[nodiscard]] ResidualNorm add_norm(const Child<RMSNorm>& norm, const Tensor& x, const Tensor& residual);
 
 }  // namespace tern::nn

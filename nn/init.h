@@ -24,6 +24,19 @@ enum class Nonlinearity { kLinear, kSigmoid, kTanh, kRelu, kLeakyRelu, kSelu };
 /// 1, 1, 5/3, sqrt(2), sqrt(2 / (1 + slope^2)) and 3/4, in the order above.
 double gain(Nonlinearity nonlinearity, double negative_slope = 0.01);
 
+/// While one of these lives on this thread, the random fills below leave their tensors as they are and draw no numbers:
+/// for building a model whose every value is about to be overwritten (loading, cloning).
+class SkipRandomFills {
+ public:
+  SkipRandomFills();
+  ~SkipRandomFills();
+  SkipRandomFills(const SkipRandomFills&) = delete;
+  SkipRandomFills& operator=(const SkipRandomFills&) = delete;
+
+ private:
+  bool previous_;
+};
+
 // Each returns the tensor it filled. Throws DTypeError for tensors of integers.
 
 Tensor& zeros_(Tensor& x);

@@ -10,6 +10,7 @@
 #include <tern/core/copy.h>
 #include <tern/nn/child.h>
 #include <tern/nn/detail/parameter_state.h>
+#include <tern/nn/init.h>
 
 namespace tern::nn {
 
@@ -323,6 +324,7 @@ int64_t Module::parameter_count(bool trainable_only) const {
 std::shared_ptr<Module> Module::new_like() const {
   TERN_CHECK(new_like_ != nullptr, StateError, "[clone] expected a module that can be built again, got ", type_name(),
              ", which has neither options() nor a default constructor nor its own new_like()");
+  const init::SkipRandomFills skip;  // every value is copied over
   auto fresh = new_like_(*this);
   fresh->new_like_ = new_like_;
   return fresh;

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include <tern/core/autograd/autograd.h>
+#include <tern/nn/eval_mode.h>
 #include <tern/nn/parametrization.h>
 #include <tern/nn/summary.h>
 
@@ -16,25 +17,6 @@ int64_t count_zeros(const Tensor& x) {
   const std::vector<double> values = x.to_vector<double>();
   return std::count(values.begin(), values.end(), 0.0);
 }
-
-// Modes of all modules, put back at the end.
-class InEvaluationMode {
- public:
-  explicit InEvaluationMode(Module& model) : modules_(model.named_modules()) {
-    for (const auto& [name, module] : modules_) training_.push_back(module->is_training());
-    model.eval();
-  }
-  ~InEvaluationMode() {
-    // Parents come before children, so each mode is set after its parent's reached it.
-    for (size_t i = 0; i < modules_.size(); ++i) modules_[i].second->train(training_[i]);
-  }
-  InEvaluationMode(const InEvaluationMode&) = delete;
-  InEvaluationMode& operator=(const InEvaluationMode&) = delete;
-
- private:
-  NamedModules modules_;
-  std::vector<bool> training_;
-};
 
 std::string thousands(int64_t n) {
   std::string digits = std::to_string(n), out;
@@ -55,7 +37,7 @@ std::string fixed(double v, int digits) {
 
 Summary summary(Module& model, const std::function<void()>& run) {
   const NoGradGuard no_grad;
-  const InEvaluationMode evaluation(model);
+  const EvalModeGuard evaluation(model);
   const NamedModules modules = model.named_modules();
   Summary out;
   std::unordered_map<const Module*, size_t> row_of;

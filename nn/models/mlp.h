@@ -5,28 +5,34 @@
 
 #include <tern/nn/containers.h>
 #include <tern/nn/linear.h>
+#include <tern/nn/models/model.h>
 
 namespace tern::nn::models {
 
-/// Linear layers with ReLU between: in_features -> hidden[0] -> ... -> num_classes. x: [N, ...] with in_features values an
-/// example, flattened; result: [N, num_classes]. Names: layers.0.weight, layers.0.bias, layers.1.weight, ...
-class Mlp : public Module {
+/// Linear layers with ReLU and dropout between them. Inputs with more axes than one a sample are flattened: x
+/// [N, ...] with in_features values a sample; result [N, num_classes]. Parameter names: layers.0.weight, layers.0.bias,
+/// layers.1.weight, ...
+class Mlp : public Model {
  public:
   struct Options {
     int64_t in_features = 3 * 32 * 32;
-    std::vector<int64_t> hidden = {512, 256};  ///< may be empty: then the model is linear
+    std::vector<int64_t> hidden = {512, 256};  ///< sizes of the hidden layers, each at least 1; may be empty
     int64_t num_classes = 10;
-    double dropout = 0.0;  ///< after every ReLU, in [0, 1)
+    double dropout = 0;  ///< after each hidden layer
   };
   explicit Mlp(const Options& options);
   const Options& options() const { return options_; }
+  static Options options_from(const io::Json& config);
+
   Tensor forward(const Tensor& x) override;
+  std::string model_name() const override { return "mlp"; }
+  io::Json config() const override;
 
  private:
   Options options_;
 
  public:
-  Child<ModuleListOf<Linear>> layers;
+  Child<ModuleListOf<Linear>> layers{this, "layers"};
 };
 
 }  // namespace tern::nn::models

@@ -1,22 +1,28 @@
-// ResNet-18, -34 and -50 (He et al., arXiv 1512.03385), as torchvision has them.
+// The residual networks for ImageNet of He et al. (2015), section 4.1, in torchvision's form.
 #pragma once
+
+#include <optional>
 
 #include <tern/nn/batch_norm.h>
 #include <tern/nn/containers.h>
 #include <tern/nn/conv2d.h>
 #include <tern/nn/linear.h>
+#include <tern/nn/models/model.h>
+#include <tern/nn/pool.h>
 
 namespace tern::nn::models {
 
-/// Two 3x3 convolutions and a shortcut; `downsample` (a 1x1 convolution and a batch norm) exists where the shape changes.
+struct ResNetBlockOptions {
+  int64_t in_channels = 0;
+  int64_t channels = 0;  ///< of the 3x3 convolution(s)
+  int64_t stride = 1;
+};
+
+/// Two 3x3 convolutions. Where the shape changes, the shortcut is downsample.0 (1x1 convolution) and downsample.1.
 class BasicBlock : public Module {
  public:
-  struct Options {
-    int64_t in_channels = 64;
-    int64_t channels = 64;  ///< of the result
-    int64_t stride = 1;
-  };
   static constexpr int64_t kExpansion = 1;
+  using Options = ResNetBlockOptions;
   explicit BasicBlock(const Options& options);
   const Options& options() const { return options_; }
   Tensor forward(const Tensor& x) override;
@@ -29,18 +35,14 @@ class BasicBlock : public Module {
   Child<BatchNorm2d> bn1;
   Child<Conv2d> conv2;
   Child<BatchNorm2d> bn2;
-  std::unique_ptr<Child<Sequential>> downsample;  ///< null where the shortcut is the identity
+  std::optional<Child<Sequential>> downsample;
 };
 
-/// 1x1, 3x3 (with the stride) and 1x1 convolutions; the last has four times the channels.
+/// 1x1, 3x3 (with the stride) and 1x1 convolution to four times the width.
 class Bottleneck : public Module {
  public:
-  struct Options {
-    int64_t in_channels = 64;
-    int64_t channels = 64;  ///< of the 3x3 convolution; the result has four times as many
-    int64_t stride = 1;
-  };
   static constexpr int64_t kExpansion = 4;
+  using Options = ResNetBlockOptions;
   explicit Bottleneck(const Options& options);
   const Options& options() const { return options_; }
   Tensor forward(const Tensor& x) override;
@@ -55,32 +57,42 @@ class Bottleneck : public Module {
   Child<BatchNorm2d> bn2;
   Child<Conv2d> conv3;
   Child<BatchNorm2d> bn3;
-  std::unique_ptr<Child<Sequential>> downsample;  ///< null where the shortcut is the identity
+  std::optional<Child<Sequential>> downsample;
 };
 
-/// A 7x7 stem with max pooling, four stages of blocks with 64, 128, 256 and 512 channels, global average pooling, a linear layer.
-/// x: [N, 3, H, W], H and W at least 33; result: [N, num_classes]. Convolutions start Kaiming-normal over fan_out.
-class ResNet : public Module {
+/// ResNet-18, 34 or 50, with torchvision's parameter names (conv1, bn1, layer1.0.conv1, ..., fc) and initialisation:
+/// convolutions normal with He's deviation (fan_out), the rest by default. x: [N, in_channels, H, W]; result
+/// [N, num_classes].
+class ResNet : public Model {
  public:
   struct Options {
-    int64_t depth = 18;  ///< 18, 34 or 50 (ValueError otherwise)
+    int64_t depth = 18;  ///< 18, 34 or 50
     int64_t num_classes = 1000;
     int64_t in_channels = 3;
+    bool zero_init_residual =
+        false;  ///< the last norm of each block starts at 0, so that each block starts as identity
   };
   explicit ResNet(const Options& options);
   const Options& options() const { return options_; }
+  static Options options_from(const io::Json& config);
+
   Tensor forward(const Tensor& x) override;
+  std::string model_name() const override;
+  io::Json config() const override;
 
  private:
+  template <class Block>
+  void add_stages(const int64_t (&blocks)[4]);
   Options options_;
 
  public:
   Child<Conv2d> conv1;
   Child<BatchNorm2d> bn1;
-  Child<Sequential> layer1;
-  Child<Sequential> layer2;
-  Child<Sequential> layer3;
-  Child<Sequential> layer4;
+  Child<MaxPool2d> maxpool{this, "maxpool", {.kernel_size = 3, .stride = 2, .padding = 1}};
+  Child<Sequential> layer1{this, "layer1"};
+  Child<Sequential> layer2{this, "layer2"};
+  Child<Sequential> layer3{this, "layer3"};
+  Child<Sequential> layer4{this, "layer4"};
   Child<Linear> fc;
 };
 

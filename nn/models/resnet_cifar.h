@@ -1,20 +1,20 @@
-// The ResNets for 32 x 32 images of He et al. (arXiv 1512.03385, section 4.2), with parameter-free shortcuts ("option A").
+// The residual networks for 32x32 images of He et al. (2015), section 4.2, with parameter-free shortcuts (option A).
 #pragma once
 
 #include <tern/nn/batch_norm.h>
 #include <tern/nn/containers.h>
 #include <tern/nn/conv2d.h>
 #include <tern/nn/linear.h>
+#include <tern/nn/models/model.h>
 
 namespace tern::nn::models {
 
-/// Two 3x3 convolutions with batch norm and a shortcut: relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)), where the shortcut
-/// takes every stride-th pixel and fills new channels with zeros. x: [N, in_channels, H, W].
+/// Two 3x3 convolutions with batch norm; the shortcut takes every stride-th pixel and pads channels with zeros.
 class CifarBlock : public Module {
  public:
   struct Options {
-    int64_t in_channels = 16;
-    int64_t out_channels = 16;
+    int64_t in_channels = 0;
+    int64_t out_channels = 0;  ///< at least in_channels
     int64_t stride = 1;
   };
   explicit CifarBlock(const Options& options);
@@ -31,19 +31,23 @@ class CifarBlock : public Module {
   Child<BatchNorm2d> bn2;
 };
 
-/// depth = 6n + 2: a stem of 16 channels, three stages of n blocks with 16, 32 and 64 channels, global average pooling, a linear
-/// layer. x: [N, in_channels, H, W]; result: [N, num_classes]. Parameter names are those of akamaster/pytorch_resnet_cifar10
-/// (conv1, bn1, layer1.0.conv1, ..., linear), so its weights load directly. Convolution and linear weights start Kaiming-normal.
-class ResNetCifar : public Module {
+/// ResNet-20, 32, 44, 56, 110 or 1202: a 3x3 stem, three stages of (depth - 2) / 6 blocks with 16, 32 and 64 channels,
+/// a global average and a linear layer. Convolution and linear weights start normal with He's deviation (fan_in).
+/// Parameter names: conv1, bn1, layer1.0.conv1 ... layer3.N.bn2, linear. x: [N, 3, H, W]; result [N, num_classes].
+class ResNetCifar : public Model {
  public:
   struct Options {
-    int64_t depth = 20;  ///< 6n + 2 with n >= 1: 20, 32, 44, 56, 110, 1202 (ValueError otherwise)
+    int64_t depth = 20;  ///< 6 n + 2
     int64_t num_classes = 10;
     int64_t in_channels = 3;
   };
   explicit ResNetCifar(const Options& options);
   const Options& options() const { return options_; }
+  static Options options_from(const io::Json& config);
+
   Tensor forward(const Tensor& x) override;
+  std::string model_name() const override;
+  io::Json config() const override;
 
  private:
   Options options_;
@@ -51,9 +55,9 @@ class ResNetCifar : public Module {
  public:
   Child<Conv2d> conv1;
   Child<BatchNorm2d> bn1;
-  Child<Sequential> layer1;
-  Child<Sequential> layer2;
-  Child<Sequential> layer3;
+  Child<Sequential> layer1{this, "layer1"};
+  Child<Sequential> layer2{this, "layer2"};
+  Child<Sequential> layer3{this, "layer3"};
   Child<Linear> linear;
 };
 

@@ -1,166 +1,220 @@
-#include <tern/nn/models/vit.h>
-
 #include <cmath>
+#include <optional>
+#include <string_view>
 
 #include <tern/core/activation.h>
 #include <tern/core/attention.h>
-#include <tern/core/autograd/autograd.h>
-#include <tern/core/dropout.h>
-#include <tern/core/io/json.h>
-#include <tern/core/io/safetensors.h>
+#include <tern/core/elementwise.h>
 #include <tern/core/join.h>
-#include <tern/core/operators.h>
 #include <tern/core/shape.h>
+#include <tern/nn/fused.h>
 #include <tern/nn/init.h>
+#include <tern/nn/models/config_reader.h>
+#include <tern/nn/models/vit.h>
 
 namespace tern::nn::models {
 namespace {
 
-const Vit::Options& checked(const Vit::Options& o) {
+constexpr double kDeviation = 0.02;
+
+const VitOptions& checked(const VitOptions& o) {
   TERN_CHECK(o.patch_size >= 1 && o.image_size >= 1 && o.image_size % o.patch_size == 0, ValueError,
-             "[Vit] expected a patch_size that divides image_size ", o.image_size, ", got ", o.patch_size);
+             "[Vit] expected a patch_size that divides image_size, got ", o.patch_size, " and ", o.image_size);
   TERN_CHECK(o.num_heads >= 1 && o.width >= 1 && o.width % o.num_heads == 0, ValueError,
-             "[Vit] expected num_heads that divide width ", o.width, ", got ", o.num_heads);
-  TERN_CHECK(o.depth >= 0, ValueError, "[Vit] expected a depth of at least 0, got ", o.depth);
-  TERN_CHECK(o.dropout >= 0 && o.dropout < 1, ValueError, "[Vit] expected dropout in [0, 1), got ", o.dropout);
-  TERN_CHECK(o.drop_path >= 0 && o.drop_path < 1, ValueError, "[Vit] expected drop_path in [0, 1), got ", o.drop_path);
-  TERN_CHECK(o.mlp_ratio > 0, ValueError, "[Vit] expected mlp_ratio above 0, got ", o.mlp_ratio);
+             "[Vit] expected num_heads that divide width, got ", o.num_heads, " and ", o.width);
+  TERN_CHECK(o.depth >= 1 && o.num_classes >= 1 && o.in_channels >= 1, ValueError,
+             "[Vit] expected depth, num_classes and in_channels of at least 1, got ", o.depth, ", ", o.num_classes,
+             " and ", o.in_channels);
+  TERN_CHECK(static_cast<double>(o.width) * o.mlp_ratio >= 1, ValueError,
+             "[Vit] expected mlp_ratio times width of at least 1, got ", o.mlp_ratio, " times ", o.width);
+  TERN_CHECK(o.attention_dropout >= 0 && o.attention_dropout < 1, ValueError,
+             "[Vit] expected attention_dropout in [0, 1), got ", o.attention_dropout);
+  TERN_CHECK(o.drop_path >= 0 && o.drop_path <= 1, ValueError, "[Vit] expected drop_path in [0, 1], got ", o.drop_path);
   return o;
 }
 
-int64_t patches(const Vit::Options& o) { return (o.image_size / o.patch_size) * (o.image_size / o.patch_size); }
+int64_t hidden_width(const VitOptions& o) {
+  return static_cast<int64_t>(static_cast<double>(o.width) * o.mlp_ratio);
+}
 
-Tensor maybe_dropout(const Tensor& x, double p, bool training) { return p > 0 ? dropout(x, p, training) : x; }
+LayerNorm::Options layer_norm_of(const VitOptions& o) {
+  return {.normalized_shape = {o.width}, .eps = o.norm_eps};
+}
+
+// The settings behind timm's names: vit_tiny_patch16_224, deit_base_patch16_384, with or without a suffix after a dot.
+std::optional<VitOptions> published(std::string_view architecture) {
+  const std::string_view name = architecture.substr(0, architecture.find('.'));
+  for (const std::string_view family : {"vit_", "deit_"}) {
+    for (const std::string_view size : {"tiny", "small", "base"}) {
+      const std::string start = concat(family, size, "_patch");
+      if (!name.starts_with(start)) continue;
+      const std::string numbers(name.substr(start.size()));
+      const size_t between = numbers.find('_');
+      const auto number = [](const std::string& text) -> int64_t {
+        if (text.empty() || text.size() > 5 || text.find_first_not_of("0123456789") != std::string::npos) return 0;
+        return std::stoll(text);
+      };
+      VitOptions o = Vit::preset(size);
+      o.patch_size = number(numbers.substr(0, between));
+      o.image_size = between == std::string::npos ? 0 : number(numbers.substr(between + 1));
+      if (o.patch_size > 0 && o.image_size > 0) return o;
+    }
+  }
+  return std::nullopt;
+}
 
 }  // namespace
 
-VitAttention::VitAttention(const Options& options)
+PatchEmbed::PatchEmbed(const Options& options)
     : options_(options),
-      qkv(this, "qkv", {.in_features = options.width, .out_features = 3 * options.width}),
-      proj(this, "proj", {.in_features = options.width, .out_features = options.width}) {}
+      proj(this, "proj",
+           {.in_channels = options.in_channels,
+            .out_channels = options.width,
+            .kernel_size = options.patch_size,
+            .stride = options.patch_size}) {}
+
+Tensor PatchEmbed::forward(const Tensor& x) {
+  const int64_t size = options_.image_size;
+  TERN_CHECK(x.dim() == 4 && x.size(1) == options_.in_channels && x.size(2) == size && x.size(3) == size, ShapeError,
+             "[Vit] expected images [N, ", options_.in_channels, ", ", size, ", ", size, "], got ", x.shape());
+  return proj(x).flatten(2).transpose(1, 2);
+}
+
+VitAttention::VitAttention(const Options& options)
+    : options_(checked(options)),
+      qkv(this, "qkv", {.in_features = options.width, .out_features = 3 * options.width, .bias = options.qkv_bias}),
+      proj(this, "proj", {.in_features = options.width, .out_features = options.width}),
+      proj_drop(this, "proj_drop", {.p = options.dropout}) {}
 
 Tensor VitAttention::forward(const Tensor& x) {
-  const int64_t n = x.size(0), t = x.size(1), heads = options_.num_heads, head_dim = options_.width / heads;
-  const Tensor packed = qkv(x).reshape({n, t, 3, heads, head_dim}).permute({2, 0, 3, 1, 4});  // [3, N, heads, T, head_dim]
-  const Tensor attended = scaled_dot_product_attention(packed[0], packed[1], packed[2]);
-  return maybe_dropout(proj(attended.transpose(1, 2).reshape({n, t, options_.width})), options_.dropout, is_training());
+  const Tensor mixed = packed_attention(
+      qkv(x), options_.num_heads, {.scale = std::nullopt, .dropout = is_training() ? options_.attention_dropout : 0});
+  return proj_drop(proj(mixed));
+}
+
+int64_t VitAttention::macs(const Shape& input, const Shape&) const {
+  return 2 * numel_of(input) * input[1];
 }
 
 VitMlp::VitMlp(const Options& options)
-    : options_(options),
-      fc1(this, "fc1", {.in_features = options.width, .out_features = options.hidden}),
-      fc2(this, "fc2", {.in_features = options.hidden, .out_features = options.width}) {}
+    : options_(checked(options)),
+      fc1(this, "fc1", {.in_features = options.width, .out_features = hidden_width(options)}),
+      fc2(this, "fc2", {.in_features = hidden_width(options), .out_features = options.width}),
+      drop(this, "drop", {.p = options.dropout}) {}
 
 Tensor VitMlp::forward(const Tensor& x) {
-  const Tensor hidden = maybe_dropout(gelu(fc1(x)), options_.dropout, is_training());
-  return maybe_dropout(fc2(hidden), options_.dropout, is_training());
+  return drop(fc2(drop(gelu(fc1(x)))));
 }
 
 VitBlock::VitBlock(const Options& options)
-    : options_(options),
-      norm1(this, "norm1", {.normalized_shape = {options.width}, .eps = options.norm_eps}),
-      attn(this, "attn", {.width = options.width, .num_heads = options.num_heads, .dropout = options.dropout}),
-      norm2(this, "norm2", {.normalized_shape = {options.width}, .eps = options.norm_eps}),
-      mlp(this, "mlp", {.width = options.width, .hidden = options.mlp_hidden, .dropout = options.dropout}) {}
-
-Tensor VitBlock::branch(const Tensor& y) const {
-  return options_.drop_path > 0 ? drop_path(y, options_.drop_path, is_training()) : y;
-}
+    : options_(checked(options)),
+      norm1(this, "norm1", layer_norm_of(options)),
+      attn(this, "attn", options),
+      norm2(this, "norm2", layer_norm_of(options)),
+      mlp(this, "mlp", options),
+      drop_path(this, "drop_path", {.p = options.drop_path}) {}
 
 Tensor VitBlock::forward(const Tensor& x) {
-  const Tensor y = x + branch(attn(norm1(x)));
-  return y + branch(mlp(norm2(y)));
+  const ResidualNorm attended = add_norm(norm2, x, drop_path(attn(norm1(x))));
+  return add(attended.sum, drop_path(mlp(attended.normalized)));
 }
-
-Vit::PatchEmbed::PatchEmbed(const Options& o)
-    : options(o),
-      proj(this, "proj",
-           {.in_channels = o.in_channels, .out_channels = o.width, .kernel_size = o.patch_size, .stride = o.patch_size}) {}
-
-Tensor Vit::PatchEmbed::forward(const Tensor& x) {
-  TERN_CHECK(x.dim() == 4 && x.size(2) == options.image_size && x.size(3) == options.image_size, ShapeError,
-             "[Vit] expected images [N, ", options.in_channels, ", ", options.image_size, ", ", options.image_size, "], got ",
-             x.shape());
-  return flatten(proj(x), 2).transpose(1, 2);
-}
-
-std::shared_ptr<Module> Vit::PatchEmbed::new_like() const { return std::make_shared<PatchEmbed>(options); }
 
 Vit::Vit(const Options& options)
     : options_(checked(options)),
-      cls_token(this, "cls_token", empty({1, 1, options.width}).fill_(0)),
-      pos_embed(this, "pos_embed", empty({1, 1 + patches(options), options.width})),
-      patch_embed(this, "patch_embed", std::make_shared<PatchEmbed>(options)),
-      blocks(this, "blocks"),
-      norm(this, "norm", {.normalized_shape = {options.width}, .eps = options.norm_eps}),
+      cls_token(this, "cls_token", empty({1, 1, options.width})),
+      pos_embed(this, "pos_embed",
+                empty({1, 1 + (options.image_size / options.patch_size) * (options.image_size / options.patch_size),
+                       options.width})),
+      patch_embed(this, "patch_embed", options),
+      pos_drop(this, "pos_drop", {.p = options.dropout}),
+      norm(this, "norm", layer_norm_of(options)),
       head(this, "head", {.in_features = options.width, .out_features = options.num_classes}) {
-  for (int64_t i = 0; i < options.depth; ++i)
-    blocks->add<VitBlock>(
-        {.width = options.width,
-         .num_heads = options.num_heads,
-         .mlp_hidden = static_cast<int64_t>(std::llround(static_cast<double>(options.width) * options.mlp_ratio)),
-         .norm_eps = options.norm_eps,
-         .dropout = options.dropout,
-         .drop_path = options.depth > 1 ? options.drop_path * static_cast<double>(i) / static_cast<double>(options.depth - 1)
-                                        : options.drop_path});
-  const NoGradGuard no_grad;
-  Tensor positions = pos_embed.latent(), token = cls_token.latent();
-  init::trunc_normal_(positions, 0, 0.02);
-  init::normal_(token, 0, 1e-6);
-  apply([](Module& module) {
-    auto* layer = dynamic_cast<Linear*>(&module);
-    if (layer == nullptr) return;
+  for (int64_t i = 0; i < options.depth; ++i) {
+    VitOptions block = options;
+    if (options.depth > 1)
+      block.drop_path = options.drop_path * static_cast<double>(i) / static_cast<double>(options.depth - 1);
+    blocks->add<VitBlock>(block);
+  }
+  for (const auto& [name, module] : named_modules()) {
+    auto* layer = dynamic_cast<Linear*>(module.get());
+    if (layer == nullptr) continue;
     Tensor weight = layer->weight.latent(), bias = layer->bias.latent();
-    init::trunc_normal_(weight, 0, 0.02);
-    init::zeros_(bias);
-  });
+    init::trunc_normal_(weight, 0, kDeviation);
+    if (bias.defined()) init::zeros_(bias);
+  }
+  Tensor token = cls_token.latent(), positions = pos_embed.latent();
+  init::normal_(token, 0, 1e-6);
+  init::trunc_normal_(positions, 0, kDeviation);
+}
+
+Vit::Options Vit::preset(std::string_view name) {
+  if (name == "tiny") return {.width = 192, .num_heads = 3};
+  if (name == "small") return {.width = 384, .num_heads = 6};
+  if (name == "base") return {.width = 768, .num_heads = 12};
+  throw ValueError(concat("[Vit] expected a preset of tiny, small or base, got '", name, "'"));
 }
 
 Tensor Vit::forward(const Tensor& x) {
-  const Tensor tokens = patch_embed(x);
-  const Tensor token = cls_token().expand({tokens.size(0), 1, options_.width});
-  const Tensor embedded = maybe_dropout(cat({token, tokens}, 1) + pos_embed(), options_.dropout, is_training());
-  return head(norm(blocks(embedded)).select(1, 0));
+  const Tensor patches = patch_embed(x);
+  const Tensor token = cls_token().expand({x.size(0), 1, options_.width});
+  const Tensor tokens = pos_drop(add(cat({token, patches}, 1), pos_embed()));
+  // Only the class token is read by the head, so only it needs the norm.
+  const Tensor last = blocks(tokens).select(1, 0);
+  return head(norm(last));
 }
 
-Vit::Options Vit::preset(const std::string& name) {
-  Options options;
-  if (name == "tiny") return options;
-  if (name == "small") {
-    options.width = 384;
-    options.num_heads = 6;
-  } else if (name == "base") {
-    options.width = 768;
-    options.num_heads = 12;
-  } else {
-    throw ValueError(concat("[Vit] expected a preset of tiny, small or base, got ", name));
-  }
-  return options;
+io::Json Vit::config() const {
+  const Options& o = options_;
+  return io::Json::object({{"image_size", o.image_size},
+                           {"patch_size", o.patch_size},
+                           {"in_channels", o.in_channels},
+                           {"num_classes", o.num_classes},
+                           {"width", o.width},
+                           {"depth", o.depth},
+                           {"num_heads", o.num_heads},
+                           {"mlp_ratio", o.mlp_ratio},
+                           {"qkv_bias", o.qkv_bias},
+                           {"dropout", o.dropout},
+                           {"attention_dropout", o.attention_dropout},
+                           {"drop_path", o.drop_path},
+                           {"norm_eps", o.norm_eps}});
 }
 
-std::shared_ptr<Vit> Vit::load(const std::string& weights, const std::string& config) {
-  const io::Json settings = io::Json::parse_file("Vit::load", config);
+Vit::Options Vit::options_from(const io::Json& config) {
   Options o;
-  for (const auto& [key, value] : settings.members()) {
-    if (key == "architecture") continue;
-    else if (key == "image_size") o.image_size = value.as_int();
-    else if (key == "patch_size") o.patch_size = value.as_int();
-    else if (key == "in_channels") o.in_channels = value.as_int();
-    else if (key == "num_classes") o.num_classes = value.as_int();
-    else if (key == "width") o.width = value.as_int();
-    else if (key == "depth") o.depth = value.as_int();
-    else if (key == "num_heads") o.num_heads = value.as_int();
-    else if (key == "mlp_ratio") o.mlp_ratio = value.as_number();
-    else if (key == "norm_eps") o.norm_eps = value.as_number();
-    else if (key == "dropout") o.dropout = value.as_number();
-    else if (key == "drop_path") o.drop_path = value.as_number();
-    else throw ValueError(concat("[Vit::load] '", config, "' has an unknown setting \"", key, "\""));
+  ConfigReader reader("Vit", config);
+  reader.read("image_size", o.image_size, 1, 1 << 16);
+  reader.read("patch_size", o.patch_size, 1, 1 << 16);
+  reader.read("in_channels", o.in_channels, 1, 1 << 16);
+  reader.read("num_classes", o.num_classes, 1, 1 << 24);
+  reader.read("width", o.width, 1, 1 << 20);
+  reader.read("depth", o.depth, 1, 1 << 12);
+  reader.read("num_heads", o.num_heads, 1, 1 << 16);
+  reader.read("mlp_ratio", o.mlp_ratio, 0, 1024);
+  reader.read("qkv_bias", o.qkv_bias);
+  reader.read("dropout", o.dropout, 0, 1);
+  reader.read("attention_dropout", o.attention_dropout, 0, 1);
+  reader.read("drop_path", o.drop_path, 0, 1);
+  reader.read("norm_eps", o.norm_eps, 0, 1);
+  reader.finish();
+  return checked(o);
+}
+
+std::shared_ptr<Vit> Vit::load(const std::string& path, const std::string& config_path) {
+  const WeightFile file = open_weights("Vit", path, config_path);
+  Options o;
+  if (const io::Json* architecture = file.config.find("architecture"); architecture != nullptr) {
+    const auto preset = published(architecture->as_string());
+    TERN_CHECK(preset.has_value(), ValueError, "[Vit] expected an architecture like vit_tiny_patch16_224, got '",
+               architecture->as_string(), "'");
+    o = *preset;
+    if (const io::Json* classes = file.config.find("num_classes")) o.num_classes = classes->as_int();
+  } else {
+    o = options_from(file.config);
   }
+  const init::SkipRandomFills skip;
   auto model = make<Vit>(o);
-  const io::SafetensorsContent content = io::load_safetensors(weights);
-  NamedTensors state;
-  for (const auto& [name, tensor] : content.tensors) state.emplace_back(name, tensor);
-  model->load_state_dict(state);
+  model->load_state_dict(file.tensors);
   return model;
 }
 

@@ -1,28 +1,43 @@
-// Vision transformers (Dosovitskiy et al., arXiv 2010.11929), pre-norm, as timm has them.
+// The vision transformer of Dosovitskiy et al. (2021), pre-norm, with timm's parameter names.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <tern/nn/containers.h>
 #include <tern/nn/conv2d.h>
+#include <tern/nn/dropout.h>
 #include <tern/nn/linear.h>
+#include <tern/nn/models/model.h>
 #include <tern/nn/norms.h>
 
 namespace tern::nn::models {
 
-/// Multi-head self-attention with one matrix for queries, keys and values (timm's qkv: the three stacked, each split in heads).
-/// x: [N, T, width]; result: the same.
+struct VitOptions {
+  int64_t image_size = 224;  ///< height and width; a multiple of patch_size
+  int64_t patch_size = 16;
+  int64_t in_channels = 3;
+  int64_t num_classes = 1000;
+  int64_t width = 192;  ///< a multiple of num_heads
+  int64_t depth = 12;
+  int64_t num_heads = 3;
+  double mlp_ratio = 4;  ///< hidden width of the feed-forward by width
+  double norm_eps = 1e-6;
+  double dropout = 0;            ///< after the position embedding, the projections and the feed-forward layers
+  double drop_path = 0;          ///< of the last block; those before it rise to it linearly from 0
+  double attention_dropout = 0;  ///< of the attention weights, in [0, 1)
+  bool qkv_bias = true;
+};
+
+/// Self-attention over tokens [N, T, width]: qkv (queries, keys and values stacked), heads, proj.
 class VitAttention : public Module {
  public:
-  struct Options {
-    int64_t width = 192;
-    int64_t num_heads = 3;
-    double dropout = 0.0;  ///< after the projection
-  };
+  using Options = VitOptions;
   explicit VitAttention(const Options& options);
   const Options& options() const { return options_; }
   Tensor forward(const Tensor& x) override;
+  int64_t macs(const Shape& input, const Shape& output) const override;
 
  private:
   Options options_;
@@ -30,16 +45,13 @@ class VitAttention : public Module {
  public:
   Child<Linear> qkv;
   Child<Linear> proj;
+  Child<Dropout> proj_drop;
 };
 
-/// fc2(gelu(fc1(x))), GELU by erf. x: [..., width]; result: the same.
+/// fc2(gelu(fc1(x))).
 class VitMlp : public Module {
  public:
-  struct Options {
-    int64_t width = 192;
-    int64_t hidden = 768;
-    double dropout = 0.0;
-  };
+  using Options = VitOptions;
   explicit VitMlp(const Options& options);
   const Options& options() const { return options_; }
   Tensor forward(const Tensor& x) override;
@@ -50,25 +62,18 @@ class VitMlp : public Module {
  public:
   Child<Linear> fc1;
   Child<Linear> fc2;
+  Child<Dropout> drop;
 };
 
-/// x + attn(norm1(x)), then x + mlp(norm2(x)).
+/// x + attn(norm1(x)), then that plus mlp(norm2(of it)). drop_path is this block's own.
 class VitBlock : public Module {
  public:
-  struct Options {
-    int64_t width = 192;
-    int64_t num_heads = 3;
-    int64_t mlp_hidden = 768;
-    double norm_eps = 1e-6;
-    double dropout = 0.0;
-    double drop_path = 0.0;  ///< probability that a branch is dropped for an example
-  };
+  using Options = VitOptions;
   explicit VitBlock(const Options& options);
   const Options& options() const { return options_; }
   Tensor forward(const Tensor& x) override;
 
  private:
-  Tensor branch(const Tensor& y) const;
   Options options_;
 
  public:
@@ -76,53 +81,58 @@ class VitBlock : public Module {
   Child<VitAttention> attn;
   Child<LayerNorm> norm2;
   Child<VitMlp> mlp;
+  Child<DropPath> drop_path;
 };
 
-/// Patches by a strided convolution, a class token, learned positions, `depth` blocks, a norm, a linear layer on the class token.
-/// x: [N, in_channels, image_size, image_size]; result: [N, num_classes]. Parameter names are timm's (cls_token, pos_embed,
-/// patch_embed.proj, blocks.0.attn.qkv, ..., norm, head). Weights start as timm's: truncated normal 0.02, biases zero.
-class Vit : public Module {
+/// Images to tokens: proj, a convolution whose kernel and stride are the patch. x: [N, C, H, W]; result [N, P, width].
+class PatchEmbed : public Module {
  public:
-  struct Options {
-    int64_t image_size = 224;
-    int64_t patch_size = 16;
-    int64_t in_channels = 3;
-    int64_t num_classes = 1000;
-    int64_t width = 192;
-    int64_t depth = 12;
-    int64_t num_heads = 3;
-    double mlp_ratio = 4.0;
-    double norm_eps = 1e-6;
-    double dropout = 0.0;
-    double drop_path = 0.0;  ///< of the last block; rises linearly from 0 at the first
-  };
-  /// Throws ValueError where patch_size does not divide image_size, num_heads does not divide width, or a rate is out of range.
-  explicit Vit(const Options& options);
+  using Options = VitOptions;
+  explicit PatchEmbed(const Options& options);
   const Options& options() const { return options_; }
   Tensor forward(const Tensor& x) override;
 
-  /// The published sizes at 16 x 16 patches of 224 x 224 images: "tiny" (width 192, 3 heads), "small" (384, 6), "base" (768, 12).
+ private:
+  Options options_;
+
+ public:
+  Child<Conv2d> proj;
+};
+
+/// Patches with a class token in front and learned positions, blocks, a norm, and a linear head on the class token.
+/// Parameter names: cls_token, pos_embed, patch_embed.proj, blocks.N.norm1, blocks.N.attn.qkv, blocks.N.attn.proj,
+/// blocks.N.norm2, blocks.N.mlp.fc1, blocks.N.mlp.fc2, norm, head. Linear weights and positions start from a normal
+/// distribution of deviation 0.02 cut at 2, biases at 0. x: [N, in_channels, image_size, image_size]; result
+/// [N, num_classes].
+class Vit : public Model {
+ public:
+  using Options = VitOptions;
+  explicit Vit(const Options& options);
+  const Options& options() const { return options_; }
+
+  /// The published sizes: "tiny" (width 192, 3 heads), "small" (384, 6), "base" (768, 12); the rest as VitOptions.
   /// Throws ValueError for another name.
-  static Options preset(const std::string& name);
-  /// Weights under timm's names, with the settings from a JSON file with the names of Options (those it lacks keep their defaults).
-  /// Throws IoError, FormatError, ValueError (unknown setting, names that do not fit).
-  static std::shared_ptr<Vit> load(const std::string& weights, const std::string& config);
+  static Options preset(std::string_view name);
+  static Options options_from(const io::Json& config);
+  /// A model from a safetensors file. The file's own metadata decide its configuration; without them, config_path must
+  /// name a JSON file with the settings of VitOptions, or with timm's "architecture" ("vit_tiny_patch16_224",
+  /// "deit_small_patch16_224") and "num_classes". Throws IoError and FormatError for broken files, ValueError for a
+  /// configuration that is missing or does not fit.
+  static std::shared_ptr<Vit> load(const std::string& path, const std::string& config_path = "");
+
+  Tensor forward(const Tensor& x) override;
+  std::string model_name() const override { return "vit"; }
+  io::Json config() const override;
 
  private:
-  struct PatchEmbed : Module {
-    explicit PatchEmbed(const Options& options);
-    Tensor forward(const Tensor& x) override;  // [N, C, H, W] -> [N, patches, width]
-    std::shared_ptr<Module> new_like() const override;
-    Options options;
-    Child<Conv2d> proj;
-  };
   Options options_;
 
  public:
   Parameter cls_token;
   Parameter pos_embed;
   Child<PatchEmbed> patch_embed;
-  Child<Sequential> blocks;
+  Child<Dropout> pos_drop;
+  Child<Sequential> blocks{this, "blocks"};
   Child<LayerNorm> norm;
   Child<Linear> head;
 };

@@ -122,6 +122,21 @@ TEST_F(Init, DoesNotDependOnThreadsOrDtypeAndFollowsTheSeed) {
   EXPECT_NE(one, draw(DType::kF32, 1, 4));
 }
 
+TEST_F(Init, SkippedFillsTouchNeitherTensorNorGenerator) {
+  Tensor x = empty({3, 3}).fill_(5);
+  const Generator::State before = default_generator().state();
+  {
+    const init::SkipRandomFills skip;
+    init::normal_(x);
+    init::orthogonal_(x);
+    init::default_weight_(x);
+  }
+  EXPECT_EQ(x.to_vector<double>(), std::vector<double>(9, 5));
+  EXPECT_EQ(default_generator().state(), before);
+  init::normal_(x);
+  EXPECT_NE(default_generator().state(), before);
+}
+
 TEST_F(Init, RefusesBadArguments) {
   Tensor integers = empty({2, 2}, DType::kI64), x = empty({2, 2});
   EXPECT_THROW(init::uniform_(integers), DTypeError);

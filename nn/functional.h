@@ -1,0 +1,68 @@
+// The functions of tern under the names that a PyTorch user expects beside the layers: nn::relu, nn::cross_entropy, ...
+#pragma once
+
+#include <tern/core/activation.h>
+#include <tern/core/attention.h>
+#include <tern/core/batch_norm.h>
+#include <tern/core/conv.h>
+#include <tern/core/dropout.h>
+#include <tern/core/embedding.h>
+#include <tern/core/index.h>
+#include <tern/core/join.h>
+#include <tern/core/linear.h>
+#include <tern/core/loss.h>
+#include <tern/core/norm.h>
+#include <tern/core/pool.h>
+#include <tern/core/rope.h>
+#include <tern/core/softmax.h>
+
+namespace tern::nn {
+
+using tern::elu;
+using tern::gelu;
+using tern::hardsigmoid;
+using tern::hardswish;
+using tern::leaky_relu;
+using tern::logsigmoid;
+using tern::relu;
+using tern::relu6;
+using tern::sigmoid;
+using tern::silu;
+using tern::softplus;
+using tern::swiglu;
+using tern::tanh;
+
+using tern::log_softmax;
+using tern::softmax;
+
+using tern::batch_norm;
+using tern::group_norm;
+using tern::layer_norm;
+using tern::rms_norm;
+
+using tern::conv2d;
+using tern::drop_path;
+using tern::dropout;
+using tern::embedding;
+using tern::linear;
+using tern::one_hot;
+using tern::pad;
+using tern::rotary_embedding;
+using tern::scaled_dot_product_attention;
+
+using tern::adaptive_avg_pool2d;
+using tern::avg_pool2d;
+using tern::global_avg_pool;
+using tern::max_pool2d;
+
+using tern::bce_with_logits;
+using tern::cross_entropy;
+using tern::huber_loss;
+using tern::kl_div;
+using tern::l1_loss;
+using tern::mse_loss;
+using tern::nll_loss;
+using tern::Reduction;
+using tern::smooth_l1_loss;
+
+}  // namespace tern::nn
