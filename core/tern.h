@@ -39,9 +39,12 @@
 #include <tern/data/cifar.h>
 #include <tern/data/color.h>
 #include <tern/data/dataset.h>
+#include <tern/data/image_folder.h>
 #include <tern/data/loader.h>
 #include <tern/data/sampler.h>
 #include <tern/data/synthetic.h>
+#include <tern/data/text.h>
+#include <tern/data/tokenizer.h>
 #include <tern/data/transforms.h>
 #include <tern/nn/activations.h>
 #include <tern/nn/attention.h>
