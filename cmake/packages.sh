@@ -21,7 +21,6 @@ tern_has() {
     libgtest-dev) tern_has_header gtest/gtest.h ;;
     nlohmann-json3-dev) tern_has_header nlohmann/json.hpp ;;
     libstb-dev) tern_has_header stb/stb_image.h ;;
-    libcli11-dev) tern_has_header CLI/CLI.hpp ;;
     *) command -v "$1" > /dev/null ;;
   esac
 }

@@ -89,16 +89,18 @@ void declare(Schema& schema, ClassifierConfig& c) {
 
   auto& s = c.schedule;
   schema.add("schedule.name", s.name,
-             {"constant", "cosine", "linear", "one_cycle", "step", "multistep", "exponential", "plateau"},
+             {"constant", "cosine", "one_cycle", "step", "multistep", "exponential", "plateau"},
              "how the learning rates of all groups move");
   schema.add("schedule.warmup_epochs", s.warmup_epochs, kNotNegative, "linear rise from zero before the schedule");
-  schema.add("schedule.min_lr_ratio", s.min_lr_ratio, kFraction, "cosine, linear: last rate over the highest");
+  schema.add("schedule.min_lr", s.min_lr, kNotNegative, "cosine: rate at the end, of all groups");
   schema.add("schedule.milestones", s.milestones, kCount, "multistep: epochs after which the rate falls");
   schema.add("schedule.step_epochs", s.step_epochs, kCount, "step: epochs between two falls");
   schema.add("schedule.gamma", s.gamma, {.min = 0, .max = 1, .above = true},
              "step, multistep, plateau: factor of a fall; exponential: factor an epoch");
   schema.add("schedule.one_cycle_rise", s.one_cycle_rise, {.min = 0, .max = 1},
              "one_cycle: share of the run in which the rate rises");
+  schema.add("schedule.one_cycle_anneal", s.one_cycle_anneal, {"cosine", "linear"},
+             "one_cycle: how the rate rises and falls");
   schema.add("schedule.patience", s.patience, kCountOrNone, "plateau: epochs without a better loss before a fall");
 
   auto& q = c.codeq;

@@ -68,11 +68,12 @@ struct ClassifierConfig {
   struct Schedule {
     std::string name = "cosine";
     double warmup_epochs = 0;
-    double min_lr_ratio = 0;
+    double min_lr = 0;
     std::vector<int64_t> milestones;
     int64_t step_epochs = 30;
     double gamma = 0.1;
     double one_cycle_rise = 0.3;
+    std::string one_cycle_anneal = "cosine";
     int64_t patience = 5;
   } schedule;
 

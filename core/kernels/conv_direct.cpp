@@ -14,21 +14,12 @@
 namespace tern::kernels::TERN_ISA {
 namespace {
 
-constexpr int kMaxVectors = kVectorRegisters == 32 ? 4 : 2;
 constexpr int64_t kWeightBytes = 20 << 10;  // of a block of output channels, kept in the first-level cache
 constexpr int64_t kShareChannels = 64;      // a multiple of every block's channels
 constexpr int64_t kTasks = 16;
 
 constexpr int tile_positions(int vectors) {
   return kVectorRegisters == 32 ? (vectors == 4 ? 6 : 8) : (vectors == 2 ? 6 : 8);
-}
-
-// Vectors of the block of output channels that starts at `done` of `padded`.
-template <class T>
-constexpr int block_vectors(int64_t done, int64_t padded) {
-  int vectors = kMaxVectors;
-  while (vectors * kLanes < T >> padded - done) vectors /= 2;
-  return vectors;
 }
 
 template <class T>

@@ -26,6 +26,17 @@ using Vec = typename Simd<T>::Vec;
 template <class T>
 constexpr int kLanes = Simd<T>::kWidth;
 
+/// Vectors of output channels that are worked on together, at most.
+constexpr int kMaxVectors = kVectorRegisters == 32 ? 4 : 2;
+
+/// Vectors of the block of output channels that starts at `done` of `padded` (whole vectors).
+template <class T>
+constexpr int block_vectors(int64_t done, int64_t padded) {
+  int vectors = kMaxVectors;
+  while (padded - done < vectors * kLanes<T>) vectors /= 2;
+  return vectors;
+}
+
 constexpr int64_t kPieceBytes = 96 << 10;         ///< of copied input, if a single row needs no more
 constexpr int64_t kLargePieceBytes = 1 << 20;     ///< the same where weights are large
 constexpr int64_t kLargePiecePositions = 512;     ///< no more images in a piece where weights are large

@@ -1,209 +1,297 @@
-#include <tern/core/kernels/reduce.h>
-#include <tern/core/kernels/simd.h>
-#include <tern/core/kernels/walk.h>
+#include <tern/core/kernels/reduce_loops.h>
 
 namespace tern::kernels::TERN_ISA {
 namespace {
 
-// A reduction is described by a struct: Wide is what partial results are kept in; start is the result over nothing;
-// map turns an element (or a vector of them) into a term; join joins two terms; widen joins a term to a result.
 template <class T>
-struct AddUp {
-  using Wide = Sum<T>;
-  static constexpr bool kVector = Wide(0.5) != Wide(0);  // floats go through vectors, integers through plain loops
-  static constexpr T kStart = 0;
-  static constexpr Wide kWideStart = 0;
-  template <class V>
-  static V map(V x) {
-    return x;
-  }
+constexpr bool kIsFloat = T(0.5) != T(0);
+
+template <class V>
+V magnitude(V x) {
+  return x < V{} ? -x : x;
+}
+template <class V>
+V one_where(V x, V y) {
+  return x == y ? V{} + 1 : V{};
+}
+
+template <class T>
+struct Adding {
+  using Result = Wide<T>;
+  using Element = Wide<T>;
+  static constexpr bool kVector = kIsFloat<T>;
+  static constexpr bool kShifted = false;
+  static constexpr Result kStart = 0;
   template <class V>
   static V join(V a, V b) {
     return a + b;
   }
 };
+template <class T>
+struct Sum : Adding<T> {
+  template <class V>
+  static V map(V x, V) {
+    return x;
+  }
+};
+template <class T>
+struct AbsSum : Adding<T> {
+  template <class V>
+  static V map(V x, V) {
+    return magnitude(x);
+  }
+};
+template <class T>
+struct SquareSum : Adding<T> {
+  template <class V>
+  static V map(V x, V) {
+    return x * x;
+  }
+};
 
-// One run of n elements. Floats: four vectors of lanes a block of elements, then the lanes in order, in Wide.
-template <class Op, class T>
-typename Op::Wide reduce_run(const T* x, int64_t n, int64_t step) {
-  using Wide = typename Op::Wide;
-  Wide result = Op::kWideStart;
-  int64_t i = 0;
-  if constexpr (Op::kVector) {
-    using S = Simd<T>;
-    constexpr int W = S::kWidth;
-    constexpr int64_t kBlock = 128 * W;
-    if (step == 1) {
-      while (n - i >= W) {
-        const int64_t end = n - i < kBlock ? n : i + kBlock;
-        typename S::Vec a = Op::kStart - typename S::Vec{}, b = a, c = a, d = a;
-        for (; i + 4 * W <= end; i += 4 * W) {
-          a = Op::join(a, Op::map(S::load(x + i)));
-          b = Op::join(b, Op::map(S::load(x + i + W)));
-          c = Op::join(c, Op::map(S::load(x + i + 2 * W)));
-          d = Op::join(d, Op::map(S::load(x + i + 3 * W)));
-        }
-        for (; i + W <= end; i += W) a = Op::join(a, Op::map(S::load(x + i)));
-        a = Op::join(Op::join(a, b), Op::join(c, d));
-        for (int l = 0; l < W; ++l) result = Op::join(result, static_cast<Wide>(a[l]));
-      }
+template <class T>
+struct ShiftedAdding : Adding<T> {
+  static constexpr bool kShifted = true;
+};
+template <class T>
+struct SquareSumAround : ShiftedAdding<T> {
+  template <class V>
+  static V map(V x, V shift) {
+    return (x - shift) * (x - shift);
+  }
+};
+template <class T>
+struct ExpSum : ShiftedAdding<T> {
+  template <class V>
+  static V map(V x, V shift) {
+    return exponential(x - shift);
+  }
+};
+template <class T>
+struct CountEqual : ShiftedAdding<T> {
+  template <class V>
+  static V map(V x, V shift) {
+    return one_where(x, shift);
+  }
+};
+template <class T>
+struct CountAbsEqual : ShiftedAdding<T> {
+  template <class V>
+  static V map(V x, V shift) {
+    return one_where(magnitude(x), shift);
+  }
+};
+template <class T>
+struct CountNonzero {
+  using Result = int64_t;
+  using Element = T;
+  static constexpr bool kVector = false;
+  static constexpr bool kShifted = false;
+  static constexpr Result kStart = 0;
+  static Result map(T x, T) { return x != T(0); }
+  static Result join(Result a, Result b) { return a + b; }
+};
+
+// An integer wide enough for every integer dtype; infinity for floats.
+template <class T>
+constexpr Wide<T> least() {
+  if constexpr (kIsFloat<T>)
+    return -__builtin_inf();
+  else
+    return INT64_MIN;
+}
+template <class T>
+constexpr Wide<T> most() {
+  if constexpr (kIsFloat<T>)
+    return __builtin_inf();
+  else
+    return INT64_MAX;
+}
+
+template <class T>
+struct Max : Adding<T> {
+  static constexpr Wide<T> kStart = least<T>();
+  template <class V>
+  static V map(V x, V) {
+    return x;
+  }
+  template <class V>
+  static V join(V a, V b) {
+    return larger(a, b);
+  }
+};
+template <class T>
+struct Min : Adding<T> {
+  static constexpr Wide<T> kStart = most<T>();
+  template <class V>
+  static V map(V x, V) {
+    return x;
+  }
+  template <class V>
+  static V join(V a, V b) {
+    return smaller(a, b);
+  }
+};
+template <class T>
+struct AbsMax : Max<T> {
+  static constexpr Wide<T> kStart = 0;
+  template <class V>
+  static V map(V x, V) {
+    return magnitude(x);
+  }
+};
+template <class T>
+struct Product : Adding<T> {
+  static constexpr Wide<T> kStart = 1;
+  template <class V>
+  static V map(V x, V) {
+    return x;
+  }
+  template <class V>
+  static V join(V a, V b) {
+    return a * b;
+  }
+};
+
+// Whether `x` comes before `best` in the search for an extreme, with NaN before all numbers.
+template <class T>
+bool beats(T x, T best, bool largest) {
+  return (largest ? x > best : x < best) || (x != x && best == best);
+}
+
+template <class T>
+int64_t place_in_row(const T* row, int64_t n, int64_t step, bool largest) {
+  int64_t best = 0;
+  if constexpr (kIsFloat<T>) {
+    if (step == 1 && n >= 4 * Simd<T>::kWidth) {  // the extreme first, then where it is
+      const T top =
+          static_cast<T>(largest ? reduce_run<Max<T>, T>(row, n, 1, T(0)) : reduce_run<Min<T>, T>(row, n, 1, T(0)));
+      if (top == top)
+        while (!(row[best] == top)) ++best;
+      else
+        while (row[best] == row[best]) ++best;
+      return best;
     }
   }
-  for (; i < n; ++i) result = Op::join(result, Op::map(static_cast<Wide>(x[i * step])));
-  return result;
-}
-
-// The reduced positions [begin, end) of one output, in runs along the innermost reduced axis.
-template <class Op, class T>
-typename Op::Wide reduce_positions(const ReducePlan& p, const T* x, int64_t begin, int64_t end) {
-  if (p.reduced_axes <= 1) {
-    const int64_t step = p.reduced_axes == 0 ? 0 : p.reduced_stride[0];
-    return reduce_run<Op, T>(x + begin * step, end - begin, step);
-  }
-  const int64_t inner = p.reduced_size[0], step = p.reduced_stride[0];
-  Walk<1> runs{p.reduced_axes - 1, p.reduced_size + 1, {p.reduced_stride + 1}};
-  runs.seek(begin / inner);
-  typename Op::Wide result = Op::kWideStart;
-  for (int64_t at = begin, first = begin % inner; at < end; first = 0, runs.next()) {
-    const int64_t n = inner - first < end - at ? inner - first : end - at;
-    result = Op::join(result, reduce_run<Op, T>(x + runs.at[0] + first * step, n, step));
-    at += n;
-  }
-  return result;
-}
-
-// result[0..n) = the reduction of `count` rows of n neighbouring elements each, given by pointers; joined to result.
-template <class Op, class T>
-void join_rows(const T* const* rows, int64_t count, int64_t n, int64_t step, typename Op::Wide* result) {
-  using Wide = typename Op::Wide;
-  int64_t j = 0;
-  if constexpr (Op::kVector) {
-    using S = Simd<T>;
-    constexpr int W = S::kWidth;
-    if (step == 1 && count == 8) {
-      for (; j + W <= n; j += W) {
-        typename S::Vec v[8];
-        for (int r = 0; r < 8; ++r) v[r] = Op::map(S::load(rows[r] + j));
-        v[0] = Op::join(Op::join(Op::join(v[0], v[1]), Op::join(v[2], v[3])),
-                        Op::join(Op::join(v[4], v[5]), Op::join(v[6], v[7])));
-        for (int l = 0; l < W; ++l) result[j + l] = Op::join(result[j + l], static_cast<Wide>(v[0][l]));
-      }
-    }
-  }
-  for (int64_t r = 0; r < count; ++r)
-    for (int64_t k = j; k < n; ++k) result[k] = Op::join(result[k], Op::map(static_cast<Wide>(rows[r][k * step])));
-}
-
-// Rows [begin, end) of the n <= kReduceTile columns at x, into result[0..n). Narrow rows that lie side by side are
-// taken several at a time, as one row of up to kReduceTile elements.
-template <class Op, class T>
-void reduce_columns(const ReducePlan& p, const T* x, int64_t begin, int64_t end, int64_t n, typename Op::Wide* result) {
-  using Wide = typename Op::Wide;
-  const int64_t step = p.kept_stride[0];
-  Wide wide[kReduceTile];
-  const T* rows[8];
-  const bool side_by_side = step == 1 && p.reduced_axes == 1 && p.reduced_stride[0] == n;
-  const int64_t fold = side_by_side ? kReduceTile / n : 1;
-  for (int64_t k = 0; k < fold * n; ++k) wide[k] = Op::kWideStart;
-  if (fold > 1) {
-    int64_t count = 0;
-    for (; end - begin >= fold; begin += fold) {
-      rows[count++] = x + begin * n;
-      if (count == 8) join_rows<Op, T>(rows, 8, fold * n, 1, wide), count = 0;
-    }
-    join_rows<Op, T>(rows, count, fold * n, 1, wide);
-    for (int64_t k = n; k < fold * n; ++k) wide[k % n] = Op::join(wide[k % n], wide[k]);
-  }
-  Walk<1> walk{p.reduced_axes, p.reduced_size, {p.reduced_stride}};
-  walk.seek(begin);
-  int64_t count = 0;
-  for (; begin < end; ++begin, walk.next()) {
-    rows[count++] = x + walk.at[0];
-    if (count == 8) join_rows<Op, T>(rows, 8, n, step, wide), count = 0;
-  }
-  join_rows<Op, T>(rows, count, n, step, wide);
-  for (int64_t k = 0; k < n; ++k) result[k] = wide[k];
-}
-
-// Runs a whole reduction; finish(result, output position) gives what is stored.
-template <class Op, class T, class O, class Finish>
-void reduce(const ReducePlan& p, const T* x, O* out, typename Op::Wide* partial, const Finish& finish) {
-  using Wide = typename Op::Wide;
-  if (p.kept == 0) return;
-  const auto part_end = [&](int64_t part) { return (part + 1) * p.part < p.reduced ? (part + 1) * p.part : p.reduced; };
-  if (p.reduced == 0) {
-    Walk<1> to{p.kept_axes, p.kept_size, {p.out_stride}};
-    to.seek(0);
-    for (int64_t o = 0; o < p.kept; ++o, to.next()) out[to.at[0]] = finish(Op::kWideStart, o);
-    return;
-  }
-  if (!p.columns) {
-    const int64_t at_once = kElementwiseGrain / p.part > 1 ? kElementwiseGrain / p.part : 1;
-    parallel_for(p.kept * p.parts, at_once, [&](int64_t begin, int64_t end) {
-      Walk<2> to{p.kept_axes, p.kept_size, {p.kept_stride, p.out_stride}};
-      to.seek(begin / p.parts);
-      int64_t o = begin / p.parts, part = begin % p.parts;
-      for (int64_t i = begin; i < end; ++i) {
-        const Wide result = reduce_positions<Op, T>(p, x + to.at[0], part * p.part, part_end(part));
-        if (p.parts == 1)
-          out[to.at[1]] = finish(result, o);
-        else
-          partial[part * p.kept + o] = result;
-        if (++part == p.parts) part = 0, ++o, to.next();
-      }
-    });
-  } else {
-    const int64_t inner = p.kept_size[0], tiles = (inner + p.tile - 1) / p.tile;
-    const int64_t work = p.part * p.tile;
-    const int64_t at_once = kElementwiseGrain / work > 1 ? kElementwiseGrain / work : 1;
-    parallel_for(p.kept / inner * tiles * p.parts, at_once, [&](int64_t begin, int64_t end) {
-      Walk<2> outer{p.kept_axes - 1, p.kept_size + 1, {p.kept_stride + 1, p.out_stride + 1}};
-      Wide result[kReduceTile];
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t part = i % p.parts, tile = i / p.parts % tiles, at = i / p.parts / tiles;
-        outer.seek(at);
-        const int64_t first = tile * p.tile, n = inner - first < p.tile ? inner - first : p.tile;
-        reduce_columns<Op, T>(p, x + outer.at[0] + first * p.kept_stride[0], part * p.part, part_end(part), n, result);
-        const int64_t o = at * inner + first;
-        for (int64_t k = 0; k < n; ++k) {
-          if (p.parts == 1)
-            out[outer.at[1] + (first + k) * p.out_stride[0]] = finish(result[k], o + k);
-          else
-            partial[part * p.kept + o + k] = result[k];
-        }
-      }
-    });
-  }
-  if (p.parts == 1) return;
-  parallel_for(p.kept, kElementwiseGrain / p.parts > 1 ? kElementwiseGrain / p.parts : 1,
-               [&](int64_t begin, int64_t end) {
-                 Walk<1> to{p.kept_axes, p.kept_size, {p.out_stride}};
-                 to.seek(begin);
-                 for (int64_t o = begin; o < end; ++o, to.next()) {
-                   Wide result = partial[o];
-                   for (int64_t part = 1; part < p.parts; ++part) result = Op::join(result, partial[part * p.kept + o]);
-                   out[to.at[0]] = finish(result, o);
-                 }
-               });
+  for (int64_t k = 1; k < n; ++k)
+    if (beats(row[k * step], row[best * step], largest)) best = k;
+  return best;
 }
 
 }  // namespace
 
 template <class T, class O>
-void reduce_sum(const ReducePlan& plan, const T* x, O* out, double divisor, Sum<T>* partial) {
-  reduce<AddUp<T>, T>(plan, x, out, partial, [=](Sum<T> total, int64_t) {
-    if constexpr (AddUp<T>::kVector)
-      return static_cast<O>(total / divisor);
-    else
-      return static_cast<O>(total);
-  });
+void reduce(ReduceKind kind, const ReducePlan& p, const T* x, const T* shift, O* out, double divisor,
+            Wide<T>* partial) {
+  const auto as_is = [](Wide<T> result, int64_t) { return static_cast<O>(result); };
+  switch (kind) {
+    case ReduceKind::kMax:
+      return run_reduction<Max<T>>(p, x, shift, out, partial, as_is);
+    case ReduceKind::kMin:
+      return run_reduction<Min<T>>(p, x, shift, out, partial, as_is);
+    case ReduceKind::kProduct:
+      return run_reduction<Product<T>>(p, x, shift, out, partial, as_is);
+    case ReduceKind::kSum:
+      if constexpr (!kIsFloat<T>) return run_reduction<Sum<T>>(p, x, shift, out, partial, as_is);
+      break;
+    default:
+      break;
+  }
+  if constexpr (kIsFloat<T>) {
+    const auto divided = [=](double result, int64_t) { return static_cast<T>(result / divisor); };
+    switch (kind) {
+      case ReduceKind::kSum:
+        return run_reduction<Sum<T>>(p, x, shift, out, partial, divided);
+      case ReduceKind::kAbsSum:
+        return run_reduction<AbsSum<T>>(p, x, shift, out, partial, as_is);
+      case ReduceKind::kNorm:
+        return run_reduction<SquareSum<T>>(
+            p, x, shift, out, partial, [](double result, int64_t) { return static_cast<T>(__builtin_sqrt(result)); });
+      case ReduceKind::kVariance:
+        return run_reduction<SquareSumAround<T>>(p, x, shift, out, partial, divided);
+      case ReduceKind::kDeviation:
+        return run_reduction<SquareSumAround<T>>(p, x, shift, out, partial, [=](double result, int64_t) {
+          return static_cast<T>(__builtin_sqrt(result / divisor));
+        });
+      case ReduceKind::kLogSumExp:
+        return run_reduction<ExpSum<T>>(p, x, shift, out, partial, [=](double result, int64_t o) {
+          const T top = shift[o];
+          const bool infinite = top - top != T(0) && top == top;
+          return infinite ? top : static_cast<T>(static_cast<double>(top) + __builtin_log(result));
+        });
+      case ReduceKind::kCountEqual:
+        return run_reduction<CountEqual<T>>(p, x, shift, out, partial, as_is);
+      case ReduceKind::kCountAbsEqual:
+        return run_reduction<CountAbsEqual<T>>(p, x, shift, out, partial, as_is);
+      case ReduceKind::kAbsMax:
+        return run_reduction<AbsMax<T>>(p, x, shift, out, partial, as_is);
+      default:
+        break;
+    }
+  }
 }
 
-template void reduce_sum(const ReducePlan&, const float*, float*, double, double*);
-template void reduce_sum(const ReducePlan&, const double*, double*, double, double*);
-template void reduce_sum(const ReducePlan&, const int64_t*, int64_t*, double, int64_t*);
-template void reduce_sum(const ReducePlan&, const int32_t*, int64_t*, double, int64_t*);
-template void reduce_sum(const ReducePlan&, const int8_t*, int64_t*, double, int64_t*);
-template void reduce_sum(const ReducePlan&, const uint8_t*, int64_t*, double, int64_t*);
+template <class T>
+void count_nonzero(const ReducePlan& p, const T* x, int64_t* out, int64_t* partial) {
+  run_reduction<CountNonzero<T>>(p, x, static_cast<const T*>(nullptr), out, partial,
+                                 [](int64_t result, int64_t) { return result; });
+}
+
+template <class T>
+void extreme(const ReducePlan& p, const T* x, T* values, int64_t* indices, bool largest) {
+  if (p.kept == 0) return;
+  const int64_t n = p.reduced, step = p.reduced_axes == 0 ? 0 : p.reduced_stride[0];
+  constexpr int64_t kTile = 128;
+  if (!p.columns) {
+    parallel_for(p.kept, kElementwiseGrain / n > 1 ? kElementwiseGrain / n : 1, [&](int64_t begin, int64_t end) {
+      Walk<2> walk{p.kept_axes, p.kept_size, {p.kept_stride, p.out_stride}};
+      walk.seek(begin);
+      for (int64_t o = begin; o < end; ++o, walk.next()) {
+        const T* row = x + walk.at[0];
+        const int64_t best = place_in_row(row, n, step, largest);
+        values[walk.at[1]] = row[best * step];
+        indices[walk.at[1]] = best;
+      }
+    });
+    return;
+  }
+  const int64_t inner = p.kept_size[0], tiles = (inner + kTile - 1) / kTile, work = n * kTile;
+  parallel_for(p.kept / inner * tiles, kElementwiseGrain / work > 1 ? kElementwiseGrain / work : 1,
+               [&](int64_t begin, int64_t end) {
+                 Walk<2> outer{p.kept_axes - 1, p.kept_size + 1, {p.kept_stride + 1, p.out_stride + 1}};
+                 T best[kTile];
+                 int64_t where[kTile];
+                 for (int64_t i = begin; i < end; ++i) {
+                   outer.seek(i / tiles);
+                   const int64_t first = i % tiles * kTile, count = inner - first < kTile ? inner - first : kTile;
+                   const T* column = x + outer.at[0] + first * p.kept_stride[0];
+                   for (int64_t j = 0; j < count; ++j) best[j] = column[j * p.kept_stride[0]], where[j] = 0;
+                   for (int64_t k = 1; k < n; ++k) {
+                     for (int64_t j = 0; j < count; ++j) {
+                       const T v = column[k * step + j * p.kept_stride[0]];
+                       const bool better = beats(v, best[j], largest);
+                       best[j] = better ? v : best[j];
+                       where[j] = better ? k : where[j];
+                     }
+                   }
+                   for (int64_t j = 0; j < count; ++j) {
+                     values[outer.at[1] + (first + j) * p.out_stride[0]] = best[j];
+                     indices[outer.at[1] + (first + j) * p.out_stride[0]] = where[j];
+                   }
+                 }
+               });
+}
+
+#define INSTANTIATE(T, O)                                                                        \
+  template void reduce(ReduceKind, const ReducePlan&, const T*, const T*, O*, double, Wide<T>*); \
+  template void count_nonzero(const ReducePlan&, const T*, int64_t*, int64_t*);                  \
+  template void extreme(const ReducePlan&, const T*, T*, int64_t*, bool);
+INSTANTIATE(float, float)
+INSTANTIATE(double, double)
+INSTANTIATE(int64_t, int64_t)
+INSTANTIATE(int32_t, int64_t)
+INSTANTIATE(int8_t, int64_t)
+INSTANTIATE(uint8_t, int64_t)
+#undef INSTANTIATE
 
 }  // namespace tern::kernels::TERN_ISA

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tern/core/kernels/kernel.h>
+#include <tern/core/kernels/strided.h>
 
 namespace tern {
 
@@ -21,26 +22,66 @@ struct ReducePlan {
   int64_t parts = 1;     ///< partial results an output
 };
 
-/// What sums are added up in.
+/// What is computed from the elements x; `shift` is a number an output, laid out as the output.
+enum class ReduceKind {
+  kSum,            ///< sum of x, over the divisor
+  kAbsSum,         ///< sum of |x|
+  kNorm,           ///< square root of the sum of x^2
+  kVariance,       ///< sum of (x - shift)^2, over the divisor
+  kDeviation,      ///< square root of that
+  kLogSumExp,      ///< shift + log of the sum of exp(x - shift); shift itself where it is infinite
+  kCountEqual,     ///< how often x == shift
+  kCountAbsEqual,  ///< how often |x| == shift
+  kMax,            ///< largest x; NaN if there is one
+  kMin,            ///< smallest x; NaN if there is one
+  kAbsMax,         ///< largest |x|; NaN if there is one
+  kProduct,        ///< product of x
+};
+
+/// What reductions add up in, and what reductions of integers give.
 template <class T>
-struct SumType {
+struct WideType {
   using type = int64_t;
 };
 template <>
-struct SumType<float> {
+struct WideType<float> {
   using type = double;
 };
 template <>
-struct SumType<double> {
+struct WideType<double> {
   using type = double;
 };
 template <class T>
-using Sum = typename SumType<T>::type;
+using Wide = typename WideType<T>::type;
+
+/// How the gradient dx of a reduction to y follows from the gradient g of y; all broadcast to x.
+enum class ReduceGradient {
+  kVariance,   ///< factor * g * (x - y), y the mean
+  kEqual,      ///< g where x == y, else 0
+  kLogSumExp,  ///< g * exp(x - y)
+  kAbsSum,     ///< g * sign(x)
+  kNorm,       ///< g * x / y, 0 where y is 0
+  kAbsEqual,   ///< g * sign(x) where |x| == y, else 0
+};
 
 }  // namespace tern
 
 TERN_DECLARE_KERNELS(
-    /// out[o] = sum over x / divisor. O is T for floats and int64_t for integers (divisor unused). partial:
-    /// [plan.parts, plan.kept], needed when plan.parts > 1.
-    template <class T, class O>
-    void reduce_sum(const ReducePlan& plan, const T* x, O* out, double divisor, Sum<T>* partial);)
+    /// out[o] = the reduction. O is T for floats and int64_t for integers, which know kSum, kMax, kMin and kProduct
+    /// alone. shift: null for kinds without one. partial: [plan.parts, plan.kept], needed when plan.parts > 1. The
+    /// extremes need at least one element.
+    template <class T, class O> void reduce(ReduceKind kind, const ReducePlan& plan, const T* x, const T* shift, O* out,
+                                            double divisor, Wide<T>* partial);
+    /// out[o] = the number of elements that are not 0 (a NaN is not)
+    template <class T> void count_nonzero(const ReducePlan& plan, const T* x, int64_t* out, int64_t* partial);
+    /// values[o] and indices[o] = the largest (or smallest) element along the one reduced axis, and the place of the
+    /// first of them; a NaN beats all numbers. At least one element.
+    template <class T> void extreme(const ReducePlan& plan, const T* x, T* values, int64_t* indices, bool largest);
+
+    /// plan operands: dx, x, y, g
+    template <class T> void reduce_gradient(ReduceGradient kind, const LoopPlan<4>& plan, T* dx, const T* x, const T* y,
+                                            const T* g, T factor);
+    /// dx[r, i] = g[r] * product of x[r, k] over k != i. x, dx: [rows, n]
+    template <class T> void product_gradient(const T* x, const T* g, T* dx, int64_t rows, int64_t n);
+    /// y = running sums of x along n, from its end if reverse. x, y: [outer, n, inner]; O as above
+    template <class T, class O> void cumulate(const T* x, O* y, int64_t outer, int64_t n, int64_t inner, bool reverse);)

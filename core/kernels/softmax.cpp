@@ -21,12 +21,12 @@ template <class T, class Body>
 }
 
 template <class T>
-[[gnu::always_inline]] inline typename Simd<T>::Vec load_some(const T* p, int64_t count, T fill) {
+[[gnu::always_inline]] inline typename Simd<T>::Vec load_up_to(const T* p, int64_t count, T fill) {
   return count == Simd<T>::kWidth ? Simd<T>::load(p) : Simd<T>::load_first(p, count, fill);
 }
 
 template <class T>
-[[gnu::always_inline]] inline void store_some(T* p, typename Simd<T>::Vec v, int64_t count) {
+[[gnu::always_inline]] inline void store_up_to(T* p, typename Simd<T>::Vec v, int64_t count) {
   if (count == Simd<T>::kWidth)
     Simd<T>::store(p, v);
   else
@@ -59,7 +59,7 @@ T largest(const T* x, int64_t n) {
   typename Simd<T>::Vec lanes = Simd<T>::broadcast(kMinusInfinity<T>);
   for_vectors<T>(
       n, [&](int64_t i, int64_t count)
-             __attribute__((always_inline)) { lanes = larger(lanes, load_some(x + i, count, kMinusInfinity<T>)); });
+             __attribute__((always_inline)) { lanes = larger(lanes, load_up_to(x + i, count, kMinusInfinity<T>)); });
   T m = lanes[0];
   for (int l = 1; l < Simd<T>::kWidth; ++l) m = larger(m, T(lanes[l]));
   return m;
@@ -73,7 +73,7 @@ double log_sum_exp(const T* x, int64_t n, T* top) {
   if (m == kMinusInfinity<T> || m == -kMinusInfinity<T>) return static_cast<double>(m);
   const double sum = sum_row<T>(
       n, [&](int64_t i, int64_t count)
-             __attribute__((always_inline)) { return exponential(load_some(x + i, count, kMinusInfinity<T>) - m); });
+             __attribute__((always_inline)) { return exponential(load_up_to(x + i, count, kMinusInfinity<T>) - m); });
   return static_cast<double>(m) + __builtin_log(sum);
 }
 
@@ -82,21 +82,21 @@ void softmax_row(const T* x, T* y, int64_t n, bool logarithm) {
   const T m = largest(x, n);
   const double sum = sum_row<T>(
       n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-        const auto e = exponential(load_some(x + i, count, kMinusInfinity<T>) - m);
-        if (!logarithm) store_some(y + i, e, count);
+        const auto e = exponential(load_up_to(x + i, count, kMinusInfinity<T>) - m);
+        if (!logarithm) store_up_to(y + i, e, count);
         return e;
       });
   if (logarithm) {
     const T log_sum = static_cast<T>(__builtin_log(sum));
     for_vectors<T>(
         n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-          store_some(y + i, load_some(x + i, count, T(0)) - m - log_sum, count);
+          store_up_to(y + i, load_up_to(x + i, count, T(0)) - m - log_sum, count);
         });
   } else {
     const T factor = static_cast<T>(1 / sum);
     for_vectors<T>(
         n, [&](int64_t i, int64_t count)
-               __attribute__((always_inline)) { store_some(y + i, load_some(y + i, count, T(0)) * factor, count); });
+               __attribute__((always_inline)) { store_up_to(y + i, load_up_to(y + i, count, T(0)) * factor, count); });
   }
 }
 
@@ -104,13 +104,13 @@ template <class T>
 void softmax_backward_row(const T* y, const T* dy, T* dx, int64_t n, bool logarithm) {
   const T dot = static_cast<T>(sum_row<T>(
       n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-        const auto g = load_some(dy + i, count, T(0));
-        return logarithm ? g : g * load_some(y + i, count, T(0));
+        const auto g = load_up_to(dy + i, count, T(0));
+        return logarithm ? g : g * load_up_to(y + i, count, T(0));
       }));
   for_vectors<T>(
       n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-        const auto p = load_some(y + i, count, T(0)), g = load_some(dy + i, count, T(0));
-        store_some(dx + i, logarithm ? g - exponential(p) * dot : p * (g - dot), count);
+        const auto p = load_up_to(y + i, count, T(0)), g = load_up_to(dy + i, count, T(0));
+        store_up_to(dx + i, logarithm ? g - exponential(p) * dot : p * (g - dot), count);
       });
 }
 
@@ -134,11 +134,11 @@ struct ColumnSum {
 template <class T>
 void softmax_columns(const T* x, T* y, int64_t n, int64_t step, int64_t count, bool logarithm) {
   typename Simd<T>::Vec m = Simd<T>::broadcast(kMinusInfinity<T>);
-  for (int64_t k = 0; k < n; ++k) m = larger(m, load_some(x + k * step, count, T(0)));
+  for (int64_t k = 0; k < n; ++k) m = larger(m, load_up_to(x + k * step, count, T(0)));
   ColumnSum<T> sum;
   for (int64_t k = 0; k < n; ++k) {
-    const auto e = exponential(load_some(x + k * step, count, T(0)) - m);
-    if (!logarithm) store_some(y + k * step, e, count);
+    const auto e = exponential(load_up_to(x + k * step, count, T(0)) - m);
+    if (!logarithm) store_up_to(y + k * step, e, count);
     sum.add(e);
   }
   sum.flush();
@@ -147,9 +147,9 @@ void softmax_columns(const T* x, T* y, int64_t n, int64_t step, int64_t count, b
     last[l] = static_cast<T>(logarithm ? __builtin_log(sum.total[l]) : 1 / sum.total[l]);
   for (int64_t k = 0; k < n; ++k) {
     if (logarithm)
-      store_some(y + k * step, load_some(x + k * step, count, T(0)) - m - last, count);
+      store_up_to(y + k * step, load_up_to(x + k * step, count, T(0)) - m - last, count);
     else
-      store_some(y + k * step, load_some(y + k * step, count, T(0)) * last, count);
+      store_up_to(y + k * step, load_up_to(y + k * step, count, T(0)) * last, count);
   }
 }
 
@@ -157,15 +157,15 @@ template <class T>
 void softmax_backward_columns(const T* y, const T* dy, T* dx, int64_t n, int64_t step, int64_t count, bool logarithm) {
   ColumnSum<T> sum;
   for (int64_t k = 0; k < n; ++k) {
-    const auto g = load_some(dy + k * step, count, T(0));
-    sum.add(logarithm ? g : g * load_some(y + k * step, count, T(0)));
+    const auto g = load_up_to(dy + k * step, count, T(0));
+    sum.add(logarithm ? g : g * load_up_to(y + k * step, count, T(0)));
   }
   sum.flush();
   typename Simd<T>::Vec dot;
   for (int l = 0; l < Simd<T>::kWidth; ++l) dot[l] = static_cast<T>(sum.total[l]);
   for (int64_t k = 0; k < n; ++k) {
-    const auto p = load_some(y + k * step, count, T(0)), g = load_some(dy + k * step, count, T(0));
-    store_some(dx + k * step, logarithm ? g - exponential(p) * dot : p * (g - dot), count);
+    const auto p = load_up_to(y + k * step, count, T(0)), g = load_up_to(dy + k * step, count, T(0));
+    store_up_to(dx + k * step, logarithm ? g - exponential(p) * dot : p * (g - dot), count);
   }
 }
 
@@ -230,8 +230,8 @@ void cross_entropy(const T* x, const int64_t* label, const T* weight, int64_t ro
       if (smoothing != 0) {
         const double below_top = sum_row<T>(
             n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-              const auto d = top - load_some(row + i, count, top);
-              return weight == nullptr ? d : d * load_some(weight + i, count, T(0));
+              const auto d = top - load_up_to(row + i, count, top);
+              return weight == nullptr ? d : d * load_up_to(weight + i, count, T(0));
             });
         value += b * (below_top + total_weight * (log_sum - static_cast<double>(top)));
       }
@@ -262,12 +262,12 @@ void cross_entropy_backward(const T* x, const int64_t* label, const T* weight, c
       const T of_softmax = static_cast<T>(g * (a + b * total_weight)), of_class = static_cast<T>(g * b), l = lse[r];
       for_vectors<T>(
           n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-            auto d = exponential(load_some(row + i, count, T(0)) - l) * of_softmax;
+            auto d = exponential(load_up_to(row + i, count, T(0)) - l) * of_softmax;
             if (weight == nullptr)
               d = d - of_class;
             else
-              d = d - of_class * load_some(weight + i, count, T(0));
-            store_some(out + i, d, count);
+              d = d - of_class * load_up_to(weight + i, count, T(0));
+            store_up_to(out + i, d, count);
           });
       out[label[r]] -= static_cast<T>(g * a);
     }
@@ -288,8 +288,8 @@ void cross_entropy_soft(const T* x, const T* t, const T* weight, int64_t rows, i
       loss[r] = static_cast<T>(sum_row<T>(
           n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
             auto term =
-                (load_some(target + i, count, T(0)) * a + b) * (top - load_some(row + i, count, top) + above_top);
-            if (weight != nullptr) term = term * load_some(weight + i, count, T(0));
+                (load_up_to(target + i, count, T(0)) * a + b) * (top - load_up_to(row + i, count, top) + above_top);
+            if (weight != nullptr) term = term * load_up_to(weight + i, count, T(0));
             for (int64_t l = count; l < Simd<T>::kWidth; ++l) term[l] = 0;
             return term;
           }));
@@ -307,8 +307,8 @@ void cross_entropy_soft_backward(const T* x, const T* t, const T* weight, const 
       const T g = static_cast<T>(dloss == nullptr ? scale : scale * static_cast<double>(dloss[r])), l = lse[r];
       if (dx != nullptr) {
         const auto weighted = [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-          const auto v = load_some(target + i, count, T(0)) * a + b;
-          return weight == nullptr ? v : v * load_some(weight + i, count, T(0));
+          const auto v = load_up_to(target + i, count, T(0)) * a + b;
+          return weight == nullptr ? v : v * load_up_to(weight + i, count, T(0));
         };
         const T total = static_cast<T>(sum_row<T>(
             n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
@@ -318,16 +318,16 @@ void cross_entropy_soft_backward(const T* x, const T* t, const T* weight, const 
             }));
         for_vectors<T>(
             n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-              const auto p = exponential(load_some(row + i, count, T(0)) - l);
-              store_some(dx + r * n + i, (p * total - weighted(i, count)) * g, count);
+              const auto p = exponential(load_up_to(row + i, count, T(0)) - l);
+              store_up_to(dx + r * n + i, (p * total - weighted(i, count)) * g, count);
             });
       }
       if (dt != nullptr) {
         for_vectors<T>(
             n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-              auto d = (l - load_some(row + i, count, T(0))) * (g * a);
-              if (weight != nullptr) d = d * load_some(weight + i, count, T(0));
-              store_some(dt + r * n + i, d, count);
+              auto d = (l - load_up_to(row + i, count, T(0))) * (g * a);
+              if (weight != nullptr) d = d * load_up_to(weight + i, count, T(0));
+              store_up_to(dt + r * n + i, d, count);
             });
       }
     }

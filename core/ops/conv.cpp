@@ -2,12 +2,16 @@
 #include <vector>
 
 #include <tern/core/autograd/autograd.h>
+#include <tern/core/blas.h>
 #include <tern/core/conv.h>
 #include <tern/core/copy.h>
 #include <tern/core/error.h>
 #include <tern/core/kernels/batch_norm.h>
+#include <tern/core/kernels/conv_depthwise.h>
 #include <tern/core/kernels/conv_direct.h>
 #include <tern/core/kernels/conv_weight_grad.h>
+#include <tern/core/scratch.h>
+#include <tern/core/shape.h>
 
 namespace tern {
 namespace {
@@ -46,6 +50,23 @@ DirectConv forward_conv(const Shape& x_shape, const Shape& weight_shape, const C
 WeightStrides strides_of(const Tensor& weight, const DirectConv& c) {
   const Strides& s = weight.strides();
   return {0, c.out_channels * s[0], s[0], s[1], s[2], s[3]};
+}
+
+bool is_depthwise(const DirectConv& c) {
+  return c.groups > 1 && c.channels == 1 && c.out_channels == 1;
+}
+
+// The convolution itself, of whichever kind. weights: at the strides; bias may be null.
+template <class T>
+void convolve(const DirectConv& c, const T* x, const T* weights, const WeightStrides& strides, const T* bias, T* y) {
+  Tensor packed = empty({c.groups * c.packed_group()}, dtype_of<T>());
+  if (is_depthwise(c)) {
+    TERN_KERNEL(conv_depthwise_pack<T>)(c, weights, strides, packed.data<T>());
+    TERN_KERNEL(conv_depthwise<T>)(c, x, packed.data<T>(), bias, y);
+  } else {
+    TERN_KERNEL(conv_pack<T>)(c, weights, strides, packed.data<T>());
+    TERN_KERNEL(conv_direct<T>)(c, x, packed.data<T>(), bias, y);
+  }
 }
 
 // The taps of one axis that reach the input positions phase, phase + stride, ...: tap first, first - dilation', ... in
@@ -114,10 +135,8 @@ Tensor grad_input(const Tensor& grad, const Tensor& weight, const Shape& x_shape
                                    s.out,
                                    -rows.tap_step * s.tap_h,
                                    -columns.tap_step * s.tap_w};
-      Tensor packed = empty({c.groups * c.packed_group()}, weight.dtype());
-      TERN_KERNEL(conv_pack<T>)(c, weight.data<T>(), reversed, packed.data<T>());
-      TERN_KERNEL(conv_direct<T>)
-      (c, grad.data<T>(), packed.data<T>(), nullptr, grad_x.data<T>() + (a * f.in_w + b) * f.in_pixel);
+      T* to = grad_x.data<T>() + (a * f.in_w + b) * f.in_pixel;
+      convolve<T>(c, grad.data<T>(), weight.data<T>(), reversed, nullptr, to);
     }
   }
   return grad_x;
@@ -133,14 +152,53 @@ WeightGradPlan plan_weight_grad(const DirectConv& c, int64_t element_bytes) {
   return plan;
 }
 
+// Where the weights are large, partial gradients would cost more than they save: the work is shared out by taps and
+// input channels instead, each a matrix product over all positions.
+constexpr int64_t kLargeWeightBytes = 512 << 10;
+constexpr int64_t kGatherPositions = 1024;
+constexpr int64_t kGatherChannels = 128;
+
+template <class T>
+void grad_weight_by_products(const DirectConv& c, const T* grad, const T* x, T* sums) {
+  const int64_t positions = c.batch * c.out_h * c.out_w;
+  const int64_t blocks = (c.channels + kGatherChannels - 1) / kGatherChannels;
+  parallel_for(c.taps_h * c.taps_w * blocks, 1, [&](int64_t task, int64_t) {
+    const int64_t tap = task / blocks, first = task % blocks * kGatherChannels;
+    const int64_t count = std::min(kGatherChannels, c.channels - first);
+    T* columns = static_cast<T*>(thread_scratch(kGatherPositions * count * static_cast<int64_t>(sizeof(T))));
+    T* to = sums + (tap * c.channels + first) * c.out_channels;
+    std::fill_n(to, count * c.out_channels, T(0));
+    for (int64_t begin = 0; begin < positions; begin += kGatherPositions) {
+      const int64_t end = std::min(begin + kGatherPositions, positions);
+      TERN_KERNEL(conv_gather<T>)(c, tap / c.taps_w, tap % c.taps_w, first, count, begin, end, x, columns);
+      blas::gemm(true, false, count, c.out_channels, end - begin, T(1), columns, count, grad + begin * c.out_channels,
+                 c.out_channels, T(1), to, c.out_channels);
+    }
+  });
+}
+
 template <class T>
 Tensor grad_weight(const Tensor& grad, const Tensor& x, const Shape& weight_shape, const Conv2dOptions& o) {
   const DirectConv c = forward_conv(x.shape(), weight_shape, o);
-  const WeightGradPlan plan = plan_weight_grad(c, sizeof(T));
   Tensor grad_w = empty(weight_shape, x.dtype());
+  const WeightStrides strides = strides_of(grad_w, c);
+  if (is_depthwise(c)) {
+    const WeightGradPlan plan = plan_weight_grad(c, sizeof(T));
+    Tensor partials = empty({plan.count, plan.elements}, x.dtype());
+    Tensor sums = empty({c.taps_h, c.taps_w, c.groups, 1}, x.dtype());
+    TERN_KERNEL(conv_depthwise_weight_grad<T>)
+    (c, plan, x.data<T>(), grad.data<T>(), partials.data<T>(), sums.data<T>());
+    return contiguous(permute(sums, {2, 3, 0, 1}));
+  }
+  if (c.groups == 1 && c.channels >= kGatherChannels / 2 && grad_w.bytes() > kLargeWeightBytes) {
+    Tensor sums = empty({c.depth(), c.out_channels}, x.dtype());
+    grad_weight_by_products(c, grad.data<T>(), x.data<T>(), sums.data<T>());
+    TERN_KERNEL(conv_store_weight_grad<T>)(c, 1, 0, c.out_channels, sums.data<T>(), grad_w.data<T>(), strides);
+    return grad_w;
+  }
+  const WeightGradPlan plan = plan_weight_grad(c, sizeof(T));
   Tensor partials = empty({plan.count, plan.elements}, x.dtype());
-  TERN_KERNEL(conv_weight_grad<T>)
-  (c, plan, x.data<T>(), grad.data<T>(), partials.data<T>(), grad_w.data<T>(), strides_of(grad_w, c));
+  TERN_KERNEL(conv_weight_grad<T>)(c, plan, x.data<T>(), grad.data<T>(), partials.data<T>(), grad_w.data<T>(), strides);
   return grad_w;
 }
 
@@ -220,10 +278,8 @@ Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias, con
   Tensor y = empty({c.batch, weight.shape()[0], c.out_h, c.out_w}, x.dtype(), MemoryFormat::kChannelsLast);
   const Tensor dense_bias = bias.defined() ? contiguous(bias) : bias;
   dispatch_float("conv2d", x.dtype(), [&]<class T>() {
-    Tensor packed = empty({c.groups * c.packed_group()}, x.dtype());
-    TERN_KERNEL(conv_pack<T>)(c, weight.data<T>(), strides_of(weight, c), packed.data<T>());
-    TERN_KERNEL(conv_direct<T>)
-    (c, x.data<T>(), packed.data<T>(), bias.defined() ? dense_bias.data<T>() : nullptr, y.data<T>());
+    convolve<T>(c, x.data<T>(), weight.data<T>(), strides_of(weight, c),
+                bias.defined() ? dense_bias.data<T>() : nullptr, y.data<T>());
   });
   return autograd::record<Conv2dBackward>(y, {x, weight, bias}, {.x = x, .weight = weight, .options = options});
 }

@@ -1,17 +1,84 @@
 // Reductions over any axes. Everywhere below: no axes means all of them, negative axes count from the back, the reduced
-// axes disappear or, with keepdim, become 1. Sums are added in partial results that the shape alone fixes
-// (bit-identical at any number of threads), f32 with f64 partial results.
+// axes disappear or, with keepdim, become 1. Terms are joined in partial results that the shape alone fixes
+// (bit-identical at any number of threads), those of f32 in f64. x is f32 or f64 unless more is said.
+// Throws ShapeError for an axis out of range or given twice, DTypeError for a dtype that is not taken.
 #pragma once
+
+#include <optional>
+#include <vector>
 
 #include <tern/core/tensor.h>
 
 namespace tern {
 
-/// Sum of the elements over `axes`; 0 over none. x: f32, f64 (same dtype out) or an integer dtype (i64 out).
-/// Throws DTypeError for bf16 and f16, ShapeError for an axis out of range or given twice.
+/// Sum of the elements; 0 over none. x: f32, f64 (same dtype out) or an integer dtype (i64 out).
 [[nodiscard]] Tensor sum(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
 
-/// Mean of the elements over `axes`; NaN over none. x: f32 or f64.
+/// Mean of the elements; NaN over none.
 [[nodiscard]] Tensor mean(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
+
+/// Variance: the sum of squared distances from the mean over n - correction (1: the unbiased estimate, 0: the
+/// population's). NaN where n <= correction.
+[[nodiscard]] Tensor var(const Tensor& x, const Dims& axes = {}, int64_t correction = 1, bool keepdim = false);
+
+/// Standard deviation, the square root of var (torch.std).
+[[nodiscard]] Tensor stddev(const Tensor& x, const Dims& axes = {}, int64_t correction = 1, bool keepdim = false);
+
+/// Largest element; NaN if there is one. Equal largest elements share the gradient evenly. x: integers too (same dtype
+/// out). Throws ShapeError over no elements.
+[[nodiscard]] Tensor amax(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
+/// Smallest element, likewise.
+[[nodiscard]] Tensor amin(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
+
+/// The extreme elements along one axis, and the places of the first of them (i64).
+struct ExtremeResult {
+  Tensor values;
+  Tensor indices;
+};
+/// Largest elements along one axis. The first of equals wins, and takes the whole gradient; a NaN beats every number.
+[[nodiscard]] ExtremeResult max(const Tensor& x, int64_t axis, bool keepdim = false);
+/// Smallest elements along one axis, likewise.
+[[nodiscard]] ExtremeResult min(const Tensor& x, int64_t axis, bool keepdim = false);
+/// Largest element of all: amax(x).
+[[nodiscard]] Tensor max(const Tensor& x);
+/// Smallest element of all: amin(x).
+[[nodiscard]] Tensor min(const Tensor& x);
+
+/// Place of the first largest element along an axis (i64), or in row-major order of all elements when none is given.
+[[nodiscard]] Tensor argmax(const Tensor& x, std::optional<int64_t> axis = std::nullopt, bool keepdim = false);
+/// Place of the first smallest element, likewise.
+[[nodiscard]] Tensor argmin(const Tensor& x, std::optional<int64_t> axis = std::nullopt, bool keepdim = false);
+
+/// Product of the elements; 1 over none. The gradient is right at zeros too. x: integers too (i64 out).
+[[nodiscard]] Tensor prod(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
+
+/// log(sum(exp(x))), computed from the distances to the largest element. Throws ShapeError over no elements.
+[[nodiscard]] Tensor logsumexp(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
+
+/// The p-norm for p = 1 (sum of magnitudes), 2 (Euclidean) or infinity (largest magnitude). The gradient at zero is 0.
+/// Throws ValueError for another p.
+[[nodiscard]] Tensor norm(const Tensor& x, double p = 2, const Dims& axes = {}, bool keepdim = false);
+
+/// 1 where any element is not 0, else 0 (u8). x: integers too.
+[[nodiscard]] Tensor any(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
+/// 1 where all elements are not 0, also over none (u8). x: integers too.
+[[nodiscard]] Tensor all(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
+/// How many elements are not 0 (i64). x: integers too.
+[[nodiscard]] Tensor count_nonzero(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
+
+/// What a quantile between two elements a <= b is, r in [0, 1) of the way from a to b.
+enum class Interpolation { kLinear, kLower, kHigher, kMidpoint, kNearest };
+
+/// The q-quantile: with n elements in order, what lies at position q (n - 1), found by selection, not by sorting.
+/// Linear interpolation is a + r (b - a) below r = 1/2 and b - (b - a) (1 - r) from there on, as torch.quantile has it.
+/// NaN if an element is NaN. Throws ValueError unless 0 <= q <= 1, ShapeError over no elements.
+[[nodiscard]] Tensor quantile(const Tensor& x, double q, const Dims& axes = {}, bool keepdim = false,
+                              Interpolation interpolation = Interpolation::kLinear);
+/// Several quantiles along a new first axis.
+[[nodiscard]] Tensor quantile(const Tensor& x, const std::vector<double>& q, const Dims& axes = {},
+                              bool keepdim = false, Interpolation interpolation = Interpolation::kLinear);
+
+/// The middle element, the lower of two for an even number (torch.median).
+[[nodiscard]] Tensor median(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
 
 }  // namespace tern

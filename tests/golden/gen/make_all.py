@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Makes every reference file again: /usr/bin/python3 tests/golden/gen/make_all.py [ops] [optim] [traces] [codeq]
+"""Makes every reference file again: /usr/bin/python3 tests/golden/gen/make_all.py [ops] [optim] [traces] [data] [codeq]
 
 Needs Debian's python3-torch and python3-numpy (written with torch 1.13, numpy 1.24). Without arguments everything is
 made; afterwards verify.py reads all files back. Values may move in the last digits with another torch or CPU.
@@ -13,6 +13,7 @@ PARTS = {
     "ops": ["ops_elementwise.py", "ops_reduce.py", "ops_shape.py", "ops_matmul_conv.py", "ops_norm_attention.py", "ops_multihead.py", "ops_loss.py"],
     "optim": ["optimizer_traces.py", "schedule_traces.py"],
     "traces": ["model_traces.py", "codeq_traces.py"],
+    "data": ["data_resize.py"],
     "codeq": [os.path.join("codeq", "codeq_golden.py")],
 }
 

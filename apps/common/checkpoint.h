@@ -1,0 +1,53 @@
+// Files of weights that say what they are: architecture, configuration, quantizers and preprocessing travel as
+// metadata, and a training run's state may lie beside the weights.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <tern/core/io/tensor_map.h>
+#include <tern/nn/module.h>
+
+namespace tern::train {
+
+/// Metadata keys of our own files, beside those of the zoo's models (nn/models/model.h: tern.model, tern.model_config).
+/// All values are texts; those marked JSON hold an object or list.
+namespace meta {
+inline constexpr const char* kVersion = "tern.version";        ///< version that wrote the file; marks it as ours
+inline constexpr const char* kConfig = "tern.config";          ///< JSON: the configuration of the run
+inline constexpr const char* kQuantizers = "tern.quantizers";  ///< JSON: what quant::codeq::describe_attachment says
+inline constexpr const char* kPreprocessing = "tern.preprocessing";  ///< JSON: mean, std, resize, crop
+inline constexpr const char* kTrainState = "tern.train_state";       ///< JSON: what Trainer needs to go on
+}  // namespace meta
+
+/// Tensors whose name starts so are not weights but the state of a training run.
+inline constexpr std::string_view kStatePrefix = "train_state.";
+
+struct Checkpoint {
+  io::TensorMap weights;  ///< under the module's names
+  io::TensorMap state;    ///< optimizer, schedule, averages; without the prefix; empty in a file of weights
+  io::Metadata metadata;
+
+  /// Whether one of our own programs or Trainer wrote it.
+  bool is_ours() const { return metadata.contains(meta::kVersion); }
+  /// The metadata of that key. Throws FormatError, naming it, if there is none.
+  const std::string& metadata_at(const char* key) const;
+};
+
+/// Writes a checkpoint as one safetensors file, atomically. Throws ValueError if a weight's name starts with the
+/// state's prefix, IoError if the file cannot be written.
+void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);
+
+/// Reads a checkpoint, ours or any safetensors file. Throws IoError, FormatError.
+Checkpoint load_checkpoint(const std::string& path);
+
+/// A module's parameters and buffers with the quantizers' description, ready to be saved. The tensors are the module's
+/// own.
+Checkpoint weights_of(const nn::Module& model);
+
+/// Puts a checkpoint's weights into a model: first attaches the quantizers that the file describes, unless the model
+/// has some, then loads strictly (ValueError with all missing, unexpected and misshapen names; the model is then as it
+/// was).
+void load_weights(nn::Module& model, const Checkpoint& checkpoint);
+
+}  // namespace tern::train

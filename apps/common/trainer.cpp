@@ -1,0 +1,421 @@
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <ostream>
+
+#include <tern/core/autograd/autograd.h>
+#include <tern/core/elementwise.h>
+#include <tern/core/error.h>
+#include <tern/core/io/json.h>
+#include <tern/core/loss.h>
+#include <tern/core/random.h>
+#include <tern/optim/clip.h>
+#include <tern/train/progress.h>
+#include <tern/train/trainer.h>
+
+namespace tern::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::string rounded(double v, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, v);
+  return text;
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// 64-bit integers travel as texts: JSON numbers beyond 2^63 would lose bits.
+uint64_t whole(const io::Json& json) {
+  const std::string& text = json.as_string();
+  TERN_CHECK(!text.empty() && text.size() <= 20 && text.find_first_not_of("0123456789") == std::string::npos,
+             FormatError, "[checkpoint] expected a whole number, got \"", text, "\"");
+  return std::stoull(text);
+}
+
+io::Json json_of(const Generator::State& state) {
+  io::Json json = io::Json::object();
+  json["seed"] = std::to_string(state.seed);
+  json["stream"] = std::to_string(state.stream);
+  json["position"] = std::to_string(state.position);
+  return json;
+}
+
+void append_with_prefix(io::TensorMap& to, const char* prefix, const io::TensorMap& from) {
+  for (const auto& [name, tensor] : from) to.insert(concat(prefix, name), tensor);
+}
+
+io::TensorMap with_prefix(const io::TensorMap& from, std::string_view prefix) {
+  io::TensorMap out;
+  for (const auto& [name, tensor] : from)
+    if (name.starts_with(prefix)) out.insert(name.substr(prefix.size()), tensor);
+  return out;
+}
+
+io::TensorMap copies_of(const io::TensorMap& from) {
+  io::TensorMap out;
+  for (const auto& [name, tensor] : from) out.insert(name, tensor.detach().clone());
+  return out;
+}
+
+constexpr const char* kOptimizer = "optimizer.";
+constexpr const char* kSchedule = "schedule.";
+constexpr const char* kLoader = "loader.";
+constexpr const char* kRaw = "raw.";         // with averages: the values that training goes on from
+constexpr const char* kUpdates = "updates";  // as WeightEma::state_dict names them
+constexpr const char* kAverage = "average.";
+
+}  // namespace
+
+// Where the run is: everything that is neither in the model nor in the objects the options name.
+struct Trainer::State {
+  int64_t epoch = 0;      // completed
+  int64_t batch = 0;      // batches done in the epoch under way
+  int64_t step = 0;       // optimizer steps
+  double loss_sum = 0;    // of the epoch under way, weighted by examples
+  Accuracy accuracy;      // of the epoch under way
+  double best_top1 = -1;  // on the validation images
+  io::TensorMap loader;   // where the loader is, if in the middle of an epoch
+};
+
+Trainer::Trainer(nn::Module& model, const TrainerOptions& options)
+    : model_(model), options_(options), state_(std::make_unique<State>()) {
+  const auto check = [](bool ok, const char* name, double got) {
+    TERN_CHECK(ok, ValueError, "[trainer] expected ", name, " in range, got ", got);
+  };
+  check(options.epochs >= 1, "epochs (at least 1)", static_cast<double>(options.epochs));
+  check(options.max_steps >= 0, "max_steps (at least 0)", static_cast<double>(options.max_steps));
+  check(options.accumulate >= 1, "accumulate (at least 1)", static_cast<double>(options.accumulate));
+  check(options.clip_norm >= 0, "clip_norm (at least 0)", options.clip_norm);
+  check(options.clip_value >= 0, "clip_value (at least 0)", options.clip_value);
+  check(options.test_every >= 0, "test_every (at least 0)", static_cast<double>(options.test_every));
+  check(options.save_every >= 0, "save_every (at least 0)", static_cast<double>(options.save_every));
+  check(options.log_every >= 0, "log_every (at least 0)", static_cast<double>(options.log_every));
+}
+
+Trainer::~Trainer() = default;
+
+int64_t Trainer::epoch() const {
+  return state_->epoch;
+}
+int64_t Trainer::global_step() const {
+  return state_->step;
+}
+
+double Trainer::step(std::span<const data::Batch> batches) {
+  TERN_CHECK(!batches.empty(), ValueError, "[trainer] expected at least one batch a step, got none");
+  options_.optimizer.zero_grad();
+  double total = 0;
+  for (const data::Batch& batch : batches) {
+    const Tensor output = model_(batch.images);
+    Tensor loss = options_.loss ? options_.loss(output, batch.labels) : cross_entropy(output, batch.labels);
+    const double value = loss.item();
+    TERN_CHECK(std::isfinite(value), NonFiniteError, "[trainer] expected a finite loss, got ", value, " at step ",
+               state_->step + 1, " (epoch ", state_->epoch + 1, ")");
+    if (batches.size() > 1) loss = mul(loss, 1.0 / static_cast<double>(batches.size()));
+    loss.backward();
+    state_->accuracy.add(output, batch.labels);
+    state_->loss_sum += value * static_cast<double>(output.size(0));
+    total += value;
+  }
+  if (options_.clip_value > 0) optim::clip_grad_value_(options_.optimizer.all_params(), options_.clip_value);
+  if (options_.clip_norm > 0) optim::clip_grad_norm_(options_.optimizer.all_params(), options_.clip_norm);
+  options_.optimizer.step();
+  if (options_.schedule != nullptr) options_.schedule->step();
+  if (options_.ema != nullptr) options_.ema->update();
+  ++state_->step;
+  state_->batch += static_cast<int64_t>(batches.size());
+  return total / static_cast<double>(batches.size());
+}
+
+void Trainer::save(const std::string& path) const {
+  Checkpoint checkpoint = weights_of(model_);
+  checkpoint.metadata.insert(options_.metadata.begin(), options_.metadata.end());
+  append_with_prefix(checkpoint.state, kOptimizer, options_.optimizer.state_dict());
+  if (options_.schedule != nullptr) append_with_prefix(checkpoint.state, kSchedule, options_.schedule->state_dict());
+  append_with_prefix(checkpoint.state, kLoader, state_->loader);
+  if (options_.ema != nullptr) {
+    const io::TensorMap state = options_.ema->state_dict();
+    checkpoint.state.insert(kUpdates, state.at(kUpdates));
+    for (const auto& [name, average] : with_prefix(state, kAverage)) {
+      const Tensor* raw = checkpoint.weights.find(name);
+      TERN_CHECK(raw != nullptr, StateError,
+                 "[trainer] expected averages of named entries of the model's state dict, got ", name);
+      checkpoint.state.insert(concat(kRaw, name), *raw);
+      checkpoint.weights.set(name, average);
+    }
+  }
+  const State& s = *state_;
+  io::Json json = io::Json::object();
+  json["epoch"] = s.epoch;
+  json["batch"] = s.batch;
+  json["step"] = s.step;
+  json["loss_sum"] = s.loss_sum;
+  const Accuracy::Sums& sums = s.accuracy.sums();
+  json["seen"] = sums.n;
+  json["top1"] = sums.top1;
+  json["top5"] = sums.top5;
+  json["nll"] = sums.loss;
+  json["best_top1"] = s.best_top1;
+  json["random"] = json_of(default_generator().state());
+  checkpoint.metadata[meta::kTrainState] = json.dump();
+  save_checkpoint(path, checkpoint);
+}
+
+void Trainer::load(const std::string& path) {
+  const Checkpoint checkpoint = load_checkpoint(path);
+  TERN_CHECK(checkpoint.is_ours() && checkpoint.metadata.contains(meta::kTrainState), FormatError,
+             "[trainer] expected a checkpoint with the state of a run, got ", path);
+  const io::Json json = io::Json::parse("trainer", path, checkpoint.metadata_at(meta::kTrainState));
+  State loaded{.epoch = json.at("epoch").as_int(),
+               .batch = json.at("batch").as_int(),
+               .step = json.at("step").as_int(),
+               .loss_sum = json.at("loss_sum").as_number(),
+               .accuracy = {},
+               .best_top1 = json.at("best_top1").as_number(),
+               .loader = {}};
+  TERN_CHECK(loaded.epoch >= 0 && loaded.batch >= 0 && loaded.step >= 0, FormatError,
+             "[trainer] expected counts of at least 0 in ", path, ", got epoch ", loaded.epoch, ", batch ",
+             loaded.batch, ", step ", loaded.step);
+  loaded.accuracy.set_sums({.n = json.at("seen").as_int(),
+                            .top1 = json.at("top1").as_int(),
+                            .top5 = json.at("top5").as_int(),
+                            .loss = json.at("nll").as_number()});
+  const io::Json& random = json.at("random");
+  const Generator::State generator{
+      .seed = whole(random.at("seed")), .stream = whole(random.at("stream")), .position = whole(random.at("position"))};
+
+  io::TensorMap weights = checkpoint.weights;
+  io::TensorMap averages;
+  const bool has_averages = checkpoint.state.contains(kUpdates);
+  TERN_CHECK(has_averages == (options_.ema != nullptr), ValueError, "[trainer] expected a checkpoint ",
+             options_.ema != nullptr ? "with" : "without", " averaged weights, got ", path);
+  if (has_averages) {
+    for (const auto& [name, raw] : with_prefix(checkpoint.state, kRaw)) {
+      averages.insert(concat(kAverage, name), weights.at(name));
+      weights.set(name, raw);
+    }
+    averages.insert(kUpdates, checkpoint.state.at(kUpdates));
+  }
+  loaded.loader = with_prefix(checkpoint.state, kLoader);
+  const io::TensorMap schedule = with_prefix(checkpoint.state, kSchedule);
+  TERN_CHECK(schedule.empty() == (options_.schedule == nullptr), ValueError, "[trainer] expected a checkpoint ",
+             options_.schedule != nullptr ? "with" : "without", " a schedule, got ", path);
+
+  // Each of these checks all it is given before it changes anything; what was changed before one that throws is put
+  // back.
+  const io::TensorMap old_weights = copies_of(io::TensorMap(model_.state_dict()));
+  const io::TensorMap old_optimizer = options_.optimizer.state_dict();
+  const io::TensorMap old_schedule = options_.schedule != nullptr ? options_.schedule->state_dict() : io::TensorMap();
+  try {
+    model_.load_state_dict(weights.entries());
+    options_.optimizer.load_state_dict(with_prefix(checkpoint.state, kOptimizer));
+    if (options_.schedule != nullptr) options_.schedule->load_state_dict(schedule);
+    if (options_.ema != nullptr) options_.ema->load_state_dict(averages);
+  } catch (...) {
+    model_.load_state_dict(old_weights.entries());
+    options_.optimizer.load_state_dict(old_optimizer);
+    if (options_.schedule != nullptr) options_.schedule->load_state_dict(old_schedule);
+    throw;
+  }
+  default_generator().set_state(generator);
+  *state_ = loaded;
+}
+
+// One call of fit().
+struct Trainer::Loop {
+  Trainer& trainer;
+  data::DataLoader& train;
+  data::DataLoader* validation;
+  const TrainerOptions& options = trainer.options_;
+  State& state = *trainer.state_;
+  Clock::time_point started = Clock::now();
+  int64_t first_step = state.step;
+  std::unique_ptr<MetricsLog> log = nullptr;
+  std::unique_ptr<Progress> progress = nullptr;
+  FitResult result = {};
+
+  std::string file(const char* name) const { return (std::filesystem::path(options.out) / name).string(); }
+
+  void open_files() {
+    if (options.progress != nullptr)
+      progress = std::make_unique<Progress>(*options.progress, Progress::Options{.terminal = options.terminal});
+    if (options.out.empty()) return;
+    std::error_code error;
+    std::filesystem::create_directories(options.out, error);
+    TERN_CHECK(!error, IoError, "[trainer] expected to create the directory ", options.out, ", got: ", error.message());
+    if (state.step > 0) cut_metrics_after(file("metrics.jsonl"), state.step);
+    log = std::make_unique<MetricsLog>(file("metrics.jsonl"),
+                                       state.step > 0 ? MetricsLog::Open::kAppend : MetricsLog::Open::kNew);
+  }
+
+  bool stopped() const {
+    return (options.stop && options.stop()) || (options.max_steps > 0 && state.step >= options.max_steps);
+  }
+
+  int64_t steps_an_epoch() const { return (train.size() + options.accumulate - 1) / options.accumulate; }
+
+  double running_loss() const {
+    const int64_t seen = state.accuracy.sums().n;
+    return seen > 0 ? state.loss_sum / static_cast<double>(seen) : 0;
+  }
+
+  // Trains to the end of the epoch, or until something stops the run; returns whether the epoch is complete.
+  bool run_epoch(double& images_per_s) {
+    trainer.model_.train();
+    const Clock::time_point epoch_started = Clock::now();
+    const int64_t seen_before = state.accuracy.sums().n;
+    if (state.loader.empty())
+      train.set_epoch(state.epoch);
+    else
+      train.load_state_dict(state.loader);
+    state.loader = {};
+    std::vector<data::Batch> pending;
+    for (const data::Batch& batch : train) {
+      pending.push_back(batch);
+      if (static_cast<int64_t>(pending.size()) < std::min(options.accumulate, train.size() - state.batch)) continue;
+      trainer.step(pending);
+      pending.clear();
+      images_per_s = static_cast<double>(state.accuracy.sums().n - seen_before) / seconds_since(epoch_started);
+      if (progress != nullptr && progress->due()) progress->update(progress_state(images_per_s));
+      if (log != nullptr && options.log_every > 0 && state.step % options.log_every == 0)
+        log->write(step_row(images_per_s));
+      if (state.batch < train.size() && stopped()) {
+        state.loader = train.state_dict();
+        return false;
+      }
+    }
+    return true;
+  }
+
+  ProgressState progress_state(double images_per_s) const {
+    const int64_t in_epoch = (state.batch + options.accumulate - 1) / options.accumulate;
+    int64_t remaining = (options.epochs - state.epoch) * steps_an_epoch() - in_epoch;
+    if (options.max_steps > 0) remaining = std::min(remaining, options.max_steps - state.step);
+    const int64_t done = state.step - first_step;
+    return {.epoch = state.epoch,
+            .epochs = options.epochs,
+            .step = in_epoch,
+            .steps = steps_an_epoch(),
+            .loss = running_loss(),
+            .accuracy = state.accuracy.result().top1,
+            .lr = options.optimizer.lr(),
+            .images_per_s = images_per_s,
+            .data_wait = train.stats().wait_share(),
+            .eta_s = seconds_since(started) / static_cast<double>(std::max<int64_t>(done, 1)) *
+                     static_cast<double>(remaining),
+            .extra = options.observe ? options.observe() : MetricRow{}};
+  }
+
+  MetricRow step_row(double images_per_s) const {
+    return {{"epoch", state.epoch + 1},     {"step", state.step},
+            {"loss", running_loss()},       {"top1", state.accuracy.result().top1},
+            {"lr", options.optimizer.lr()}, {"images_per_s", images_per_s}};
+  }
+
+  // Measures, records and saves what a complete epoch has come to.
+  void finish_epoch(double images_per_s) {
+    const bool last = state.epoch + 1 == options.epochs;
+    const auto due = [&](int64_t every) { return last || (every > 0 && (state.epoch + 1) % every == 0); };
+    result.train = state.accuracy.result();
+    result.train.loss = running_loss();
+    result.observed = options.observe ? options.observe() : MetricRow{};
+    MetricRow row{{"epoch", state.epoch + 1},
+                  {"step", state.step},
+                  {"train_loss", result.train.loss},
+                  {"train_top1", result.train.top1},
+                  {"lr", options.optimizer.lr()},
+                  {"images_per_s", images_per_s},
+                  {"data_wait", train.stats().wait_share()}};
+    std::string line = concat("epoch ", state.epoch + 1, "/", options.epochs, ": train loss ",
+                              rounded(result.train.loss, 4), " acc ", rounded(100 * result.train.top1, 2), "%");
+    bool best = false;
+    {
+      std::unique_ptr<optim::WeightEma::Swapped> averaged;
+      if (options.ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*options.ema);
+      if (validation != nullptr) {
+        result.validation = evaluate(trainer.model_, *validation);
+        report("val", result.validation, row, line);
+        best = result.validation.top1 > state.best_top1;
+        if (best) state.best_top1 = result.validation.top1;
+      }
+      if (options.test != nullptr && due(options.test_every)) {
+        result.test = evaluate(trainer.model_, *options.test);
+        report("test", result.test, row, line);
+      }
+    }
+    if (auto* plateau = dynamic_cast<optim::PlateauLr*>(options.schedule))
+      plateau->report(validation != nullptr ? result.validation.loss : result.train.loss);
+    row.push_back({"seconds", seconds_since(started)});
+    for (const Metric& metric : result.observed) {
+      row.push_back(metric);
+      if (const auto* real = std::get_if<double>(&metric.value))
+        line += concat(" ", metric.name, " ", rounded(*real, 4));
+    }
+    line += concat(" lr ", rounded(options.optimizer.lr(), 6), " ", rounded(images_per_s, 0), " images/s wait ",
+                   rounded(100 * train.stats().wait_share(), 1), "% ", clock_text(seconds_since(started)));
+
+    ++state.epoch;
+    state.batch = 0;
+    state.loss_sum = 0;
+    state.accuracy = {};
+    if (log != nullptr) log->write(row);
+    if (progress != nullptr) progress->line(line);
+    if (options.out.empty()) return;
+    if (best) trainer.save_best(file("best.safetensors"));
+    if (last || (options.save_every > 0 && state.epoch % options.save_every == 0))
+      trainer.save(file("last.safetensors"));
+  }
+
+  static void report(const char* name, const EvalResult& r, MetricRow& row, std::string& line) {
+    row.push_back({concat(name, "_loss"), r.loss});
+    row.push_back({concat(name, "_top1"), r.top1});
+    line += concat(" | ", name, " loss ", rounded(r.loss, 4), " acc ", rounded(100 * r.top1, 2), "%");
+  }
+
+  FitResult run() {
+    open_files();
+    result.best_top1 = state.best_top1;
+    if (state.epoch >= options.epochs) {  // resumed after the end: only measure again
+      std::unique_ptr<optim::WeightEma::Swapped> averaged;
+      if (options.ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*options.ema);
+      if (validation != nullptr) result.validation = evaluate(trainer.model_, *validation);
+      if (options.test != nullptr) result.test = evaluate(trainer.model_, *options.test);
+      result.observed = options.observe ? options.observe() : MetricRow{};
+    }
+    bool complete = true;
+    while (complete && state.epoch < options.epochs) {
+      double images_per_s = 0;
+      complete = run_epoch(images_per_s);
+      if (complete) {
+        finish_epoch(images_per_s);
+        complete = !stopped() || state.epoch == options.epochs;
+      }
+    }
+    result.finished = state.epoch >= options.epochs;
+    if (!result.finished && !options.out.empty()) trainer.save(file("last.safetensors"));
+    result.epochs = state.epoch;
+    result.steps = state.step;
+    result.best_top1 = state.best_top1;
+    return result;
+  }
+};
+
+void Trainer::save_best(const std::string& path) const {
+  Checkpoint checkpoint = weights_of(model_);
+  checkpoint.metadata.insert(options_.metadata.begin(), options_.metadata.end());
+  if (options_.ema != nullptr)
+    for (const auto& [name, average] : with_prefix(options_.ema->state_dict(), kAverage))
+      checkpoint.weights.set(name, average);
+  save_checkpoint(path, checkpoint);
+}
+
+FitResult Trainer::fit(data::DataLoader& train, data::DataLoader* validation) {
+  return Loop{.trainer = *this, .train = train, .validation = validation}.run();
+}
+
+}  // namespace tern::train

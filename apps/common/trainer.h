@@ -1,0 +1,102 @@
+// Training a model: the loop, and all that goes with it so that a run can be watched, stopped, resumed and evaluated.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <memory>
+#include <span>
+#include <string>
+
+#include <tern/core/tensor.h>
+#include <tern/data/loader.h>
+#include <tern/nn/module.h>
+#include <tern/optim/ema.h>
+#include <tern/optim/lr_scheduler.h>
+#include <tern/optim/optimizer.h>
+#include <tern/train/checkpoint.h>
+#include <tern/train/evaluate.h>
+#include <tern/train/metrics.h>
+
+namespace tern::train {
+
+struct TrainerOptions {
+  optim::Optimizer& optimizer;             ///< must outlive the trainer, as must all that is pointed to below
+  optim::LrScheduler* schedule = nullptr;  ///< stepped after each optimizer step; a PlateauLr gets a report an epoch
+  optim::WeightEma* ema =
+      nullptr;             ///< over named floating entries of the model's state dict; what is then evaluated and saved
+  int64_t epochs = 1;      ///< in all, those before a resume included
+  int64_t max_steps = 0;   ///< ends the run after so many optimizer steps in all; 0: no limit
+  int64_t accumulate = 1;  ///< batches an optimizer step; their mean gradient counts
+  double clip_norm = 0;    ///< largest norm of all gradients together; 0: no limit
+  double clip_value = 0;   ///< largest absolute gradient; 0: no limit
+  /// The loss of a batch, one element; cross-entropy if empty.
+  std::function<Tensor(const Tensor& output, const Tensor& labels)> loss = {};
+
+  data::DataLoader* test = nullptr;  ///< measured for the record only; decides nothing
+  int64_t test_every = 1;  ///< epochs between two measurements; the last epoch always has one; 0: that one only
+  std::string out = {};    ///< directory for metrics.jsonl and checkpoints; empty: nothing is written
+  int64_t save_every = 1;  ///< epochs between two writes of last.safetensors; the end always has one; 0: that one only
+  int64_t log_every = 0;   ///< steps between two rows of metrics.jsonl within an epoch; 0: one row an epoch only
+  io::Metadata metadata = {};        ///< travels with every checkpoint
+  std::ostream* progress = nullptr;  ///< where progress is written; null: nowhere
+  bool terminal = false;             ///< progress is a terminal: a bar is drawn
+  /// More to show and record, such as bits and zeros; called when a line is written and at the end of an epoch.
+  std::function<MetricRow()> observe = {};
+  /// Asked after every step: true ends the run there, with a checkpoint.
+  std::function<bool()> stop = {};
+};
+
+struct FitResult {
+  bool finished = false;  ///< false: stop() or max_steps ended it
+  int64_t epochs = 0;     ///< completed
+  int64_t steps = 0;      ///< optimizer steps in all
+  EvalResult train;       ///< of the last epoch, in training mode, as the batches came
+  EvalResult validation;  ///< of the last epoch; n = 0 without a validation loader
+  EvalResult test;        ///< of the last epoch; n = 0 without a test loader
+  double best_top1 = -1;  ///< best validation accuracy so far; -1 without a validation loader
+  MetricRow observed;     ///< what observe() said at the end
+};
+
+/// Trains a model with one output tensor for one input tensor.
+///
+///   train::Trainer trainer(net, {.optimizer = opt, .schedule = &schedule, .epochs = 10, .out = "runs/a", .progress =
+///   &std::cout}); train::FitResult result = trainer.fit(loader, validation);
+///
+/// Files in `out`: metrics.jsonl, one JSON object an epoch; last.safetensors, weights and the whole state of the run;
+/// best.safetensors, the weights of the epoch with the best validation accuracy. A run that is saved, loaded into a
+/// trainer set up alike and continued gives the same bits as one that was never interrupted.
+class Trainer {
+ public:
+  /// Throws ValueError for options out of range.
+  Trainer(nn::Module& model, const TrainerOptions& options);
+  ~Trainer();
+
+  /// Trains until options.epochs are complete, going on from where load() left off. Throws NonFiniteError where the
+  /// loss is not a number, naming the step, without touching the checkpoints; IoError where files cannot be written.
+  FitResult fit(data::DataLoader& train, data::DataLoader* validation = nullptr);
+  FitResult fit(data::DataLoader& train, data::DataLoader& validation) { return fit(train, &validation); }
+
+  /// One optimizer step, on its own, over given batches (as many as options.accumulate asks for, or fewer); returns
+  /// their mean loss.
+  double step(std::span<const data::Batch> batches);
+
+  /// Writes weights and state of the run; load() takes them back. Loading checks everything first: names and shapes of
+  /// model, optimizer and averages must fit (ValueError, ShapeError), the file must be a trainer's (FormatError); when
+  /// it throws nothing has changed.
+  void save(const std::string& path) const;
+  void load(const std::string& path);
+
+  int64_t epoch() const;        ///< epochs completed
+  int64_t global_step() const;  ///< optimizer steps made
+
+ private:
+  struct State;
+  struct Loop;
+  void save_best(const std::string& path) const;
+  nn::Module& model_;
+  TrainerOptions options_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tern::train

@@ -1,0 +1,58 @@
+// The only user of stb_image.
+#include <climits>
+#include <memory>
+
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC
+#define STBI_NO_STDIO
+#define STBI_NO_LINEAR
+#define STBI_NO_HDR
+#define STBI_ONLY_PNG
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_BMP
+#include <stb/stb_image.h>
+
+#include <tern/core/error.h>
+#include <tern/data/image_folder.h>
+
+namespace tern::data {
+namespace {
+
+// No file of these formats holds more pixels a byte: deflate packs at most 1032 to 1, and a pixel has at least one bit.
+constexpr int64_t kMaxPixelsPerByte = 1032 * 8;
+
+std::string reason() {
+  const char* text = stbi_failure_reason();
+  return text == nullptr ? "unknown" : text;
+}
+
+}  // namespace
+
+Tensor decode_image(std::span<const std::byte> bytes, const std::string& name, const ImageLimits& limits) {
+  constexpr const char* kOp = "decode_image";
+  const auto size = static_cast<int64_t>(bytes.size());
+  TERN_CHECK(size <= limits.max_file_bytes && size <= INT_MAX, FormatError, "[", kOp, "] expected at most ",
+             limits.max_file_bytes, " bytes in '", name, "', got ", size);
+  const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
+  int width = 0, height = 0, channels = 0;
+  TERN_CHECK(stbi_info_from_memory(data, static_cast<int>(size), &width, &height, &channels) != 0, FormatError, "[",
+             kOp, "] expected a PNG, JPEG or BMP image in '", name, "', got other content (", reason(), ")");
+  const int64_t pixels = int64_t{width} * height;
+  TERN_CHECK(width > 0 && height > 0 && pixels <= limits.max_pixels, FormatError, "[", kOp,
+             "] expected an image of 1 to ", limits.max_pixels, " pixels in '", name, "', got ", width, " x ", height);
+  TERN_CHECK(pixels <= size * kMaxPixelsPerByte, FormatError, "[", kOp, "] expected the pixels of a ", width, " x ",
+             height, " image in '", name, "', got a file of only ", size, " bytes");
+  int decoded_width = 0, decoded_height = 0;
+  const std::unique_ptr<stbi_uc, void (*)(void*)> interleaved(
+      stbi_load_from_memory(data, static_cast<int>(size), &decoded_width, &decoded_height, &channels, 3),
+      stbi_image_free);
+  TERN_CHECK(interleaved != nullptr && decoded_width == width && decoded_height == height, FormatError, "[", kOp,
+             "] expected a whole image in '", name, "', got a damaged one (", reason(), ")");
+  Tensor out = empty({3, height, width}, DType::kU8);
+  uint8_t* planes = out.data<uint8_t>();
+  for (int64_t i = 0; i < pixels; ++i)
+    for (int64_t c = 0; c < 3; ++c) planes[c * pixels + i] = interleaved.get()[i * 3 + c];
+  return out;
+}
+
+}  // namespace tern::data

@@ -1,0 +1,57 @@
+// Image files: PNG, JPEG and BMP, one at a time or a folder of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <tern/data/dataset.h>
+
+namespace tern::data {
+
+/// What is refused before it is decoded.
+struct ImageLimits {
+  int64_t max_file_bytes = int64_t{64} << 20;
+  int64_t max_pixels = 64'000'000;  ///< height times width
+};
+
+/// Decodes a PNG, JPEG or BMP file in memory to u8 [3, H, W]: grey becomes three equal channels, transparency is
+/// dropped, 16-bit samples are cut to 8. `name` is for messages. Throws FormatError for anything that is no such image,
+/// is damaged or exceeds the limits.
+[[nodiscard]] Tensor decode_image(std::span<const std::byte> bytes, const std::string& name,
+                                  const ImageLimits& limits = {});
+
+/// The same from a file; throws IoError if it cannot be read.
+[[nodiscard]] Tensor load_image(const std::string& path, const ImageLimits& limits = {});
+
+/// A directory with one subdirectory a class, in the order of their names; each holds images (.png, .jpg, .jpeg, .bmp
+/// in any case), also in subdirectories of its own, in the order of their paths. Other files, hidden ones and links to
+/// directories are passed over. Images are decoded when asked for and may differ in size. Throws IoError if the
+/// directory cannot be read or a class has no image.
+class ImageFolder : public Dataset {
+ public:
+  explicit ImageFolder(const std::string& directory, const ImageLimits& limits = {});
+  int64_t size() const override { return static_cast<int64_t>(content_->files.size()); }
+  Example get(int64_t index) const override;
+  int64_t label(int64_t index) const override;
+  const std::vector<std::string>& class_names() const override { return content_->classes; }
+  /// The file of an example.
+  const std::string& path(int64_t index) const;
+
+ private:
+  struct File {
+    std::string path;
+    int64_t label;
+  };
+  struct Content {
+    std::vector<std::string> classes;
+    std::vector<File> files;
+  };
+  std::shared_ptr<const Content> content_;
+  ImageLimits limits_;
+};
+
+}  // namespace tern::data

@@ -1,0 +1,149 @@
+#include <tern/core/error.h>
+#include <tern/core/io/bytes.h>
+#include <tern/data/image_folder.h>
+#include <tern/data/loader.h>
+
+#include "data/image_writer.h"
+#include "data/support.h"
+
+namespace tern {
+namespace {
+
+std::vector<uint8_t> pixels(int width, int height, int channels) {
+  std::vector<uint8_t> out(static_cast<size_t>(width * height * channels));
+  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<uint8_t>(i * 11 + i / 7);
+  return out;
+}
+
+Tensor decode(const std::string& file, const data::ImageLimits& limits = {}) {
+  return data::decode_image(io::bytes_of(file), "f", limits);
+}
+
+// Planes [3, H, W] as the decoder should give them.
+std::vector<uint8_t> planes(const std::vector<uint8_t>& rows, int width, int height, int channels) {
+  std::vector<uint8_t> out;
+  for (int c = 0; c < 3; ++c)
+    for (int i = 0; i < width * height; ++i)
+      out.push_back(rows[static_cast<size_t>(i * channels + (channels >= 3 ? c : 0))]);
+  return out;
+}
+
+TEST(DecodeImage, PngAndBmpAreExact) {
+  for (const int channels : {1, 2, 3, 4})
+    for (const auto& [width, height] : {std::pair{1, 1}, {7, 5}, {40, 3}}) {
+      const auto rows = pixels(width, height, channels);
+      const Tensor png = decode(test::png_of(rows, width, height, channels));
+      EXPECT_EQ(png.shape(), (Shape{3, height, width}));
+      EXPECT_EQ(png.to_vector<uint8_t>(), planes(rows, width, height, channels)) << channels;
+      if (channels == 3) {
+        EXPECT_EQ(decode(test::bmp_of(rows, width, height, 3)).to_vector<uint8_t>(), planes(rows, width, height, 3));
+      }
+    }
+}
+
+TEST(DecodeImage, JpegIsClose) {
+  std::vector<uint8_t> rows;
+  for (int y = 0; y < 16; ++y)
+    for (int x = 0; x < 24; ++x)
+      for (int c = 0; c < 3; ++c) rows.push_back(static_cast<uint8_t>(40 + 5 * x + 3 * y + 10 * c));
+  const auto got = decode(test::jpg_of(rows, 24, 16, 3, 95)).to_vector<uint8_t>();
+  const auto wanted = planes(rows, 24, 16, 3);
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], wanted[i], 8);
+}
+
+TEST(DecodeImage, OtherContentIsRefused) {
+  for (const char* text : {"", "x", "GIF89a.............", "P6 1 1 255 abc"})
+    EXPECT_TRUE(sentence_of<FormatError>([&] {
+                  static_cast<void>(decode(text));
+                }).starts_with("[decode_image] expected a PNG, JPEG or BMP image in 'f', got other content ("));
+}
+
+TEST(DecodeImage, SizeIsCappedBeforeDecoding) {
+  const std::string png = test::png_of(pixels(20, 10, 3), 20, 10, 3);
+  EXPECT_EQ(sentence_of<FormatError>([&] { static_cast<void>(decode(png, {.max_pixels = 199})); }),
+            "[decode_image] expected an image of 1 to 199 pixels in 'f', got 20 x 10");
+  EXPECT_EQ(sentence_of<FormatError>([&] { static_cast<void>(decode(png, {.max_file_bytes = 10})); }),
+            concat("[decode_image] expected at most 10 bytes in 'f', got ", png.size()));
+  std::string lie = png;  // the header claims 8000 x 8000
+  lie[18] = lie[22] = 0x1f;
+  lie[19] = lie[23] = 0x40;
+  EXPECT_EQ(sentence_of<FormatError>([&] { static_cast<void>(decode(lie)); }),
+            concat("[decode_image] expected the pixels of a 8000 x 8000 image in 'f', got a file of only ", png.size(),
+                   " bytes"));
+}
+
+TEST(DecodeImage, TruncationsAndRandomChangesAreReadOrRefused) {
+  std::mt19937 random(2);
+  for (const std::string& whole :
+       {test::png_of(pixels(9, 6, 3), 9, 6, 3), test::jpg_of(pixels(16, 16, 3), 16, 16, 3, 80),
+        test::bmp_of(pixels(9, 6, 3), 9, 6, 3)}) {
+    for (size_t n = 0; n < whole.size(); ++n) {
+      try {
+        const Tensor image = decode(whole.substr(0, n));
+        EXPECT_LE(image.numel(), 3 * 16 * 16);
+      } catch (const FormatError&) {
+      }
+    }
+    for (int round = 0; round < 1500; ++round) {
+      std::string file = whole;
+      for (unsigned changes = 1 + random() % 4; changes > 0; --changes)
+        file[random() % file.size()] = static_cast<char>(random());
+      try {
+        EXPECT_LE(decode(file, {.max_pixels = 100'000}).numel(), 300'000);
+      } catch (const FormatError&) {
+      }
+    }
+  }
+}
+
+TEST(ImageFolder, ClassesAndFilesInOrderOfTheirNames) {
+  const ScratchDir dir;
+  const auto put = [&](const std::string& path, uint8_t value) {
+    std::filesystem::create_directories(std::filesystem::path(dir / path).parent_path());
+    write_raw(dir / path, test::png_of({value, value, value}, 1, 1, 3));
+  };
+  put("dog/b.png", 3);
+  put("dog/a.PNG", 2);
+  put("dog/sub/c.png", 4);
+  put("cat/z.bmp.jpeg", 1);  // the content decides how it is read
+  put("cat/.hidden.png", 9);
+  put(".git/x.png", 9);
+  write_raw(dir / "cat/notes.txt", "not an image");
+  write_raw(dir / "readme.png", "not in a class");
+  const data::ImageFolder folder(dir.path());
+  EXPECT_EQ(folder.class_names(), (std::vector<std::string>{"cat", "dog"}));
+  ASSERT_EQ(folder.size(), 4);
+  for (int64_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(folder.get(i).image.to_vector<int64_t>(), std::vector<int64_t>(3, i + 1));
+    EXPECT_EQ(folder.label(i), i == 0 ? 0 : 1);
+    EXPECT_EQ(folder.get(i).label, folder.label(i));
+  }
+  EXPECT_EQ(folder.path(1), dir / "dog/a.PNG");
+  EXPECT_EQ(sentence_of<ValueError>([&] { static_cast<void>(folder.get(4)); }),
+            "[image_folder] expected an index in [0, 4), got 4");
+
+  write_raw(dir / "dog/d.png", "broken");
+  const data::ImageFolder broken(dir.path());
+  data::DataLoader loader(broken, {.batch_size = 5, .workers = 1});
+  EXPECT_TRUE(sentence_of<FormatError>([&] {
+                for (const auto& batch : loader) static_cast<void>(batch);
+              })
+                  .starts_with("[decode_image] expected a PNG, JPEG or BMP image in '" + dir / "dog/d.png" +
+                               "', got other content ("));
+}
+
+TEST(ImageFolder, WhatIsMissingIsNamed) {
+  const ScratchDir dir;
+  EXPECT_EQ(sentence_of<IoError>([&] { data::ImageFolder(dir / "no"); }),
+            "[image_folder] cannot read '" + dir / "no" + "': No such file or directory");
+  EXPECT_EQ(sentence_of<IoError>([&] { data::ImageFolder(dir.path()); }),
+            "[image_folder] expected a directory for each class in '" + dir.path().string() + "', got none");
+  std::filesystem::create_directory(dir / "cat");
+  EXPECT_EQ(sentence_of<IoError>([&] { data::ImageFolder(dir.path()); }),
+            "[image_folder] expected images (.png, .jpg, .jpeg, .bmp) in '" + dir / "cat" + "', got none");
+  EXPECT_EQ(sentence_of<IoError>([&] { static_cast<void>(data::load_image(dir / "x.png")); }),
+            "[load_image] cannot open '" + dir / "x.png" + "': No such file or directory");
+}
+
+}  // namespace
+}  // namespace tern

@@ -1,0 +1,363 @@
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include <tern/core/activation.h>
+#include <tern/core/elementwise.h>
+#include <tern/core/error.h>
+#include <tern/core/io/json.h>
+#include <tern/core/random.h>
+#include <tern/data/loader.h>
+#include <tern/data/synthetic.h>
+#include <tern/nn/batch_norm.h>
+#include <tern/nn/child.h>
+#include <tern/nn/conv2d.h>
+#include <tern/nn/dropout.h>
+#include <tern/nn/linear.h>
+#include <tern/nn/pool.h>
+#include <tern/optim/sgd.h>
+#include <tern/quant/codeq/codeq.h>
+#include <tern/train/trainer.h>
+
+namespace tern::train {
+namespace {
+
+struct SmallNet : nn::Module {
+  nn::Child<nn::Conv2d> conv{
+      this, "conv", {.in_channels = 3, .out_channels = 8, .kernel_size = 3, .stride = 2, .padding = 1}};
+  nn::Child<nn::BatchNorm2d> bn{this, "bn", {.num_features = 8}};
+  nn::Child<nn::Dropout> dropout{this, "dropout", {.p = 0.1}};
+  nn::Child<nn::Linear> head{this, "head", {.in_features = 8, .out_features = 4}};
+  Tensor forward(const Tensor& x) override { return head(dropout(global_avg_pool(relu(bn(conv(x)))))); }
+};
+
+struct TemporaryDirectory {
+  std::string path =
+      testing::TempDir() + "tern_trainer_" + testing::UnitTest::GetInstance()->current_test_info()->name();
+  TemporaryDirectory() { std::filesystem::remove_all(path); }
+  ~TemporaryDirectory() { std::filesystem::remove_all(path); }
+  std::string operator/(const char* name) const { return path + "/" + name; }
+};
+
+// Everything that a run of the small model needs, alike each time it is made.
+struct SmallRun {
+  data::Synthetic images{{.size = 100, .classes = 4, .height = 16, .width = 16, .noise = 0.2}};
+  data::DataLoader loader{images,
+                          {.batch_size = 16,
+                           .shuffle = true,
+                           .workers = 1,
+                           .seed = 3,
+                           .transform = data::compose(data::random_crop(16, 2), data::horizontal_flip())}};
+  data::DataLoader test{images, {.batch_size = 25}};
+  SmallNet net;
+  std::unique_ptr<optim::Sgd> optimizer;
+  std::unique_ptr<optim::CosineLr> schedule;
+  std::unique_ptr<optim::WeightEma> ema;
+
+  explicit SmallRun(bool codeq = true, bool averages = false) {
+    manual_seed(1);
+    SmallNet fresh;
+    net.load_state_dict(fresh.state_dict());
+    if (codeq) quant::codeq::attach(net, {.bits = quant::codeq::Learnable{}});
+    optimizer = std::make_unique<optim::Sgd>(net.named_parameters(), optim::SgdOptions{.lr = 0.1, .momentum = 0.9});
+    schedule =
+        std::make_unique<optim::CosineLr>(*optimizer, optim::CosineLrOptions{.total_steps = 28, .warmup_steps = 2});
+    if (averages) {
+      std::vector<optim::ParamList::Entry> entries;
+      for (const auto& [name, tensor] : net.state_dict())
+        if (tensor.is_floating()) entries.emplace_back(name, tensor);
+      ema = std::make_unique<optim::WeightEma>(entries, optim::EmaOptions{.decay = 0.9});
+    }
+  }
+  TrainerOptions options(int64_t max_steps = 0) {
+    return {.optimizer = *optimizer, .schedule = schedule.get(), .ema = ema.get(), .epochs = 4, .max_steps = max_steps};
+  }
+};
+
+void expect_same_bits(const nn::Module& a, const nn::Module& b) {
+  const auto left = a.state_dict(), right = b.state_dict();
+  ASSERT_EQ(left.size(), right.size());
+  for (size_t i = 0; i < left.size(); ++i) {
+    ASSERT_EQ(left[i].first, right[i].first);
+    const Tensor x = left[i].second.contiguous(), y = right[i].second.contiguous();
+    ASSERT_EQ(x.bytes(), y.bytes());
+    EXPECT_EQ(std::memcmp(x.raw(), y.raw(), static_cast<size_t>(x.bytes())), 0) << left[i].first;
+  }
+}
+
+std::vector<io::Json> rows_of(const std::string& path) {
+  std::ifstream file(path);
+  std::vector<io::Json> rows;
+  for (std::string line; std::getline(file, line);) rows.push_back(io::Json::parse("test", path, line));
+  return rows;
+}
+
+// 7 batches an epoch: 10 steps end in the middle of the second one.
+void interrupted_equals_whole(bool codeq, bool averages, int64_t accumulate, int64_t first_steps, int64_t all_steps) {
+  TemporaryDirectory directory;
+  std::filesystem::create_directories(directory.path);
+  SmallRun whole(codeq, averages);
+  TrainerOptions options = whole.options(all_steps);
+  options.accumulate = accumulate;
+  const FitResult whole_result = Trainer(whole.net, options).fit(whole.loader);
+  EXPECT_EQ(whole_result.steps, all_steps);
+
+  {
+    SmallRun first(codeq, averages);
+    TrainerOptions o = first.options(first_steps);
+    o.accumulate = accumulate;
+    Trainer trainer(first.net, o);
+    EXPECT_FALSE(trainer.fit(first.loader).finished);
+    trainer.save(directory / "half.safetensors");
+  }
+  SmallRun second(codeq, averages);
+  TrainerOptions o = second.options(all_steps);
+  o.accumulate = accumulate;
+  Trainer trainer(second.net, o);
+  manual_seed(99);  // whatever happened since: the checkpoint has the generator's state
+  trainer.load(directory / "half.safetensors");
+  EXPECT_EQ(trainer.global_step(), first_steps);
+  const FitResult second_result = trainer.fit(second.loader);
+  EXPECT_EQ(second_result.steps, all_steps);
+  expect_same_bits(whole.net, second.net);
+  if (averages) {
+    const optim::WeightEma::Swapped a(*whole.ema), b(*second.ema);
+    expect_same_bits(whole.net, second.net);
+  }
+}
+
+TEST(Trainer, TenStepsAndTenMoreEqualTwenty) {
+  interrupted_equals_whole(true, false, 1, 10, 20);
+}
+TEST(Trainer, ResumesAtTheEndOfAnEpoch) {
+  interrupted_equals_whole(true, false, 1, 7, 20);
+}
+TEST(Trainer, ResumesInFullPrecision) {
+  interrupted_equals_whole(false, false, 1, 1, 9);
+}
+TEST(Trainer, ResumesWithAveragesAndAccumulation) {
+  interrupted_equals_whole(true, true, 2, 5, 11);
+}
+
+TEST(Trainer, GoesOnInTheSameTrainer) {
+  SmallRun whole;
+  (void)Trainer(whole.net, whole.options(20)).fit(whole.loader);
+  SmallRun parts;
+  int64_t limit = 10;
+  Trainer* running = nullptr;
+  TrainerOptions options = parts.options();
+  options.stop = [&] { return running->global_step() >= limit; };
+  Trainer trainer(parts.net, options);
+  running = &trainer;
+  EXPECT_FALSE(trainer.fit(parts.loader).finished);
+  limit = 20;
+  EXPECT_FALSE(trainer.fit(parts.loader).finished);
+  expect_same_bits(whole.net, parts.net);
+}
+
+TEST(Trainer, LearnsAndMeasures) {
+  SmallRun run;
+  TrainerOptions options = run.options();
+  options.test = &run.test;
+  std::ostringstream text;
+  options.progress = &text;
+  options.observe = [&] {
+    const auto states = quant::codeq::layer_states(run.net);
+    return MetricRow{{"mean_bits", states.mean_bits()}, {"sparsity", states.sparsity()}};
+  };
+  const FitResult result = Trainer(run.net, options).fit(run.loader, run.test);
+  EXPECT_TRUE(result.finished);
+  EXPECT_EQ(result.epochs, 4);
+  EXPECT_EQ(result.steps, 28);
+  EXPECT_EQ(result.train.n, 100);
+  EXPECT_GE(result.test.top1, 0.5) << text.str();  // four classes: 0.25 by chance
+  EXPECT_EQ(result.test.top1, result.validation.top1);
+  EXPECT_EQ(evaluate(run.net, run.test).top1, result.test.top1);
+  EXPECT_TRUE(run.net.is_training());
+  EXPECT_NE(text.str().find("epoch 4/4: train loss "), std::string::npos) << text.str();
+  EXPECT_NE(text.str().find(" mean_bits 8.0000 sparsity "), std::string::npos) << text.str();
+}
+
+TEST(Trainer, WritesARunDirectory) {
+  TemporaryDirectory directory;
+  SmallRun run;
+  TrainerOptions options = run.options();
+  options.out = directory.path;
+  options.test = &run.test;
+  options.log_every = 5;
+  options.metadata = {{"note", "from the test"}};
+  const FitResult result = Trainer(run.net, options).fit(run.loader, run.test);
+
+  const auto rows = rows_of(directory / "metrics.jsonl");
+  int epochs = 0, steps = 0;
+  double best = -1;
+  for (const io::Json& row : rows) {
+    if (row.contains("train_loss")) {
+      ++epochs;
+      best = std::max(best, row.at("val_top1").as_number());
+    } else {
+      ++steps;
+      EXPECT_EQ(row.at("step").as_int() % 5, 0);
+    }
+  }
+  EXPECT_EQ(epochs, 4);
+  EXPECT_EQ(steps, 5);
+  EXPECT_EQ(best, result.best_top1);
+  EXPECT_EQ(rows.back().at("test_top1").as_number(), result.test.top1);
+
+  const Checkpoint last = load_checkpoint(directory / "last.safetensors"),
+                   top = load_checkpoint(directory / "best.safetensors");
+  EXPECT_TRUE(last.is_ours());
+  EXPECT_EQ(last.metadata_at("note"), "from the test");
+  EXPECT_FALSE(last.state.empty());
+  EXPECT_TRUE(top.state.empty());
+  SmallNet plain;  // the file brings its quantizers along
+  load_weights(plain, last);
+  EXPECT_EQ(quant::codeq::attached_layers(plain), quant::codeq::attached_layers(run.net));
+  expect_same_bits(plain, run.net);
+  EXPECT_EQ(evaluate(plain, run.test).top1, result.test.top1);
+  SmallNet chosen;
+  load_weights(chosen, top);
+  EXPECT_EQ(evaluate(chosen, run.test).top1, result.best_top1);
+}
+
+TEST(Trainer, ResumedMetricsHaveEveryEpochOnce) {
+  TemporaryDirectory directory;
+  {
+    SmallRun run;
+    TrainerOptions options = run.options(14);
+    options.out = directory.path;
+    (void)Trainer(run.net, options).fit(run.loader);
+  }
+  std::ofstream(directory / "metrics.jsonl", std::ios::app) << "{\"epoch\":3,\"step\":21,\"train_loss\":0}\n{\"epo";
+  SmallRun run;
+  TrainerOptions options = run.options();
+  options.out = directory.path;
+  Trainer trainer(run.net, options);
+  trainer.load(directory / "last.safetensors");
+  EXPECT_EQ(trainer.epoch(), 2);
+  (void)trainer.fit(run.loader);
+  const auto rows = rows_of(directory / "metrics.jsonl");
+  ASSERT_EQ(rows.size(), 4u);
+  for (size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i].at("epoch").as_int(), static_cast<int64_t>(i) + 1);
+  EXPECT_NE(rows[2].at("train_loss").as_number(), 0);
+}
+
+TEST(Trainer, AveragesAreWhatIsMeasuredAndSaved) {
+  TemporaryDirectory directory;
+  SmallRun run(true, true);
+  TrainerOptions options = run.options();
+  options.out = directory.path;
+  options.test = &run.test;
+  const FitResult result = Trainer(run.net, options).fit(run.loader);
+  SmallNet loaded;
+  load_weights(loaded, load_checkpoint(directory / "last.safetensors"));
+  EXPECT_EQ(evaluate(loaded, run.test).loss, result.test.loss);
+  EXPECT_NE(evaluate(run.net, run.test).loss, result.test.loss) << "training goes on from the raw weights";
+}
+
+TEST(Trainer, AccumulatedBatchesCountAsOne) {
+  SmallRun one, two;
+  const auto batches = [](SmallRun& run, int64_t size) {
+    data::DataLoader loader(run.images, {.batch_size = size});
+    std::vector<data::Batch> out;
+    for (const auto& batch : loader) {
+      out.push_back(batch);
+      if (static_cast<int64_t>(out.size()) * size == 32) break;
+    }
+    return out;
+  };
+  one.net.eval(), two.net.eval();  // batch statistics and dropout depend on the batch
+  (void)Trainer(one.net, one.options()).step(batches(one, 32));
+  (void)Trainer(two.net, two.options()).step(batches(two, 16));
+  const auto a = one.net.parameters(), b = two.net.parameters();
+  for (size_t i = 0; i < a.size(); ++i) {
+    const auto x = a[i].to_vector<double>(), y = b[i].to_vector<double>();
+    for (size_t k = 0; k < x.size(); ++k) EXPECT_NEAR(x[k], y[k], 1e-6);
+  }
+}
+
+TEST(Trainer, ALossThatIsNoNumberStopsTheRun) {
+  TemporaryDirectory directory;
+  SmallRun run;
+  TrainerOptions options = run.options();
+  options.out = directory.path;
+  Trainer* running = nullptr;
+  options.loss = [&](const Tensor& output, const Tensor&) {
+    return mul(output.sum(), running->global_step() < 9 ? 0.01 : std::numeric_limits<double>::quiet_NaN());
+  };
+  Trainer trainer(run.net, options);
+  running = &trainer;
+  try {
+    (void)trainer.fit(run.loader);
+    FAIL() << "nothing was thrown";
+  } catch (const NonFiniteError& error) {
+    EXPECT_STREQ(error.what(), "[trainer] expected a finite loss, got nan at step 10 (epoch 2)");
+  }
+  EXPECT_EQ(
+      io::Json::parse("test", "state", load_checkpoint(directory / "last.safetensors").metadata_at(meta::kTrainState))
+          .at("step")
+          .as_int(),
+      7)
+      << "the checkpoint of the epoch before stays";
+}
+
+TEST(Trainer, LoadingRefusesWhatDoesNotFitAndChangesNothing) {
+  TemporaryDirectory directory;
+  std::filesystem::create_directories(directory.path);
+  SmallRun source;
+  {
+    Trainer trainer(source.net, source.options(3));
+    (void)trainer.fit(source.loader);
+    trainer.save(directory / "good.safetensors");
+    save_checkpoint(directory / "weights.safetensors", weights_of(source.net));
+  }
+  SmallRun run, untouched;
+  Trainer trainer(run.net, run.options());
+  EXPECT_THROW(trainer.load(directory / "missing.safetensors"), IoError);
+  EXPECT_THROW(trainer.load(directory / "weights.safetensors"), FormatError);
+
+  Checkpoint broken = load_checkpoint(directory / "good.safetensors");
+  io::TensorMap state;
+  for (const auto& [name, tensor] : broken.state)
+    if (!name.starts_with("optimizer.state.conv.weight.")) state.insert(name, tensor);
+  state.insert("optimizer.state.other.momentum_buffer", empty({1}));
+  broken.state = state;
+  save_checkpoint(directory / "broken.safetensors", broken);
+  EXPECT_THROW(trainer.load(directory / "broken.safetensors"), Error);
+  expect_same_bits(run.net, untouched.net);
+  EXPECT_EQ(trainer.global_step(), 0);
+
+  SmallRun plain(false);
+  Trainer other(plain.net, plain.options());
+  EXPECT_THROW(other.load(directory / "good.safetensors"), ValueError) << "that file has quantizers";
+  SmallRun averaged(true, true);
+  Trainer with_averages(averaged.net, averaged.options());
+  EXPECT_THROW(with_averages.load(directory / "good.safetensors"), ValueError);
+}
+
+TEST(Trainer, RefusesOptionsOutOfRange) {
+  SmallRun run;
+  for (auto change : {+[](TrainerOptions& o) { o.epochs = 0; }, +[](TrainerOptions& o) { o.accumulate = 0; },
+                      +[](TrainerOptions& o) { o.clip_norm = -1; }, +[](TrainerOptions& o) { o.max_steps = -1; }}) {
+    TrainerOptions options = run.options();
+    change(options);
+    EXPECT_THROW(Trainer(run.net, options), ValueError);
+  }
+}
+
+TEST(Checkpoint, ForeignFilesAndReservedNames) {
+  TemporaryDirectory directory;
+  std::filesystem::create_directories(directory.path);
+  Checkpoint foreign;
+  foreign.weights.insert("train_state.x", empty({1}));
+  EXPECT_THROW(save_checkpoint(directory / "a.safetensors", foreign), ValueError);
+  EXPECT_THROW((void)foreign.metadata_at("tern.config"), FormatError);
+}
+
+}  // namespace
+}  // namespace tern::train
