@@ -10,11 +10,16 @@
 #include <tern/core/compare.h>
 #include <tern/core/conv.h>
 #include <tern/core/copy.h>
+#include <tern/core/cpu.h>
 #include <tern/core/create.h>
+#include <tern/core/dims.h>
 #include <tern/core/dropout.h>
+#include <tern/core/dtype.h>
 #include <tern/core/elementwise.h>
 #include <tern/core/embedding.h>
+#include <tern/core/error.h>
 #include <tern/core/index.h>
+#include <tern/core/io/file.h>
 #include <tern/core/io/json.h>
 #include <tern/core/io/npy.h>
 #include <tern/core/io/safetensors.h>
@@ -24,9 +29,12 @@
 #include <tern/core/matmul.h>
 #include <tern/core/norm.h>
 #include <tern/core/operators.h>
+#include <tern/core/parallel.h>
 #include <tern/core/pool.h>
+#include <tern/core/random.h>
 #include <tern/core/reduce.h>
 #include <tern/core/rope.h>
+#include <tern/core/rounding.h>
 #include <tern/core/scan.h>
 #include <tern/core/select.h>
 #include <tern/core/shape.h>
@@ -34,6 +42,7 @@
 #include <tern/core/softmax.h>
 #include <tern/core/sort.h>
 #include <tern/core/ste.h>
+#include <tern/core/storage.h>
 #include <tern/core/tensor.h>
 #include <tern/data/batch.h>
 #include <tern/data/cifar.h>
@@ -85,6 +94,7 @@
 #include <tern/quant/codeq/codeq.h>
 #include <tern/quant/codeq/dead_zone.h>
 #include <tern/train/checkpoint.h>
+#include <tern/train/classifier.h>
 #include <tern/train/classifier_config.h>
 #include <tern/train/cli.h>
 #include <tern/train/environment.h>
