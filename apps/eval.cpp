@@ -1,4 +1,5 @@
-// Measures a classifier's accuracy: our own checkpoints, which know their model and preprocessing, and published weights.
+// Measures a classifier's accuracy: our own checkpoints, which know their model and preprocessing, and published
+// weights.
 #include <cstdio>
 
 #include <tern/tern.h>
@@ -17,13 +18,17 @@ struct Arguments {
 int run(int argc, char** argv) {
   Arguments a;
   train::Cli cli("eval", "Measures the accuracy of an image classifier on a data set.");
-  cli.option("--weights", a.weights, "FILE", "safetensors file: a checkpoint of train_classifier, or published weights").required();
+  cli.option("--weights", a.weights, "FILE", "safetensors file: a checkpoint of train_classifier, or published weights")
+      .required();
   cli.option("--data", a.data, "DIR", "directory of the data set").required();
-  cli.option("--model", a.model, "NAME", "model of published weights; our own checkpoints name theirs", train::image_model_names());
-  cli.option("--dataset", a.dataset, "KIND", "auto, cifar10, cifar100 or image_folder", {"auto", "cifar10", "cifar100", "image_folder"});
+  cli.option("--model", a.model, "NAME", "model of published weights; our own checkpoints name theirs",
+             train::image_model_names());
+  cli.option("--dataset", a.dataset, "KIND", "auto, cifar10, cifar100 or image_folder",
+             {"auto", "cifar10", "cifar100", "image_folder"});
   cli.option("--split", a.split, "NAME", "test or train", {"test", "train"});
   cli.option("--mean", a.mean, {}, 3, "R,G,B", "subtracted from pixel/255 instead of what belongs to the weights");
-  cli.option("--std", a.std, {.min = 0, .above = true}, 3, "R,G,B", "divided by instead of what belongs to the weights");
+  cli.option("--std", a.std, {.min = 0, .above = true}, 3, "R,G,B",
+             "divided by instead of what belongs to the weights");
   cli.option("--resize", a.resize, {.min = 0, .max = 4096}, "N", "shorter side before the crop; 0: as the images are");
   cli.option("--crop", a.crop, {.min = 0, .max = 4096}, "N", "side of the centre crop; 0: none");
   cli.option("--batch-size", a.batch_size, {.min = 1, .max = 65536}, "N", "images at once");
@@ -37,10 +42,11 @@ int run(int argc, char** argv) {
   const train::Checkpoint checkpoint = train::load_checkpoint(a.weights);
   const bool ours = checkpoint.metadata.contains(nn::models::kModelKey);
   if (!ours && a.model.empty())
-    throw train::UsageError(concat("[eval] expected --model NAME, as ", a.weights, " does not say which model it is of"));
+    throw train::UsageError(
+        concat("[eval] expected --model NAME, as ", a.weights, " does not say which model it is of"));
   if (ours && !a.model.empty() && checkpoint.metadata_at(nn::models::kModelKey) != a.model)
-    throw train::UsageError(concat("[eval] expected --model ", checkpoint.metadata_at(nn::models::kModelKey), " or none, as ",
-                                   a.weights, " says, got ", a.model));
+    throw train::UsageError(concat("[eval] expected --model ", checkpoint.metadata_at(nn::models::kModelKey),
+                                   " or none, as ", a.weights, " says, got ", a.model));
 
   const bool train_split = a.split == "train";
   const train::ImageData images = train::open_image_data(a.dataset, a.data, train_split, a.limit, a.limit);
@@ -55,7 +61,8 @@ int run(int argc, char** argv) {
         io::Json::parse("eval", a.weights, checkpoint.metadata_at(train::meta::kPreprocessing)));
     batch_size = train::eval_batch_size_of(checkpoint, batch_size);
   } else {
-    model = train::make_image_model({.name = a.model, .classes = dataset->num_classes(), .image_size = images.image_size});
+    model =
+        train::make_image_model({.name = a.model, .classes = dataset->num_classes(), .image_size = images.image_size});
     train::load_weights(*model, checkpoint);
     preprocessing = train::published_preprocessing(a.model);
     if (preprocessing.mean.empty()) preprocessing.mean = images.mean, preprocessing.std = images.std;
@@ -77,7 +84,8 @@ int run(int argc, char** argv) {
     json["loss"] = result.loss;
     std::printf("%s\n", json.dump().c_str());
   } else {
-    std::printf("%s\n", concat("top1=", result.top1, " top5=", result.top5, " n=", result.n, " loss=", result.loss).c_str());
+    std::printf("%s\n",
+                concat("top1=", result.top1, " top5=", result.top5, " n=", result.n, " loss=", result.loss).c_str());
   }
   return 0;
 }

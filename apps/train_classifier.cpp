@@ -53,7 +53,8 @@ io::Json describe_run(const train::Schema& schema) {
   return json;
 }
 
-// From the weights' own preprocessing, else what the settings say, else the published one of the model, else the data set's.
+// From the weights' own preprocessing, else what the settings say, else the published one of the model, else the data
+// set's.
 train::Preprocessing settle_preprocessing(const train::ClassifierConfig& config, const train::ImageData& data,
                                           const train::Checkpoint* start) {
   train::Preprocessing p;
@@ -78,8 +79,9 @@ int run(int argc, char** argv) {
   train::Schema schema;
   train::declare(schema, config);
 
-  train::Cli cli("train_classifier",
-                 "Trains an image classifier, in full precision or with compression, and writes weights, metrics and a summary.");
+  train::Cli cli(
+      "train_classifier",
+      "Trains an image classifier, in full precision or with compression, and writes weights, metrics and a summary.");
   cli.option("--config", a.config, "FILE", "JSON file with the settings below; those it lacks keep their defaults");
   cli.option("--data", a.data, "DIR", "directory of the data set (data.path)");
   cli.option("--out", a.out, "DIR", "where the run's files go");
@@ -109,21 +111,23 @@ int run(int argc, char** argv) {
   const train::StopSignal signals;
 
   // Data and model.
-  const train::ImageData images = train::open_image_data(config.data.dataset, config.data.path, true, config.data.train_limit,
-                                                         config.data.test_limit);
+  const train::ImageData images = train::open_image_data(config.data.dataset, config.data.path, true,
+                                                         config.data.train_limit, config.data.test_limit);
   std::unique_ptr<train::Checkpoint> start;
-  if (!config.weights.empty() && !a.resume) start = std::make_unique<train::Checkpoint>(train::load_checkpoint(config.weights));
+  if (!config.weights.empty() && !a.resume)
+    start = std::make_unique<train::Checkpoint>(train::load_checkpoint(config.weights));
   const train::Preprocessing preprocessing = settle_preprocessing(config, images, start.get());
-  const int64_t side = preprocessing.crop > 0 ? preprocessing.crop
+  const int64_t side = preprocessing.crop > 0  ? preprocessing.crop
                        : images.image_size > 0 ? images.image_size
                                                : preprocessing.resize;
   if (config.model.classes == 0) config.model.classes = images.test->num_classes();
   if (config.model.image_size == 0) config.model.image_size = side;
   const std::shared_ptr<nn::models::Model> model = train::make_image_model(config.model);
   if (start != nullptr) train::load_weights(*model, *start);
-  std::printf("%s: %lld parameters, %lld training and %lld test images of %s, %d threads, %s\n", config.model.name.c_str(),
-              static_cast<long long>(model->parameter_count()), static_cast<long long>(images.train->size()),
-              static_cast<long long>(images.test->size()), images.kind.c_str(), num_threads(), std::string(name_of(isa())).c_str());
+  std::printf("%s: %lld parameters, %lld training and %lld test images of %s, %d threads, %s\n",
+              config.model.name.c_str(), static_cast<long long>(model->parameter_count()),
+              static_cast<long long>(images.train->size()), static_cast<long long>(images.test->size()),
+              images.kind.c_str(), num_threads(), std::string(name_of(isa())).c_str());
   if (const std::string attached = train::attach_codeq(*model, config.codeq); !attached.empty())
     std::printf("%s\n", attached.c_str());
   std::fflush(stdout);
@@ -136,13 +140,12 @@ int run(int argc, char** argv) {
     training = data::share(parts.train);
     if (count > 0) validation = data::share(parts.held_out);
   }
-  data::DataLoader loader(training,
-                          {.batch_size = config.data.batch_size,
-                           .shuffle = true,
-                           .workers = config.data.workers,
-                           .seed = static_cast<uint64_t>(config.seed),
-                           .transform = train::train_transform(config.data, preprocessing, side),
-                           .batch_transform = train::batch_transform(config.data, config.model.classes)});
+  data::DataLoader loader(training, {.batch_size = config.data.batch_size,
+                                     .shuffle = true,
+                                     .workers = config.data.workers,
+                                     .seed = static_cast<uint64_t>(config.seed),
+                                     .transform = train::train_transform(config.data, preprocessing, side),
+                                     .batch_transform = train::batch_transform(config.data, config.model.classes)});
   const data::LoaderOptions measured{.batch_size = config.data.eval_batch_size,
                                      .workers = config.data.workers,
                                      .transform = train::eval_transform(preprocessing)};
@@ -158,27 +161,28 @@ int run(int argc, char** argv) {
   io::Metadata metadata = model->metadata();
   metadata[train::meta::kConfig] = describe_run(schema).dump();
   metadata[train::meta::kPreprocessing] = train::to_json(preprocessing).dump();
-  train::Trainer trainer(
-      *model, {.optimizer = *optimizer,
-               .schedule = schedule.get(),
-               .ema = ema.get(),
-               .epochs = config.epochs,
-               .accumulate = config.optim.accumulate,
-               .clip_norm = config.optim.clip_norm,
-               .clip_value = config.optim.clip_value,
-               .loss = [&](const Tensor& output, const Tensor& labels) {
-                 return cross_entropy(output, labels, {.label_smoothing = config.optim.label_smoothing});
-               },
-               .test = &test_loader,
-               .test_every = config.test_every,
-               .out = a.out,
-               .save_every = config.save_every,
-               .log_every = a.log_every,
-               .metadata = metadata,
-               .progress = &std::cout,
-               .terminal = train::stdout_is_terminal(),
-               .observe = [&] { return train::observe_codeq(*model); },
-               .stop = [] { return train::StopSignal::received() != 0; }});
+  train::Trainer trainer(*model, {.optimizer = *optimizer,
+                                  .schedule = schedule.get(),
+                                  .ema = ema.get(),
+                                  .epochs = config.epochs,
+                                  .accumulate = config.optim.accumulate,
+                                  .clip_norm = config.optim.clip_norm,
+                                  .clip_value = config.optim.clip_value,
+                                  .loss =
+                                      [&](const Tensor& output, const Tensor& labels) {
+                                        return cross_entropy(output, labels,
+                                                             {.label_smoothing = config.optim.label_smoothing});
+                                      },
+                                  .test = &test_loader,
+                                  .test_every = config.test_every,
+                                  .out = a.out,
+                                  .save_every = config.save_every,
+                                  .log_every = a.log_every,
+                                  .metadata = metadata,
+                                  .progress = &std::cout,
+                                  .terminal = train::stdout_is_terminal(),
+                                  .observe = [&] { return train::observe_codeq(*model); },
+                                  .stop = [] { return train::StopSignal::received() != 0; }});
   if (a.resume) trainer.load(in(a.out, "last.safetensors"));
   if (!a.out.empty()) {
     std::filesystem::create_directories(a.out);

@@ -45,9 +45,11 @@ std::string kind_of_directory(const std::string& path) {
              fs::exists(root) ? " (a file)" : " (not there)");
   if (fs::exists(root / "test_batch.bin") || fs::exists(root / "data_batch_1.bin")) return "cifar10";
   if (fs::exists(root / "test.bin") || fs::exists(root / "train.bin")) return "cifar100";
-  if (fs::is_directory(root / "test") || fs::is_directory(root / "val") || fs::is_directory(root / "train")) return "image_folder";
-  throw IoError(concat("[data] expected test_batch.bin (CIFAR-10), test.bin (CIFAR-100) or directories train and test with images in ",
-                       path, ", got none of them"));
+  if (fs::is_directory(root / "test") || fs::is_directory(root / "val") || fs::is_directory(root / "train"))
+    return "image_folder";
+  throw IoError(concat(
+      "[data] expected test_batch.bin (CIFAR-10), test.bin (CIFAR-100) or directories train and test with images in ",
+      path, ", got none of them"));
 }
 
 // Names for tensors of a model, so that an optimizer's state is saved under them.
@@ -93,7 +95,8 @@ std::shared_ptr<nn::models::Model> make_image_model(const ModelSpec& spec) {
 }
 
 std::shared_ptr<nn::models::Model> model_of(const Checkpoint& checkpoint) {
-  const auto name = checkpoint.metadata.find(nn::models::kModelKey), config = checkpoint.metadata.find(nn::models::kConfigKey);
+  const auto name = checkpoint.metadata.find(nn::models::kModelKey),
+             config = checkpoint.metadata.find(nn::models::kConfigKey);
   TERN_CHECK(name != checkpoint.metadata.end() && config != checkpoint.metadata.end(), FormatError,
              "[checkpoint] expected a file that names its model, got one that does not; say which with --model");
   std::shared_ptr<nn::models::Model> model =
@@ -148,12 +151,13 @@ data::Transform eval_transform(const Preprocessing& p) {
 data::Transform train_transform(const ClassifierConfig::Data& c, const Preprocessing& p, int64_t image_size) {
   data::Transform chain;
   if (c.color_jitter > 0)
-    chain = chain.then(data::color_jitter(
-        {.brightness = c.color_jitter, .contrast = c.color_jitter, .saturation = c.color_jitter}));
+    chain = chain.then(
+        data::color_jitter({.brightness = c.color_jitter, .contrast = c.color_jitter, .saturation = c.color_jitter}));
   if (p.resize > 0) chain = chain.then(data::resize(p.resize));
   const int64_t side = p.crop > 0 ? p.crop : p.resize > 0 ? p.resize : image_size;
   if (c.crop_padding > 0 || p.crop > 0) {
-    TERN_CHECK(side > 0, ValueError, "[data] expected data.resize or data.crop for images of varying size, got neither");
+    TERN_CHECK(side > 0, ValueError,
+               "[data] expected data.resize or data.crop for images of varying size, got neither");
     chain = chain.then(data::random_crop(side, c.crop_padding));
   }
   if (c.flip) chain = chain.then(data::horizontal_flip());
@@ -180,7 +184,10 @@ ImageData open_image_data(const std::string& wanted, const std::string& path, bo
     if (d.kind == "synthetic")
       return data::share(data::Synthetic({.size = train ? 2000 : 500, .seed = train ? uint64_t{0} : uint64_t{1}}));
     const fs::path root(path);
-    return data::share(data::ImageFolder((train ? root / "train" : fs::is_directory(root / "test") ? root / "test" : root / "val").string()));
+    return data::share(data::ImageFolder((train                             ? root / "train"
+                                          : fs::is_directory(root / "test") ? root / "test"
+                                                                            : root / "val")
+                                             .string()));
   };
   if (with_train) d.train = first(open(data::Split::kTrain), train_limit);
   d.test = first(open(data::Split::kTest), test_limit);
@@ -221,7 +228,8 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const nn::Module& model, const 
   }
   std::vector<optim::AdamGroup> adam;
   for (const Group& g : groups) adam.push_back({.params = g.params, .lr = g.lr, .weight_decay = g.weight_decay});
-  if (o.name == "adam") return std::make_unique<optim::Adam>(optim::AdamOptions{.betas = {o.beta1, o.beta2}, .eps = o.eps}, adam);
+  if (o.name == "adam")
+    return std::make_unique<optim::Adam>(optim::AdamOptions{.betas = {o.beta1, o.beta2}, .eps = o.eps}, adam);
   return std::make_unique<optim::AdamW>(optim::AdamWOptions{.betas = {o.beta1, o.beta2}, .eps = o.eps}, adam);
 }
 
@@ -230,7 +238,8 @@ std::unique_ptr<optim::WeightEma> make_ema(const nn::Module& model, const Classi
   std::vector<optim::ParamList::Entry> entries;
   for (const auto& [name, tensor] : model.state_dict())
     if (tensor.is_floating()) entries.emplace_back(name, tensor);
-  return std::make_unique<optim::WeightEma>(entries, optim::EmaOptions{.decay = config.optim.ema_decay, .warmup = true});
+  return std::make_unique<optim::WeightEma>(entries,
+                                            optim::EmaOptions{.decay = config.optim.ema_decay, .warmup = true});
 }
 
 std::unique_ptr<optim::LrScheduler> make_schedule(optim::Optimizer& optimizer, const ClassifierConfig& config,
@@ -238,16 +247,22 @@ std::unique_ptr<optim::LrScheduler> make_schedule(optim::Optimizer& optimizer, c
   const auto& s = config.schedule;
   const int64_t total = config.epochs * steps_an_epoch;
   const auto warmup = static_cast<int64_t>(s.warmup_epochs * static_cast<double>(steps_an_epoch));
-  TERN_CHECK(warmup < total, ValueError, "[schedule] expected schedule.warmup_epochs below the run's ", config.epochs, " epochs, got ",
-             s.warmup_epochs);
-  if (s.name == "cosine") return std::make_unique<optim::CosineLr>(optimizer, optim::CosineLrOptions{.total_steps = total, .warmup_steps = warmup, .eta_min = s.min_lr});
+  TERN_CHECK(warmup < total, ValueError, "[schedule] expected schedule.warmup_epochs below the run's ", config.epochs,
+             " epochs, got ", s.warmup_epochs);
+  if (s.name == "cosine")
+    return std::make_unique<optim::CosineLr>(
+        optimizer, optim::CosineLrOptions{.total_steps = total, .warmup_steps = warmup, .eta_min = s.min_lr});
   if (s.name == "one_cycle")
     return std::make_unique<optim::OneCycleLr>(
         optimizer, optim::OneCycleLrOptions{
-                       .total_steps = total, .pct_start = s.one_cycle_rise, .anneal = s.one_cycle_anneal == "linear" ? optim::Anneal::kLinear : optim::Anneal::kCosine, .warmup_steps = warmup});
+                       .total_steps = total,
+                       .pct_start = s.one_cycle_rise,
+                       .anneal = s.one_cycle_anneal == "linear" ? optim::Anneal::kLinear : optim::Anneal::kCosine,
+                       .warmup_steps = warmup});
   if (s.name == "step")
     return std::make_unique<optim::StepLr>(
-        optimizer, optim::StepLrOptions{.step_size = s.step_epochs * steps_an_epoch, .gamma = s.gamma, .warmup_steps = warmup});
+        optimizer,
+        optim::StepLrOptions{.step_size = s.step_epochs * steps_an_epoch, .gamma = s.gamma, .warmup_steps = warmup});
   if (s.name == "multistep") {
     std::vector<int64_t> milestones = s.milestones;
     for (int64_t& m : milestones) m = m * steps_an_epoch - warmup;
@@ -256,7 +271,8 @@ std::unique_ptr<optim::LrScheduler> make_schedule(optim::Optimizer& optimizer, c
   }
   if (s.name == "exponential")
     return std::make_unique<optim::ExponentialLr>(
-        optimizer, optim::ExponentialLrOptions{.gamma = std::pow(s.gamma, 1.0 / static_cast<double>(steps_an_epoch)), .warmup_steps = warmup});
+        optimizer, optim::ExponentialLrOptions{.gamma = std::pow(s.gamma, 1.0 / static_cast<double>(steps_an_epoch)),
+                                               .warmup_steps = warmup});
   if (s.name == "plateau")
     return std::make_unique<optim::PlateauLr>(
         optimizer, optim::PlateauLrOptions{.factor = s.gamma, .patience = s.patience, .warmup_steps = warmup});

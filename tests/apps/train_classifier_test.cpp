@@ -1,0 +1,292 @@
+#include <fstream>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include <tern/core/io/file.h>
+#include <tern/core/io/json.h>
+#include <tern/core/io/safetensors.h>
+
+#include "apps/process.h"
+
+namespace tern::testing {
+namespace {
+
+using io::Json;
+
+// A run of seconds: a tiny model on a few of the images that ship with the sources.
+std::vector<std::string> small_run(const std::string& out, std::vector<std::string> more = {}) {
+  std::vector<std::string> arguments{"--data",
+                                     mini_data(),
+                                     "--out",
+                                     out,
+                                     "--threads",
+                                     "2",
+                                     "--seed",
+                                     "5",
+                                     "--set",
+                                     "epochs=2",
+                                     "data.train_limit=200",
+                                     "data.test_limit=100",
+                                     "data.batch_size=32",
+                                     "data.val_fraction=0.2",
+                                     "optim.lr=0.05"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+std::string write(const std::string& path, const std::string& text) {
+  std::ofstream(path) << text;
+  return path;
+}
+
+std::string last_line(const std::string& text) {
+  const size_t end = text.find_last_not_of('\n');
+  const size_t begin = text.rfind('\n', end);
+  return text.substr(begin == std::string::npos ? 0 : begin + 1,
+                     end - (begin == std::string::npos ? 0 : begin + 1) + 1);
+}
+
+double figure(const std::string& line, const std::string& name) {
+  const size_t at = (" " + line).find(" " + name + "=");
+  return at == std::string::npos ? -1 : std::stod(line.substr(at + name.size() + 1));
+}
+
+std::vector<Json> rows_of(const std::string& path) {
+  std::ifstream file(path);
+  std::vector<Json> rows;
+  for (std::string line; std::getline(file, line);) rows.push_back(Json::parse("test", path, line));
+  return rows;
+}
+
+TEST(TrainClassifier, MixedPrecisionRunAndItsFiles) {
+  TemporaryDirectory directory;
+  const std::string out = directory / "run";
+  const ProcessResult run =
+      run_program("train_classifier", small_run(out, {"codeq.mode=mixed", "codeq.dz_decay=5", "codeq.dz_lr=0.01"}));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(run.err, "");
+
+  const std::string line = last_line(run.out);
+  const Json summary = Json::parse_file("test", out + "/summary.json");
+  for (const char* name : {"top1", "sparsity", "mean_bits", "rel_bops"})
+    EXPECT_EQ(figure(line, name), summary.at(name).as_number()) << name << " in " << line;
+  EXPECT_GT(summary.at("sparsity").as_number(), 0);
+  EXPECT_GE(summary.at("mean_bits").as_number(), 2);
+  EXPECT_LE(summary.at("mean_bits").as_number(), 8);
+  EXPECT_GT(summary.at("rel_bops").as_number(), 0);
+  EXPECT_LT(summary.at("rel_bops").as_number(), 0.26);
+
+  const Json config = Json::parse_file("test", out + "/config.json");
+  EXPECT_EQ(config.at("codeq").at("mode").as_string(), "mixed");
+  EXPECT_EQ(config.at("seed").as_int(), 5);
+  for (const char* key : {"tern", "compiler", "cpu", "isa", "blas", "threads"})
+    EXPECT_TRUE(config.at("environment").contains(key)) << key;
+
+  const auto rows = rows_of(out + "/metrics.jsonl");
+  ASSERT_EQ(rows.size(), 2u);
+  for (const char* key : {"epoch", "step", "train_loss", "train_top1", "val_top1", "test_top1", "lr", "images_per_s",
+                          "data_wait", "mean_bits", "sparsity"})
+    EXPECT_TRUE(rows[1].contains(key)) << key;
+  EXPECT_EQ(rows[1].at("test_top1").as_number(), summary.at("top1").as_number());
+
+  // The checkpoint knows its model, quantizers and preprocessing, and gives the run's figure again.
+  const ProcessResult eval =
+      run_program("eval", {"--weights", out + "/last.safetensors", "--data", mini_data(), "--limit", "100", "--json"});
+  ASSERT_EQ(eval.exit_code, 0) << eval.err;
+  const Json measured = Json::parse("test", "eval", eval.out);
+  EXPECT_EQ(measured.at("top1").as_number(), summary.at("top1").as_number());
+  EXPECT_EQ(measured.at("loss").as_number(), summary.at("loss").as_number());
+  EXPECT_EQ(measured.at("n").as_int(), 100);
+  EXPECT_EQ(
+      run_program("eval", {"--weights", out + "/best.safetensors", "--data", mini_data(), "--limit", "100"}).exit_code,
+      0);
+}
+
+TEST(TrainClassifier, FastDevRunOfEveryMode) {
+  TemporaryDirectory directory;
+  for (const char* mode : {"none", "fixed", "mixed"}) {
+    const ProcessResult run =
+        run_program("train_classifier", {"--data", mini_data(), "--fast-dev-run", "--set", "data.batch_size=8",
+                                         "data.eval_batch_size=10", std::string("codeq.mode=") + mode});
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    const std::string line = last_line(run.out);
+    EXPECT_EQ(figure(line, "mean_bits"), std::string(mode) == "none"    ? 32
+                                         : std::string(mode) == "fixed" ? 4
+                                                                        : 8)
+        << line;
+    EXPECT_GE(figure(line, "top1"), 0) << line;
+  }
+}
+
+TEST(TrainClassifier, OtherOptimizersSchedulesAndModels) {
+  const std::vector<std::vector<std::string>> variants{
+      {"optim.name=adamw", "optim.lr=0.001", "optim.decay_norms=false", "schedule.name=one_cycle",
+       "optim.ema_decay=0.9", "codeq.mode=fixed"},
+      {"optim.name=adam", "schedule.name=plateau", "schedule.warmup_epochs=0.5", "optim.clip_norm=1", "data.mixup=0.2",
+       "data.cutmix=1", "data.cutout=8"},
+      {"model.name=mlp", "model.hidden=16", "schedule.name=step", "optim.accumulate=2", "data.color_jitter=0.4"},
+      {"model.name=vit", "model.width=24", "model.depth=1", "model.heads=2", "schedule.name=exponential",
+       "schedule.gamma=0.9", "optim.label_smoothing=0.1"},
+      {"model.name=mlp", "model.hidden=", "data.dataset=synthetic", "schedule.name=multistep", "schedule.milestones=1"},
+  };
+  for (const auto& variant : variants) {
+    TemporaryDirectory directory;
+    const ProcessResult run = run_program("train_classifier", small_run(directory / "run", variant));
+    EXPECT_EQ(run.exit_code, 0) << variant[0] << ": " << run.err;
+    const ProcessResult eval = run_program(
+        "eval", {"--weights", directory / "run/last.safetensors", "--data", mini_data(), "--limit", "100", "--json"});
+    ASSERT_EQ(eval.exit_code, 0) << variant[0] << ": " << eval.err;
+    if (variant[2] == "data.dataset=synthetic") continue;
+    EXPECT_EQ(Json::parse("test", "eval", eval.out).at("top1").as_number(), figure(last_line(run.out), "top1"))
+        << variant[0];
+  }
+}
+
+TEST(TrainClassifier, StartsFromWeights) {
+  TemporaryDirectory directory;
+  ASSERT_EQ(run_program("train_classifier", small_run(directory / "a")).exit_code, 0);
+  const ProcessResult run =
+      run_program("train_classifier",
+                  small_run(directory / "b", {"codeq.mode=fixed", "--weights", directory / "a/last.safetensors"}));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(Json::parse_file("test", directory / "b/config.json").at("model").at("weights").as_string(),
+            directory / "a/last.safetensors");
+}
+
+TEST(TrainClassifier, ThreadsAndWorkersDoNotChangeTheResult) {
+  TemporaryDirectory directory;
+  ASSERT_EQ(run_program("train_classifier", small_run(directory / "a", {"codeq.mode=mixed"})).exit_code, 0);
+  std::vector<std::string> other = small_run(directory / "b", {"codeq.mode=mixed", "data.workers=3"});
+  for (size_t i = 0; i < other.size(); ++i)
+    if (other[i] == "--threads") other[i + 1] = "1";
+  ASSERT_EQ(run_program("train_classifier", other).exit_code, 0);
+  const auto a = io::load_safetensors(directory / "a/last.safetensors").tensors;
+  const auto b = io::load_safetensors(directory / "b/last.safetensors").tensors;
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, tensor] : a) EXPECT_EQ(tensor.to_vector<double>(), b.at(name).to_vector<double>()) << name;
+}
+
+TEST(TrainClassifier, InterruptedAndResumedEqualsUndisturbed) {
+  TemporaryDirectory directory;
+  const std::vector<std::string> settings{"codeq.mode=fixed", "epochs=3", "--log-every", "1"};
+  ASSERT_EQ(run_program("train_classifier", small_run(directory / "whole", settings)).exit_code, 0);
+  bool sent = false;
+  const ProcessResult stopped =
+      run_program("train_classifier", small_run(directory / "parts", settings), [&](pid_t pid, const std::string& out) {
+        if (!sent && out.find("epoch 1/3:") != std::string::npos) sent = kill(pid, SIGINT) == 0;
+      });
+  ASSERT_EQ(stopped.exit_code, 130) << stopped.out << stopped.err;
+  EXPECT_NE(stopped.out.find("go on with --resume"), std::string::npos);
+  const ProcessResult resumed =
+      run_program("train_classifier", {"--out", directory / "parts", "--resume", "--threads", "2", "--log-every", "1"});
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  const auto a = io::load_safetensors(directory / "whole/last.safetensors").tensors;
+  const auto b = io::load_safetensors(directory / "parts/last.safetensors").tensors;
+  for (const auto& [name, tensor] : a) EXPECT_EQ(tensor.to_vector<double>(), b.at(name).to_vector<double>()) << name;
+  EXPECT_EQ(rows_of(directory / "whole/metrics.jsonl").size(), rows_of(directory / "parts/metrics.jsonl").size());
+}
+
+TEST(TrainClassifier, TheSavedConfigurationRepeatsTheRun) {
+  TemporaryDirectory directory;
+  ASSERT_EQ(run_program("train_classifier", small_run(directory / "a")).exit_code, 0);
+  ASSERT_EQ(run_program("train_classifier",
+                        {"--config", directory / "a/config.json", "--out", directory / "b", "--threads", "2"})
+                .exit_code,
+            0);
+  EXPECT_EQ(io::read_file("test", directory / "a/summary.json"), io::read_file("test", directory / "b/summary.json"));
+}
+
+TEST(TrainClassifier, AUsedDirectoryIsNotTouched) {
+  TemporaryDirectory directory;
+  const std::string out = directory / "run";
+  ASSERT_EQ(run_program("train_classifier", small_run(out)).exit_code, 0);
+  const std::string before = io::read_file("test", out + "/last.safetensors");
+  const ProcessResult again = run_program("train_classifier", small_run(out, {"--seed=6"}));
+  EXPECT_EQ(again.exit_code, 2);
+  const ProcessResult refused = run_program("train_classifier", small_run(out));
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_EQ(refused.err, "train_classifier: [train_classifier] expected an unused directory, got " + out +
+                             " with a run in it; give --resume to go on, --overwrite to replace it\n");
+  EXPECT_EQ(io::read_file("test", out + "/last.safetensors"), before);
+  EXPECT_EQ(run_program("train_classifier", small_run(out, {"--overwrite"})).exit_code, 0);
+}
+
+TEST(TrainClassifier, MistakesGetOneSentence) {
+  TemporaryDirectory directory;
+  const std::string mini = mini_data();
+  struct Case {
+    std::vector<std::string> arguments;
+    int exit_code;
+    std::string text;
+  };
+  const std::string out = directory / "run";
+  std::filesystem::create_directories(directory / "empty");
+  std::filesystem::create_directories(directory / "cut");
+  std::filesystem::create_directories(directory / "label");
+  for (const char* name : {"data_batch_1.bin", "test_batch.bin"}) {
+    const std::string whole = io::read_file("test", mini + "/" + name);
+    write((directory / "cut") + "/" + name, whole.substr(0, 3073 * 20 - 1));
+    std::string wrong = whole.substr(0, 3073 * 20);
+    wrong[3073 * 7] = 10;
+    write((directory / "label") + "/" + name, wrong);
+  }
+  const std::vector<Case> cases{
+      {{}, 2, "expected --out DIR"},
+      {{"--out", out}, 2, "expected --data DIR"},
+      {{"--data", mini, "--otu", out}, 2, "unknown argument --otu; did you mean --out?"},
+      {{"--data", mini, "--out", out, "--threads", "0"},
+       2,
+       "expected --threads to be a whole number at least 1 and at most 4096, got 0"},
+      {{"--data", mini, "--out", out, "--set", "optim.lrr=1"},
+       2,
+       "unknown key optim.lrr in --set; did you mean optim.lr?"},
+      {{"--data", mini, "--out", out, "--set", "optim.lr=fast"},
+       2,
+       "expected optim.lr to be a number at least 0, got \"fast\" (--set)"},
+      {{"--data", mini, "--out", out, "--set", "model.name=vgg"}, 2, "expected model.name to be one of resnet20"},
+      {{"--data", mini, "--out", out, "--config", write(directory / "a.json", "{\"optimizer\": {\"lr\": 1}}")},
+       2,
+       "unknown key optimizer.lr in " + (directory / "a.json") + "; did you mean optim.lr?"},
+      {{"--data", mini, "--out", out, "--config", write(directory / "b.json", "{\"epochs\": }")},
+       2,
+       "expected valid JSON"},
+      {{"--data", mini, "--out", out, "--config", directory / "none.json"}, 1, directory / "none.json"},
+      {{"--data", directory / "none", "--out", out},
+       1,
+       "expected a directory with a data set, got " + (directory / "none")},
+      {{"--data", directory / "empty", "--out", out}, 1, "expected test_batch.bin (CIFAR-10)"},
+      {{"--data", directory / "cut", "--out", out}, 1, "data_batch_1.bin"},
+      {{"--data", directory / "label", "--out", out}, 1, "data_batch_1.bin"},
+      {{"--data", mini, "--out", out, "--weights", directory / "none.safetensors"}, 1, "none.safetensors"},
+      {{"--data", mini, "--out", out, "--set", "codeq.mode=fixed", "codeq.exclude=nothing.like.this"},
+       1,
+       "nothing.like.this"},
+      {{"--data", mini, "--out", out, "--set", "codeq.bits=1"},
+       2,
+       "expected codeq.bits to be a whole number at least 2"},
+      {{"--data", mini, "--out", write(directory / "file", "x") + "/run"}, 1, "file"},
+      {{"--out", directory / "empty", "--resume"}, 1, "config.json"},
+      {{"--data", mini, "--out", out, "--resume", "--overwrite"},
+       2,
+       "expected --resume with --out and without --overwrite"},
+  };
+  for (const Case& c : cases) {
+    const ProcessResult run = run_program("train_classifier", c.arguments);
+    EXPECT_EQ(run.exit_code, c.exit_code) << c.text << "\n" << run.err;
+    EXPECT_NE(run.err.find(c.text), std::string::npos) << c.text << "\n" << run.err;
+    EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
+    EXPECT_FALSE(std::filesystem::exists(out + "/last.safetensors")) << c.text;
+  }
+}
+
+TEST(TrainClassifier, HelpNamesEverySetting) {
+  const ProcessResult help = run_program("train_classifier", {"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* text :
+       {"--fast-dev-run", "--set KEY=VALUE", "optim.lr = 0.1", "codeq.mode = \"none\"", "schedule.name"})
+    EXPECT_NE(help.out.find(text), std::string::npos) << text;
+}
+
+}  // namespace
+}  // namespace tern::testing
