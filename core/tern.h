@@ -99,6 +99,8 @@
 #include <tern/train/cli.h>
 #include <tern/train/environment.h>
 #include <tern/train/evaluate.h>
+#include <tern/train/generation.h>
+#include <tern/train/language_model.h>
 #include <tern/train/metrics.h>
 #include <tern/train/perplexity.h>
 #include <tern/train/process.h>

@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "temporary_directory.h"
+
 namespace tern::testing {
 
 struct ProcessResult {
@@ -68,24 +70,6 @@ inline ProcessResult run_program(const std::string& program, std::vector<std::st
   result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result;
 }
-
-/// A directory of the running test's own, removed at its end.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    path_ = std::filesystem::temp_directory_path() /
-            ("tern_" + std::string(info->test_suite_name()) + "_" + info->name() + "_" + std::to_string(getpid()));
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
-  }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  std::string path() const { return path_.string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// The directory of the large data sets, from TERN_TEST_DATA; empty if it is not set.
 inline std::string test_data() {

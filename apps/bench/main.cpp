@@ -1,0 +1,153 @@
+// bench: times Tern on the workloads it is compared with other frameworks on, through its public API.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <iterator>
+
+#include <tern/core/error.h>
+#include <tern/core/parallel.h>
+#include <tern/core/random.h>
+#include <tern/core/storage.h>
+#include <tern/train/cli.h>
+#include <tern/train/metrics.h>
+#include <tern/train/process.h>
+
+#include "workload.h"
+
+namespace tern::bench {
+namespace {
+
+constexpr int kWarmUp = 2;
+
+std::vector<Workload> all_workloads() {
+  std::vector<Workload> all = vision_workloads();
+  for (auto more : {language_workloads(), operator_workloads()})
+    std::move(more.begin(), more.end(), std::back_inserter(all));
+  return all;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  if (values.size() % 2 == 1) return *middle;
+  return (*middle + *std::max_element(values.begin(), middle)) / 2;
+}
+
+double rounded(double v, double parts) {
+  return std::round(v * parts) / parts;
+}
+
+struct Result {
+  double ms = 0;
+  double loss = std::nan("");
+  int64_t peak_bytes = 0;
+  double allocations = 0, system_allocations = 0;  // a step
+};
+
+Result run(const Workload& workload, int64_t reps) {
+  release_cached_memory();
+  manual_seed(0);
+  Result result;
+  const Prepared prepared = workload.prepare();
+  for (int i = 0; i < kWarmUp; ++i) prepared.step();
+
+  reset_peak_memory();
+  const MemoryStats before = memory_stats();
+  std::vector<double> times(static_cast<size_t>(reps * workload.repetitions));
+  for (double& ms : times) {
+    const auto start = std::chrono::steady_clock::now();
+    prepared.step();
+    ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  }
+  const MemoryStats after = memory_stats();
+  const auto steps = static_cast<double>(times.size());
+  result.ms = median(std::move(times));
+  result.peak_bytes = after.peak_bytes;
+  result.allocations = static_cast<double>(after.allocations - before.allocations) / steps;
+  result.system_allocations = static_cast<double>(after.system_allocations - before.system_allocations) / steps;
+  if (prepared.loss) result.loss = prepared.loss();
+  return result;
+}
+
+std::string json_line(const Workload& workload, const Result& result, int64_t reps) {
+  train::MetricRow row{{"workload", workload.name},
+                       {"ms", rounded(result.ms, 1e3)},
+                       {"items_per_s", rounded(static_cast<double>(workload.items) / result.ms * 1e3, 10)},
+                       {"threads", int64_t{num_threads()}},
+                       {"reps", reps * workload.repetitions}};
+  if (!std::isnan(result.loss)) row.push_back({"loss", result.loss});
+  row.push_back({"gflop_per_s", rounded(workload.flop / result.ms * 1e-6, 10)});
+  row.push_back({"peak_bytes", result.peak_bytes});
+  row.push_back({"allocations", rounded(result.allocations, 1e3)});
+  row.push_back({"system_allocations", rounded(result.system_allocations, 1e3)});
+  return train::to_json_line(row);
+}
+
+void print_table_line(const Workload& workload, const Result& result) {
+  std::printf("%-16s %10.2f %12.1f %9.1f %9.1f %11.1f", workload.name.c_str(), result.ms,
+              static_cast<double>(workload.items) / result.ms * 1e3, workload.flop / result.ms * 1e-6,
+              static_cast<double>(result.peak_bytes) * 1e-6, result.allocations);
+  if (!std::isnan(result.loss)) std::printf(" %9.4f", result.loss);
+  std::printf("\n");
+}
+
+std::vector<Workload> chosen(const std::vector<std::string>& names) {
+  std::vector<Workload> all = all_workloads();
+  if (names.empty()) return all;
+  std::vector<Workload> out;
+  for (const std::string& name : names) {
+    const auto it = std::find_if(all.begin(), all.end(), [&](const Workload& w) { return w.name == name; });
+    if (it == all.end()) {
+      std::string known;
+      for (const Workload& workload : all) known += (known.empty() ? "" : ", ") + workload.name;
+      throw train::UsageError(concat("[bench] unknown workload \"", name, "\"; known are ", known));
+    }
+    out.push_back(*it);
+  }
+  return out;
+}
+
+int bench(int argc, char** argv) {
+  std::vector<std::string> only;
+  int64_t threads = 0, reps = 7;
+  bool json = false;
+  train::Cli cli("bench", "Times workloads: the median step of R, after two that warm up, each on one fixed batch.");
+  cli.option("--only", only, "NAME...", "these workloads; all if not given");
+  cli.option("--threads", threads, {.min = 0, .max = 1024}, "N", "threads; 0 for as many as there are processors");
+  cli.option("--reps", reps, {.min = 1, .max = 1e6}, "R", "timed steps (matmul: three times as many); 7 if not given");
+  cli.flag("--json", json, "one JSON object a line in place of the table");
+  cli.epilogue([] {
+    std::string text = "Workloads:\n";
+    for (const Workload& workload : all_workloads()) {
+      std::string line = "  " + workload.name;
+      line.resize(20, ' ');
+      text += concat(line, workload.what, "\n");
+    }
+    return text;
+  });
+  if (!cli.parse(argc, argv)) return 0;
+  const std::vector<Workload> workloads = chosen(only);
+  set_num_threads(static_cast<int>(threads));
+
+  if (!json)
+    std::printf("%-16s %10s %12s %9s %9s %11s %9s   (%d threads)\n", "workload", "ms", "items/s", "GFLOP/s", "peak MB",
+                "allocations", "loss", num_threads());
+  for (const Workload& workload : workloads) {
+    const Result result = run(workload, reps);
+    if (json)
+      std::printf("%s\n", json_line(workload, result, reps).c_str());
+    else
+      print_table_line(workload, result);
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace tern::bench
+
+int main(int argc, char** argv) {
+  tern::train::settle_threads(argv);
+  return tern::train::run_program("bench", [&] { return tern::bench::bench(argc, argv); });
+}

@@ -1,0 +1,41 @@
+#include <tern/core/error.h>
+#include <tern/core/io/json.h>
+#include <tern/core/io/safetensors.h>
+#include <tern/nn/models/model.h>
+#include <tern/train/checkpoint.h>
+#include <tern/train/language_model.h>
+
+namespace tern::train {
+namespace {
+
+using nn::models::Llama;
+
+// A checkpoint of Trainer or weights_of: it may hold quantizers and the state of a run beside the weights.
+std::shared_ptr<Llama> load_checkpointed(const std::string& path) {
+  const Checkpoint checkpoint = load_checkpoint(path);
+  const std::string& name = checkpoint.metadata_at(nn::models::kModelKey);
+  TERN_CHECK(name == "llama", ValueError, "[load_language_model] expected weights of a llama in '", path,
+             "', got those of ", name);
+  const io::Json config = io::Json::parse("load_language_model", path, checkpoint.metadata_at(nn::models::kConfigKey));
+  auto model = nn::make<Llama>(Llama::options_from(config));
+  load_weights(*model, checkpoint);
+  return model;
+}
+
+std::shared_ptr<Llama> load_llama(const std::string& weights, const std::string& config) {
+  const bool checkpoint =
+      !weights.ends_with(".bin") && io::SafetensorsReader(weights).metadata().contains(meta::kVersion);
+  return checkpoint ? load_checkpointed(weights) : Llama::load(weights, config);
+}
+
+}  // namespace
+
+LanguageModel load_language_model(const std::string& weights, const std::string& tokenizer, const std::string& config) {
+  LanguageModel language{load_llama(weights, config), data::Tokenizer::load(tokenizer)};
+  const int64_t model_size = language.model->options().vocab_size, size = language.tokenizer.vocab_size();
+  TERN_CHECK(model_size == size, ValueError, "[load_language_model] expected a tokenizer of ", model_size,
+             " tokens, as '", weights, "' has, got '", tokenizer, "' with ", size);
+  return language;
+}
+
+}  // namespace tern::train

@@ -1,0 +1,23 @@
+// A language model with the tokenizer that belongs to it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <tern/data/tokenizer.h>
+#include <tern/nn/models/llama.h>
+
+namespace tern::train {
+
+struct LanguageModel {
+  std::shared_ptr<nn::models::Llama> model;
+  data::Tokenizer tokenizer;
+};
+
+/// Reads a model (nn::models::Llama::load: a llama2.c checkpoint whose name ends in ".bin", or safetensors with its own
+/// metadata or a config.json) and a llama2.c tokenizer file, and checks that they have the same number of tokens
+/// (ValueError). Throws what the two loaders throw.
+[[nodiscard]] LanguageModel load_language_model(const std::string& weights, const std::string& tokenizer,
+                                                const std::string& config = "");
+
+}  // namespace tern::train
