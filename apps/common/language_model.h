@@ -15,8 +15,9 @@ struct LanguageModel {
 };
 
 /// Reads a model (nn::models::Llama::load: a llama2.c checkpoint whose name ends in ".bin", or safetensors with its own
-/// metadata or a config.json) and a llama2.c tokenizer file, and checks that they have the same number of tokens
-/// (ValueError). Throws what the two loaders throw.
+/// metadata or a config.json; or a checkpoint of Trainer, with its quantizers) and a llama2.c tokenizer file. Throws
+/// ValueError where the two do not have the same number of tokens, or for a configuration given with a llama2.c
+/// checkpoint; otherwise what the loaders throw.
 [[nodiscard]] LanguageModel load_language_model(const std::string& weights, const std::string& tokenizer,
                                                 const std::string& config = "");
 

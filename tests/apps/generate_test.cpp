@@ -150,6 +150,10 @@ TEST_F(Generate, RefusesBadFiles) {
   refused(weights_, missing, missing);
   refused(directory_.path(), tokenizer_, directory_.path());
 
+  const ProcessResult with_config = generate({"--config", missing});  // a llama2.c checkpoint needs none
+  EXPECT_EQ(with_config.exit_code, 1);
+  EXPECT_NE(with_config.err.find(missing), std::string::npos) << with_config.err;
+
   const std::string cut = directory_ / "cut.bin";
   for (const auto& [source, is_weights] : {std::pair{weights_, true}, std::pair{tokenizer_, false}})
     for (const double share : {0.0, 0.001, 0.5, 0.999}) {
