@@ -182,7 +182,8 @@ void accumulate(Tensor& total, bool& owned, const Tensor& more) {
     return;
   }
   if (!owned) {
-    total = total.clone();
+    const bool exclusive = total.impl_ptr().use_count() == 1 && total.storage().use_count() == 1 && total.is_dense();
+    if (!exclusive) total = total.clone();
     owned = true;
   }
   total.add_(more);

@@ -1,5 +1,3 @@
-#include <tern/quant/codeq/codeq.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -7,6 +5,7 @@
 #include <tern/core/error.h>
 #include <tern/nn/conv2d.h>
 #include <tern/nn/linear.h>
+#include <tern/quant/codeq/codeq.h>
 
 namespace tern::quant::codeq {
 namespace {
@@ -92,8 +91,10 @@ LayerReport report_layer(const std::string& path, const nn::Module& module) {
 
 Quantizer::Quantizer(const Options& options)
     : Parametrization("codeq"),
-      logit_dz(this, "logit_dz", empty({}, options.dtype).fill_(options.init_logit_dz), options.dead_zone.learnable_dead_zone),
-      logit_bit(this, "logit_bit", empty({}, options.dtype).fill_(options.init_logit_bit), options.dead_zone.learnable_bits),
+      logit_dz(this, "logit_dz", empty({}, options.dtype).fill_(options.init_logit_dz),
+               options.dead_zone.learnable_dead_zone),
+      logit_bit(this, "logit_bit", empty({}, options.dtype).fill_(options.init_logit_bit),
+                options.dead_zone.learnable_bits),
       options_(options) {
   options_.dead_zone.validate();
   TERN_CHECK(std::isfinite(options.init_logit_dz) && std::isfinite(options.init_logit_bit), ValueError,
@@ -109,9 +110,8 @@ DeadZone Quantizer::dead_zone(const Tensor& latent) const {
 }
 
 AttachReport attach(nn::Module& model, const AttachOptions& options) {
-  Quantizer::Options quantizer{.dead_zone = options.quantizer,
-                               .init_logit_dz = options.init_logit_dz,
-                               .init_logit_bit = options.init_logit_bit};
+  Quantizer::Options quantizer{
+      .dead_zone = options.quantizer, .init_logit_dz = options.init_logit_dz, .init_logit_bit = options.init_logit_bit};
   int top_bits = 0;
   if (const auto* fixed = std::get_if<Fixed>(&options.bits)) {
     quantizer.dead_zone.learnable_bits = false;
@@ -145,20 +145,23 @@ AttachReport attach(nn::Module& model, const AttachOptions& options) {
       used[i] = true;
       if (reason.empty()) reason = concat("excluded by \"", pattern, "\"");
     }
-    if (reason.empty() && all_zero(weight->latent())) reason = "all weights are zero, which the quantizer could never leave";
+    if (reason.empty() && all_zero(weight->latent()))
+      reason = "all weights are zero, which the quantizer could never leave";
     if (!reason.empty()) {
       report.skipped.emplace_back(path, reason);
       continue;
     }
     TERN_CHECK(weight->parametrization() == nullptr, StateError, "[codeq] the weight of ", path,
                " already has the parametrization \"", weight->parametrization()->name(), "\"; detach it first");
-    TERN_CHECK(!weight->is_tied(), StateError, "[codeq] the weight of ", path, " is tied to another; untie it or exclude it");
+    TERN_CHECK(!weight->is_tied(), StateError, "[codeq] the weight of ", path,
+               " is tied to another; untie it or exclude it");
     report.attached.push_back(path);
     weights.push_back(weight);
   }
   if (options.rule == ExcludeRule::kGlob) {
     for (size_t i = 0; i < used.size(); ++i)
-      TERN_CHECK(used[i], ValueError, "[codeq] expected exclude patterns that match a convolution or linear layer, got \"",
+      TERN_CHECK(used[i], ValueError,
+                 "[codeq] expected exclude patterns that match a convolution or linear layer, got \"",
                  options.exclude[i], "\", which matches none");
   }
   TERN_CHECK(!weights.empty(), ValueError, "[codeq] found no layer to quantize in ", model.type_name());
@@ -188,7 +191,8 @@ std::vector<Tensor> base_parameters(const nn::Module& model) {
   }
   std::vector<Tensor> base;
   for (const Tensor& p : model.parameters()) {
-    const bool is_logit = std::any_of(logits.begin(), logits.end(), [&](const Tensor& logit) { return logit.is_same(p); });
+    const bool is_logit =
+        std::any_of(logits.begin(), logits.end(), [&](const Tensor& logit) { return logit.is_same(p); });
     if (!is_logit && p.requires_grad()) base.push_back(p);
   }
   return base;
@@ -285,6 +289,8 @@ double Report::bops() const {
   return n;
 }
 
-double Report::rel_bops() const { return macs() == 0 ? 1.0 : bops() / (static_cast<double>(macs()) * 32.0 * 32.0); }
+double Report::rel_bops() const {
+  return macs() == 0 ? 1.0 : bops() / (static_cast<double>(macs()) * 32.0 * 32.0);
+}
 
 }  // namespace tern::quant::codeq

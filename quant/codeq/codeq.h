@@ -1,12 +1,13 @@
-// CoDeQ (arXiv 2512.12981): training in which every layer learns how many of its weights are zero and how many bits the others have.
+// CoDeQ (arXiv 2512.12981): training in which every layer learns how many of its weights are zero and how many bits the
+// others have.
 //
 //   quant::codeq::attach(net, {.exclude = {"head"}, .bits = quant::codeq::Learnable{.max_bits = 8}});
 //   optim::Sgd opt({.momentum = 0.9}, {{.params = quant::codeq::base_parameters(net), ...},
 //                                      {.params = quant::codeq::dead_zone_logits(net), ...},
 //                                      {.params = quant::codeq::bit_width_logits(net), ...}});
 //
-// attach() puts a quantizer between the latent weight of every convolution and linear layer and the layer itself. Weight decay on the
-// two logits is what drives dead-zones wider and bit-widths lower; the task's gradient pushes back.
+// attach() puts a quantizer between the latent weight of every convolution and linear layer and the layer itself.
+// Weight decay on the two logits is what drives dead-zones wider and bit-widths lower; the task's gradient pushes back.
 #pragma once
 
 #include <iosfwd>
@@ -35,8 +36,9 @@ struct Learnable {
 /// How AttachOptions::exclude is read.
 enum class ExcludeRule {
   kGlob,       ///< a layer's whole path, where * stands for any characters and ? for one: "conv1" spares the stem alone
-  kSubstring,  ///< the published rule: any module with a weight (norms and embeddings too) whose path does not contain a text:
-               ///< "conv1" spares the first convolution of every block as well. For comparisons with published code.
+  kSubstring,  ///< the published rule: any module with a weight (norms and embeddings too) whose path does not contain
+               ///< a text: "conv1" spares the first convolution of every block as well. For comparisons with published
+               ///< code.
 };
 
 struct AttachOptions {
@@ -45,8 +47,8 @@ struct AttachOptions {
   ExcludeRule rule = ExcludeRule::kGlob;
   double init_logit_dz = 3.0;   ///< theta_z at the start: 3 makes the dead-zone 0.5 % of the range
   double init_logit_bit = 3.0;  ///< theta_b at the start: 3 gives max_bits
-  bool start_uniform = false;   ///< theta_z such that d = s, plain uniform quantization, in place of init_logit_dz; the published
-                                ///< start moves weights near zero out to (d + s)/2 where bits are few
+  bool start_uniform = false;   ///< theta_z such that d = s, plain uniform quantization, in place of init_logit_dz; the
+                               ///< published start moves weights near zero out to (d + s)/2 where bits are few
   DeadZoneOptions quantizer = {};  ///< constants and safeguards; its bit settings come from `bits`
 };
 
@@ -56,9 +58,10 @@ struct AttachReport {
   std::vector<std::pair<std::string, std::string>> skipped;
 };
 
-/// Attaches a quantizer to the weight of every nn::Conv2d and nn::Linear that is not excluded. Layers whose weight is all zeros are
-/// skipped, as they could never leave zero. Throws ValueError if a glob pattern matches no layer, if no layer is left, or for a
-/// setting out of range; StateError if a weight has a parametrization already or is tied. Nothing is attached when it throws.
+/// Attaches a quantizer to the weight of every nn::Conv2d and nn::Linear that is not excluded. Layers whose weight is
+/// all zeros are skipped, as they could never leave zero. Throws ValueError if a glob pattern matches no layer, if no
+/// layer is left, or for a setting out of range; StateError if a weight has a parametrization already or is tied.
+/// Nothing is attached when it throws.
 AttachReport attach(nn::Module& model, const AttachOptions& options = {});
 
 /// Takes every quantizer off again; with `bake`, the weights become their quantized values.
@@ -70,12 +73,14 @@ void set_enabled(nn::Module& model, bool enabled);
 /// Paths of the layers that have a quantizer.
 std::vector<std::string> attached_layers(const nn::Module& model);
 
-/// The three parameter groups. base_parameters: everything trainable but the logits; bit_width_logits is empty where bits are fixed.
+/// The three parameter groups. base_parameters: everything trainable but the logits; bit_width_logits is empty where
+/// bits are fixed.
 std::vector<Tensor> base_parameters(const nn::Module& model);
 std::vector<Tensor> dead_zone_logits(const nn::Module& model);
 std::vector<Tensor> bit_width_logits(const nn::Module& model);
 
-/// The parametrization behind attach(): parameters `<weight>.codeq.logit_dz` and `<weight>.codeq.logit_bit`, one element each.
+/// The parametrization behind attach(): parameters `<weight>.codeq.logit_dz` and `<weight>.codeq.logit_bit`, one
+/// element each.
 class Quantizer final : public nn::Parametrization {
  public:
   struct Options {
@@ -108,9 +113,11 @@ struct LayerReport {
   int64_t macs = 0;        ///< dense multiply-adds for one example; 0 in layer_states()
   DeadZone dead_zone;      ///< scalars of the quantizer; zero where not quantized
   double logit_dz = 0, logit_bit = 0;
-  int64_t clamped = 0;     ///< weights beyond the largest level
+  int64_t clamped = 0;  ///< weights beyond the largest level
 
-  double density() const { return weights == 0 ? 1.0 : 1.0 - static_cast<double>(zeros) / static_cast<double>(weights); }
+  double density() const {
+    return weights == 0 ? 1.0 : 1.0 - static_cast<double>(zeros) / static_cast<double>(weights);
+  }
   /// Bit operations: density * MACs * bits of the weights * 32 bits of the activations (section 6 of the paper).
   double bops() const { return density() * static_cast<double>(macs) * bits * 32.0; }
 };
@@ -124,7 +131,7 @@ struct Report {
   double mean_bits() const;  ///< weighted by weights; 32 for a layer without quantizer
   int64_t macs() const;
   double bops() const;
-  double rel_bops() const;   ///< bops() over those of the same model in dense fp32, a fraction
+  double rel_bops() const;  ///< bops() over those of the same model in dense fp32, a fraction
 };
 
 /// A table, a layer a line and a line of totals.
@@ -134,13 +141,13 @@ std::ostream& operator<<(std::ostream& out, const Report& report);
 /// Bits, zeros and logits of every convolution and linear layer, without MACs: cheap enough for every log line.
 Report layer_states(const nn::Module& model);
 
-/// The whole report; MACs are counted in one forward of an all-zero input of that shape ([1, 3, 32, 32]; the batch is divided out) in
-/// eval mode without gradients, which changes nothing in the model.
+/// The whole report; MACs are counted in one forward of an all-zero input of that shape ([1, 3, 32, 32]; the batch is
+/// divided out) in eval mode without gradients, which changes nothing in the model.
 Report report(nn::Module& model, const Shape& input_shape);
 
-/// The attached quantizers' settings as JSON text, for a checkpoint's metadata, and their attachment to a model of the same
-/// structure; logits then come with the state dict. Throws FormatError for a text that is not such a description, ValueError for a
-/// layer that the model lacks.
+/// The attached quantizers' settings as JSON text, for a checkpoint's metadata, and their attachment to a model of the
+/// same structure; logits then come with the state dict. Throws FormatError for a text that is not such a description,
+/// ValueError for a layer that the model lacks.
 std::string describe_attachment(const nn::Module& model);
 void restore_attachment(nn::Module& model, const std::string& description);
 

@@ -1,5 +1,3 @@
-#include <tern/quant/codeq/dead_zone.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -8,20 +6,26 @@
 #include <tern/core/copy.h>
 #include <tern/core/error.h>
 #include <tern/core/rounding.h>
+#include <tern/quant/codeq/dead_zone.h>
 #include <tern/quant/kernels/dead_zone.h>
 
 namespace tern::quant::codeq {
 namespace {
 
-kernels::DeadZoneScalars scalars(const DeadZone& z) { return {z.step, z.shift, z.top_code}; }
+kernels::DeadZoneScalars scalars(const DeadZone& z) {
+  return {z.step, z.shift, z.top_code};
+}
 
 double clamped_logit(double logit, double min_abs) {
   return std::abs(logit) < min_abs ? std::copysign(min_abs, logit) : logit;
 }
 
-double sign(double v) { return static_cast<double>(v > 0) - static_cast<double>(v < 0); }
+double sign(double v) {
+  return static_cast<double>(v > 0) - static_cast<double>(v < 0);
+}
 
-// Order statistic lo of |w| and the one after it, interpolated; T is the weight's type, as the reference interpolates in it.
+// Order statistic lo of |w| and the one after it, interpolated; T is the weight's type, as the reference interpolates
+// in it.
 template <class T>
 T select_quantile(const T* w, int64_t n, double p) {
   thread_local std::vector<T> magnitudes;  // reused: the quantile is taken at every step
@@ -54,8 +58,9 @@ struct DeadZoneBackward {
     Tensor grad_w = needs[0] ? empty_like(x) : Tensor();
     std::vector<kernels::DeadZoneSums> partial(static_cast<size_t>(chunk_count(n, kernels::kDeadZoneGrain)));
     dispatch_float(kName, x.dtype(), [&]<class T>() {
-      TERN_KERNEL(dead_zone_backward<T>)(x.data<T>(), g.data<T>(), needs[0] ? grad_w.data<T>() : nullptr, partial.data(), n,
-                                         scalars(z), options.mask_clamped, options.mask_weight_gradient);
+      TERN_KERNEL(dead_zone_backward<T>)
+      (x.data<T>(), g.data<T>(), needs[0] ? grad_w.data<T>() : nullptr, partial.data(), n, scalars(z),
+       options.mask_clamped, options.mask_weight_gradient);
     });
     double e1 = 0, e2 = 0;
     for (const auto& sums : partial) e1 += sums.e1, e2 += sums.e2;
@@ -66,8 +71,8 @@ struct DeadZoneBackward {
     const double grad_dz = options.learnable_dead_zone ? (e1 * step_by_d + e2 * shift_by_d) * d_by_logit : 0.0;
 
     const double step_by_q = -(z.range - z.dead_zone / 2) / (h * h);
-    const double q_by_logit = std::numbers::ln2 * (z.top_code + 1) * (options.max_bits - options.min_bits) * sign(z.tanh_bit) *
-                              (1 - z.tanh_bit * z.tanh_bit);
+    const double q_by_logit = std::numbers::ln2 * (z.top_code + 1) * (options.max_bits - options.min_bits) *
+                              sign(z.tanh_bit) * (1 - z.tanh_bit * z.tanh_bit);
     const double grad_bit = options.learnable_bits ? (e1 - 0.5 * e2) * step_by_q * q_by_logit : 0.0;
 
     const auto scalar = [&](double v, size_t input) {
@@ -123,14 +128,15 @@ DeadZone dead_zone_of(const Tensor& w, double logit_dz, double logit_bit, const 
   return z;
 }
 
-Tensor dead_zone_quantize(const Tensor& w, const Tensor& logit_dz, const Tensor& logit_bit, const DeadZoneOptions& options) {
+Tensor dead_zone_quantize(const Tensor& w, const Tensor& logit_dz, const Tensor& logit_bit,
+                          const DeadZoneOptions& options) {
   TERN_CHECK(w.dtype() == DType::kF32 || w.dtype() == DType::kF64, DTypeError, "[", DeadZoneBackward::kName,
              "] expected a weight of f32 or f64, got ", w.dtype());
   for (const Tensor* logit : {&logit_dz, &logit_bit}) {
-    TERN_CHECK(logit->numel() == 1, ShapeError, "[", DeadZoneBackward::kName, "] expected logits of one element, got shape ",
-               logit->shape());
-    TERN_CHECK(logit->dtype() == w.dtype(), DTypeError, "[", DeadZoneBackward::kName, "] expected logits of the weight's dtype ",
-               w.dtype(), ", got ", logit->dtype());
+    TERN_CHECK(logit->numel() == 1, ShapeError, "[", DeadZoneBackward::kName,
+               "] expected logits of one element, got shape ", logit->shape());
+    TERN_CHECK(logit->dtype() == w.dtype(), DTypeError, "[", DeadZoneBackward::kName,
+               "] expected logits of the weight's dtype ", w.dtype(), ", got ", logit->dtype());
   }
   const Tensor x = dense(w);
   const double theta_z = logit_dz.item(), theta_b = logit_bit.item();
@@ -143,8 +149,8 @@ Tensor dead_zone_quantize(const Tensor& w, const Tensor& logit_dz, const Tensor&
       for (int64_t i = 0; i < x.numel(); ++i) differences += v[i] - v[i];
       return differences == T(0);
     });
-    TERN_CHECK(finite, NonFiniteError, "[", DeadZoneBackward::kName, "] expected finite weights, got NaN or infinity in a weight of ",
-               describe(x));
+    TERN_CHECK(finite, NonFiniteError, "[", DeadZoneBackward::kName,
+               "] expected finite weights, got NaN or infinity in a weight of ", describe(x));
   }
   const DeadZone z = dead_zone_of(x, theta_z, theta_b, options);
   Tensor out = empty_like(x);

@@ -1,4 +1,5 @@
-// The dead-zone quantizer of CoDeQ (arXiv 2512.12981): one range, one learnable dead-zone and one learnable bit-width a tensor.
+// The dead-zone quantizer of CoDeQ (arXiv 2512.12981): one range, one learnable dead-zone and one learnable bit-width a
+// tensor.
 //
 //   A = quantile_0.99(|w|)                                   range; constant for the gradient
 //   B = round((b_max - b_min) |tanh theta_b| + b_min)        bits, or fixed
@@ -8,8 +9,8 @@
 //   delta = d/2 - s/2                                        shift of the levels
 //   u = sign(w) max(|w| - delta, 0) / s,   q = clamp(round(u), -Q, Q),   w_hat = s q + delta sign(q)
 //
-// |w| <= d/2 becomes zero; the levels are 0 and +-(delta + k s). Rounding is half to even. Gradients treat round, clamp and the
-// inner max as the identity (straight-through) and A as a constant.
+// |w| <= d/2 becomes zero; the levels are 0 and +-(delta + k s). Rounding is half to even. Gradients treat round, clamp
+// and the inner max as the identity (straight-through) and A as a constant.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,8 @@ enum class Range {
   kMaximum,   ///< the true maximum of |w|
 };
 
-/// Constants of the quantizer and the safeguards against weaknesses of the published one. The defaults are the published behaviour;
-/// only check_finite is on, as it changes no finite result.
+/// Constants of the quantizer and the safeguards against weaknesses of the published one. The defaults are the
+/// published behaviour; only check_finite is on, as it changes no finite result.
 struct DeadZoneOptions {
   bool learnable_bits = false;      ///< bits from logit_bit, in [min_bits, max_bits]; else fixed_bits
   bool learnable_dead_zone = true;  ///< false: logit_dz gets no gradient
@@ -36,12 +37,13 @@ struct DeadZoneOptions {
   double eps = 1e-8;                ///< added to the step; > 0
 
   Range range = Range::kQuantile;
-  bool relative_eps = false;             ///< eps * A in place of eps, so that tiny weights keep their relative precision
-  bool mask_clamped = false;             ///< clamped entries leave the logit gradients, which otherwise grow as 1/|theta_z| near 0
-  bool mask_weight_gradient = false;     ///< weights beyond the largest level get no gradient, so that they cannot drift away
-  double max_logit_gradient = 0;         ///< clips both logit gradients to +-this; 0: no limit
-  double min_abs_logit = 0;              ///< treats |theta| below this as this (with theta's sign), as the gradient is 0 at 0
-  bool check_finite = true;              ///< NonFiniteError for NaN or infinity in the weight or a logit
+  bool relative_eps = false;  ///< eps * A in place of eps, so that tiny weights keep their relative precision
+  bool mask_clamped = false;  ///< clamped entries leave the logit gradients, which otherwise grow as 1/|theta_z| near 0
+  bool mask_weight_gradient =
+      false;                      ///< weights beyond the largest level get no gradient, so that they cannot drift away
+  double max_logit_gradient = 0;  ///< clips both logit gradients to +-this; 0: no limit
+  double min_abs_logit = 0;       ///< treats |theta| below this as this (with theta's sign), as the gradient is 0 at 0
+  bool check_finite = true;       ///< NonFiniteError for NaN or infinity in the weight or a logit
 
   /// Throws ValueError, naming the setting, its value and its range.
   void validate() const;
@@ -58,19 +60,22 @@ struct DeadZone {
   double tanh_dz = 0, tanh_bit = 0;
 };
 
-/// The quantile of |w|: linear interpolation between order statistics as torch.quantile has it, found by selection in O(n).
-/// w: any shape, f32 or f64, at least one element; p in [0, 1].
+/// The quantile of |w|: linear interpolation between order statistics as torch.quantile has it, found by selection in
+/// O(n). w: any shape, f32 or f64, at least one element; p in [0, 1].
 double abs_quantile(const Tensor& w, double p);
 
 /// The scalars for a weight and its logits. A tensor without elements gives range 0.
 DeadZone dead_zone_of(const Tensor& w, double logit_dz, double logit_bit, const DeadZoneOptions& options);
 
-/// w_hat. w: any shape, f32 or f64; logit_dz and logit_bit: one element each, of w's dtype. Result: w's shape, dtype and layout.
-/// Differentiable in all three. Backward, with g = dL/dw_hat, h = Q - 1/2, e1 = sum g (q - u), e2 = sum g (sign q - sign w):
+/// w_hat. w: any shape, f32 or f64; logit_dz and logit_bit: one element each, of w's dtype. Result: w's shape, dtype
+/// and layout. Differentiable in all three. Backward, with g = dL/dw_hat, h = Q - 1/2, e1 = sum g (q - u), e2 = sum g
+/// (sign q - sign w):
 ///   dL/dw = g where w != 0, else 0
 ///   dL/dd = -e1 / (2h) + (1/2 + 1/(4h)) e2,     dL/dtheta_z = dL/dd (-2A) sign(tanh theta_z) (1 - tanh^2 theta_z)
-///   dL/dQ = -(A - d/2)/h^2 (e1 - e2/2),         dL/dtheta_b = dL/dQ ln2 (Q + 1) (b_max - b_min) sign(tanh theta_b) (1 - tanh^2 theta_b)
-/// The sums are taken in double, in a fixed order. Throws DTypeError, ShapeError, ValueError (options) and NonFiniteError.
+///   dL/dQ = -(A - d/2)/h^2 (e1 - e2/2),         dL/dtheta_b = dL/dQ ln2 (Q + 1) (b_max - b_min) sign(tanh theta_b) (1
+///   - tanh^2 theta_b)
+/// The sums are taken in double, in a fixed order. Throws DTypeError, ShapeError, ValueError (options) and
+/// NonFiniteError.
 [[nodiscard]] Tensor dead_zone_quantize(const Tensor& w, const Tensor& logit_dz, const Tensor& logit_bit,
                                         const DeadZoneOptions& options = {});
 

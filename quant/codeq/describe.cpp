@@ -1,12 +1,11 @@
 // Reports as text, and attachments as JSON for checkpoints.
-#include <tern/quant/codeq/codeq.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <ostream>
 
 #include <tern/core/error.h>
 #include <tern/core/io/json.h>
+#include <tern/quant/codeq/codeq.h>
 
 namespace tern::quant::codeq {
 namespace {
@@ -24,19 +23,19 @@ constexpr const char* kFormatName = "codeq-1";
 
 Json to_json(const DeadZoneOptions& o) {
   return Json::object({{"learnable_bits", o.learnable_bits},
-          {"learnable_dead_zone", o.learnable_dead_zone},
-          {"fixed_bits", o.fixed_bits},
-          {"min_bits", o.min_bits},
-          {"max_bits", o.max_bits},
-          {"quantile", o.quantile},
-          {"eps", o.eps},
-          {"range", o.range == Range::kMaximum ? "maximum" : "quantile"},
-          {"relative_eps", o.relative_eps},
-          {"mask_clamped", o.mask_clamped},
-          {"mask_weight_gradient", o.mask_weight_gradient},
-          {"max_logit_gradient", o.max_logit_gradient},
-          {"min_abs_logit", o.min_abs_logit},
-          {"check_finite", o.check_finite}});
+                       {"learnable_dead_zone", o.learnable_dead_zone},
+                       {"fixed_bits", o.fixed_bits},
+                       {"min_bits", o.min_bits},
+                       {"max_bits", o.max_bits},
+                       {"quantile", o.quantile},
+                       {"eps", o.eps},
+                       {"range", o.range == Range::kMaximum ? "maximum" : "quantile"},
+                       {"relative_eps", o.relative_eps},
+                       {"mask_clamped", o.mask_clamped},
+                       {"mask_weight_gradient", o.mask_weight_gradient},
+                       {"max_logit_gradient", o.max_logit_gradient},
+                       {"min_abs_logit", o.min_abs_logit},
+                       {"check_finite", o.check_finite}});
 }
 
 DeadZoneOptions options_from(const Json& j) {
@@ -65,22 +64,25 @@ std::string to_string(const Report& report) {
   for (const LayerReport& layer : report.layers) width = std::max(width, layer.name.size());
   const int w = static_cast<int>(std::min<size_t>(width, 60));
   const double all_bops = report.bops();
-  std::string out = format("%-*s %10s %7s %5s %8s %9s %12s %12s\n", w, "layer", "weights", "zeros", "bits", "d/2A", "range", "MACs",
-                           "BOPs share");
+  std::string out = format("%-*s %10s %7s %5s %8s %9s %12s %12s\n", w, "layer", "weights", "zeros", "bits", "d/2A",
+                           "range", "MACs", "BOPs share");
   for (const LayerReport& layer : report.layers) {
     const double ratio = layer.dead_zone.range > 0 ? layer.dead_zone.dead_zone / (2 * layer.dead_zone.range) : 0.0;
     out += format("%-*.60s %10lld %6.2f%% %5d %8.4f %9.4f %12lld %11.2f%%\n", w, layer.name.c_str(),
-                  static_cast<long long>(layer.weights), 100 * (1 - layer.density()), layer.bits, ratio, layer.dead_zone.range,
-                  static_cast<long long>(layer.macs), all_bops > 0 ? 100 * layer.bops() / all_bops : 0.0);
+                  static_cast<long long>(layer.weights), 100 * (1 - layer.density()), layer.bits, ratio,
+                  layer.dead_zone.range, static_cast<long long>(layer.macs),
+                  all_bops > 0 ? 100 * layer.bops() / all_bops : 0.0);
   }
-  out += format("%-*s %10lld %6.2f%% %5.2f %8s %9s %12lld %11.2f%%\n", w, "total", static_cast<long long>(report.weights()),
-                100 * report.sparsity(), report.mean_bits(), "", "", static_cast<long long>(report.macs()),
-                all_bops > 0 ? 100.0 : 0.0);
+  out += format("%-*s %10lld %6.2f%% %5.2f %8s %9s %12lld %11.2f%%\n", w, "total",
+                static_cast<long long>(report.weights()), 100 * report.sparsity(), report.mean_bits(), "", "",
+                static_cast<long long>(report.macs()), all_bops > 0 ? 100.0 : 0.0);
   out += format("BOPs %.4g, %.3f %% of dense fp32", all_bops, 100 * report.rel_bops());
   return out;
 }
 
-std::ostream& operator<<(std::ostream& out, const Report& report) { return out << to_string(report); }
+std::ostream& operator<<(std::ostream& out, const Report& report) {
+  return out << to_string(report);
+}
 
 std::string describe_attachment(const nn::Module& model) {
   Json layers = Json::array();
@@ -93,7 +95,8 @@ std::string describe_attachment(const nn::Module& model) {
 void restore_attachment(nn::Module& model, const std::string& description) {
   const Json parsed = Json::parse("codeq", "attached quantizers", description);
   const std::string& format = parsed.at("format").as_string();
-  TERN_CHECK(format == kFormatName, FormatError, "[codeq] expected an attachment of format ", kFormatName, ", got ", format);
+  TERN_CHECK(format == kFormatName, FormatError, "[codeq] expected an attachment of format ", kFormatName, ", got ",
+             format);
   std::vector<std::pair<nn::Parameter*, Quantizer::Options>> found;
   for (const Json& layer : parsed.at("layers").items()) {
     Quantizer::Options options;

@@ -1,6 +1,5 @@
-#include <tern/quant/kernels/dead_zone.h>
-
 #include <tern/core/rounding.h>
+#include <tern/quant/kernels/dead_zone.h>
 
 namespace tern::kernels::TERN_ISA {
 namespace {
@@ -13,7 +12,9 @@ struct Code {
 };
 
 template <class T>
-T sign(T v) { return static_cast<T>(v > T(0)) - static_cast<T>(v < T(0)); }
+T sign(T v) {
+  return static_cast<T>(v > T(0)) - static_cast<T>(v < T(0));
+}
 
 // Division, not multiplication by 1/s: the codes must be those of the formula where u is close to a half.
 template <class T>
@@ -75,10 +76,10 @@ void dead_zone_backward(const T* w, const T* g, T* dw, DeadZoneSums* partial, in
   });
 }
 
-#define INSTANTIATE(T)                                                                                    \
-  template void dead_zone_forward(const T*, T*, int64_t, DeadZoneScalars);                                \
-  template void dead_zone_codes(const T*, int32_t*, int64_t, DeadZoneScalars);                            \
-  template void dead_zone_count(const T*, int64_t, DeadZoneScalars, int64_t*, int64_t*);                  \
+#define INSTANTIATE(T)                                                                   \
+  template void dead_zone_forward(const T*, T*, int64_t, DeadZoneScalars);               \
+  template void dead_zone_codes(const T*, int32_t*, int64_t, DeadZoneScalars);           \
+  template void dead_zone_count(const T*, int64_t, DeadZoneScalars, int64_t*, int64_t*); \
   template void dead_zone_backward(const T*, const T*, T*, DeadZoneSums*, int64_t, DeadZoneScalars, bool, bool);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -24,7 +24,7 @@ TERN_DECLARE_KERNELS(
     template <class T> void dead_zone_codes(const T* w, int32_t* codes, int64_t n, DeadZoneScalars z);
     /// zeros and clamped: counts over all entries
     template <class T> void dead_zone_count(const T* w, int64_t n, DeadZoneScalars z, int64_t* zeros, int64_t* clamped);
-    /// dw[i] = g[i] where w[i] != 0 (and, if mask_weight, where the code is not clamped); partial[c] holds the sums of chunk c of
-    /// kDeadZoneGrain entries. dw may be null.
+    /// dw[i] = g[i] where w[i] != 0 (and, if mask_weight, where the code is not clamped); partial[c] holds the sums of
+    /// chunk c of kDeadZoneGrain entries. dw may be null.
     template <class T> void dead_zone_backward(const T* w, const T* g, T* dw, DeadZoneSums* partial, int64_t n,
                                                DeadZoneScalars z, bool mask_clamped, bool mask_weight);)

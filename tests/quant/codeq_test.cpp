@@ -1,5 +1,11 @@
 // Attaching, toggling, grouping and reporting.
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/elementwise.h>
 #include <tern/core/error.h>
@@ -10,11 +16,6 @@
 #include <tern/nn/linear.h>
 #include <tern/nn/models/resnet_cifar.h>
 #include <tern/quant/codeq/codeq.h>
-
-#include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
 namespace tern::quant::codeq {
 namespace {
@@ -61,7 +62,8 @@ TEST(Attach, ByTypeWithGlobExclusion) {
 TEST(Attach, PublishedSubstringRule) {
   Net net;
   const AttachReport report = attach(net, {.exclude = {"conv1"}, .rule = ExcludeRule::kSubstring});
-  EXPECT_EQ(report.attached, (Names{"block.bn1", "head"})) << "norm scales are wrapped and every conv1 is spared, as published";
+  EXPECT_EQ(report.attached, (Names{"block.bn1", "head"}))
+      << "norm scales are wrapped and every conv1 is spared, as published";
 }
 
 TEST(Attach, NamesAndInitialLogits) {
@@ -128,13 +130,15 @@ TEST(Attach, DetachRestoresOrBakes) {
 
 TEST(Attach, Errors) {
   Net net;
-  EXPECT_EQ(message_of<ValueError>([&] { attach(net, {.exclude = {"hed"}}); }),
-            "[codeq] expected exclude patterns that match a convolution or linear layer, got \"hed\", which matches none");
+  EXPECT_EQ(
+      message_of<ValueError>([&] { attach(net, {.exclude = {"hed"}}); }),
+      "[codeq] expected exclude patterns that match a convolution or linear layer, got \"hed\", which matches none");
   EXPECT_EQ(message_of<ValueError>([&] { attach(net, {.bits = Fixed{1}}); }),
             "[codeq] expected fixed_bits in [2, 16], got 1");
   EXPECT_EQ(message_of<ValueError>([&] { attach(net, {.bits = Learnable{.max_bits = 3, .min_bits = 4}}); }),
             "[codeq] expected max_bits in [4, 16], got 3");
-  EXPECT_EQ(message_of<ValueError>([&] { attach(net, {.exclude = {"*"}}); }), "[codeq] found no layer to quantize in Net");
+  EXPECT_EQ(message_of<ValueError>([&] { attach(net, {.exclude = {"*"}}); }),
+            "[codeq] found no layer to quantize in Net");
   EXPECT_TRUE(attached_layers(net).empty()) << "a failed attach changes nothing";
   attach(net);
   EXPECT_EQ(message_of<StateError>([&] { attach(net); }),
@@ -155,8 +159,11 @@ TEST(Attach, NonFiniteWeightNamesTheLayer) {
   Tensor weight = net.block->conv1->weight.latent();
   weight.data<float>()[3] = NAN;
   weight.storage()->bump_version();
-  EXPECT_EQ(message_of<NonFiniteError>([&] { net(empty({1, 3, 8, 8}).fill_(1)); }),
-            "[dead_zone_quantize] expected finite weights, got NaN or infinity in a weight of f32 [4, 4, 3, 3] (in block.conv1.weight)");
+  EXPECT_EQ(message_of<NonFiniteError>([&] {
+              net(empty({1, 3, 8, 8}).fill_(1));
+            }),
+            "[dead_zone_quantize] expected finite weights, got NaN or infinity in a weight of f32 [4, 4, 3, 3] (in "
+            "block.conv1.weight)");
 }
 
 TEST(Attach, DescriptionRestoresTheAttachment) {
@@ -174,7 +181,8 @@ TEST(Attach, DescriptionRestoresTheAttachment) {
   other.eval();
   EXPECT_EQ(other(x).to_vector<float>(), net(x).to_vector<float>());
   EXPECT_THROW(restore_attachment(other, "{"), FormatError);
-  EXPECT_THROW(restore_attachment(other, R"({"format": "codeq-1", "layers": [{"parameter": "nope.weight"}]})"), FormatError);
+  EXPECT_THROW(restore_attachment(other, R"({"format": "codeq-1", "layers": [{"parameter": "nope.weight"}]})"),
+               FormatError);
 }
 
 TEST(Report, ChangesNothingInTheModel) {

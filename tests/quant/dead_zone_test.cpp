@@ -1,24 +1,25 @@
 // The dead-zone quantizer against the published one's values (tests/golden/codeq) and against its own algebra.
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
 #include <tern/quant/codeq/dead_zone.h>
 
-#include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <set>
-
 namespace tern::quant::codeq {
 namespace {
 
 using nlohmann::json;
 
-// Tolerances of the golden files: w_hat and dL/dw are f32 results of short formulas; the logit gradients are long sums, which the
-// files give in double.
+// Tolerances of the golden files: w_hat and dL/dw are f32 results of short formulas; the logit gradients are long sums,
+// which the files give in double.
 constexpr double kValueTolerance = 1e-5;
 constexpr double kLogitTolerance = 1e-5;
 
@@ -30,13 +31,17 @@ json read_json(const std::filesystem::path& path) {
 Tensor tensor_of(const std::vector<double>& values, const Shape& shape, DType dtype) {
   Tensor x = empty(shape, dtype);
   for (size_t i = 0; i < values.size(); ++i) {
-    if (dtype == DType::kF32) x.data<float>()[i] = static_cast<float>(values[i]);
-    else x.data<double>()[i] = values[i];
+    if (dtype == DType::kF32)
+      x.data<float>()[i] = static_cast<float>(values[i]);
+    else
+      x.data<double>()[i] = values[i];
   }
   return x;
 }
 
-Tensor scalar(double v, DType dtype = DType::kF32) { return empty({}, dtype).fill_(v); }
+Tensor scalar(double v, DType dtype = DType::kF32) {
+  return empty({}, dtype).fill_(v);
+}
 
 Tensor gaussian(const Shape& shape, double scale, uint64_t seed, DType dtype = DType::kF32) {
   Tensor x = empty(shape, dtype);
@@ -80,7 +85,9 @@ TEST_P(GoldenCase, MatchesThePublishedQuantizer) {
     const DeadZone z = dead_zone_of(w, dz.item(), bit.item(), options);
     EXPECT_EQ(z.bits, c["bits"].get<int>());
     EXPECT_EQ(z.top_code, c["Q"].get<double>());
-    const auto near = [](double got, double want) { return std::abs(got - want) <= 1e-6 * std::max(1e-2, std::abs(want)); };
+    const auto near = [](double got, double want) {
+      return std::abs(got - want) <= 1e-6 * std::max(1e-2, std::abs(want));
+    };
     EXPECT_TRUE(near(z.range, c["absmax"])) << z.range;
     EXPECT_TRUE(near(z.dead_zone, c["deadzone"])) << z.dead_zone;
     EXPECT_TRUE(near(z.step, c["step"])) << z.step;
@@ -104,7 +111,9 @@ TEST_P(GoldenCase, MatchesThePublishedQuantizer) {
 }
 INSTANTIATE_TEST_SUITE_P(Codeq, GoldenCase, testing::ValuesIn(golden_cases()), [](const auto& i) { return i.param; });
 
-TEST(DeadZone, GoldenFilesAreAllThere) { EXPECT_EQ(golden_cases().size(), 16u); }
+TEST(DeadZone, GoldenFilesAreAllThere) {
+  EXPECT_EQ(golden_cases().size(), 16u);
+}
 
 TEST(DeadZone, QuantileInterpolatesOrderStatistics) {
   const auto q = [](const std::vector<double>& v, double p) {
@@ -122,8 +131,8 @@ TEST(DeadZone, QuantileInterpolatesOrderStatistics) {
     std::sort(sorted.begin(), sorted.end());
     const double t = 0.99 * static_cast<double>(n - 1);
     const auto low = static_cast<size_t>(t);
-    const double want = low + 1 < sorted.size() ? std::lerp(sorted[low], sorted[low + 1], t - static_cast<double>(low))
-                                                : sorted[low];
+    const double want =
+        low + 1 < sorted.size() ? std::lerp(sorted[low], sorted[low + 1], t - static_cast<double>(low)) : sorted[low];
     EXPECT_NEAR(abs_quantile(w, 0.99), want, 1e-12) << n;
   }
 }
@@ -159,7 +168,8 @@ TEST_P(Property, Algebra) {
     EXPECT_EQ(scaled[i], 8 * unscaled[i]) << "scale";
   }
 }
-INSTANTIATE_TEST_SUITE_P(Codeq, Property, testing::Combine(testing::Values(2, 3, 4, 8), testing::Values(3.0, 1.0, -0.7, 0.2)));
+INSTANTIATE_TEST_SUITE_P(Codeq, Property,
+                         testing::Combine(testing::Values(2, 3, 4, 8), testing::Values(3.0, 1.0, -0.7, 0.2)));
 
 TEST(DeadZone, GaussianSparsityFollowsTheLogit) {
   // erf(2.576 (1 - tanh) / sqrt 2) for Gaussian weights
@@ -278,7 +288,8 @@ TEST(Safeguards, RelativeEpsKeepsTinyWeights) {
   DeadZoneOptions options;
   const auto largest = [&] {
     double m = 0;
-    for (const double v : dead_zone_quantize(w, scalar(3, DType::kF64), scalar(1, DType::kF64), options).to_vector<double>())
+    for (const double v :
+         dead_zone_quantize(w, scalar(3, DType::kF64), scalar(1, DType::kF64), options).to_vector<double>())
       m = std::max(m, std::abs(v));
     return m;
   };
