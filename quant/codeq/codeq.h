@@ -48,7 +48,7 @@ struct AttachOptions {
   double init_logit_dz = 3.0;   ///< theta_z at the start: 3 makes the dead-zone 0.5 % of the range
   double init_logit_bit = 3.0;  ///< theta_b at the start: 3 gives max_bits
   bool start_uniform = false;   ///< theta_z such that d = s, plain uniform quantization, in place of init_logit_dz; the
-                               ///< published start moves weights near zero out to (d + s)/2 where bits are few
+                                ///< published start moves weights near zero out to (d + s)/2 where bits are few
   DeadZoneOptions quantizer = {};  ///< constants and safeguards; its bit settings come from `bits`
 };
 
