@@ -28,7 +28,7 @@ namespace {
 constexpr size_t kAlignment = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
 
-size_t class_size(size_t bytes) {
+[[maybe_unused]] size_t class_size(size_t bytes) {
   if (bytes <= 512) return (bytes + kAlignment - 1) / kAlignment * kAlignment;
   const size_t step = std::bit_floor(bytes - 1) / 8;
   return (bytes + step - 1) / step * step;
@@ -44,29 +44,26 @@ class Allocator {
 #endif
     {
       const std::lock_guard lock(mutex_);
-      stats_.live_bytes += static_cast<int64_t>(size);
-      if (stats_.live_bytes > stats_.peak_bytes) stats_.peak_bytes = stats_.live_bytes;
-      ++stats_.allocations;
       auto& list = free_[size];
       if (!list.empty()) {
         std::byte* block = list.back();
         list.pop_back();
         stats_.cached_bytes -= static_cast<int64_t>(size);
+        count(size);
         return block;
       }
-      ++stats_.system_allocations;
     }
     void* block = from_system(size);
     if (block == nullptr) {
       release_cached();
       block = from_system(size);
     }
-    if (block == nullptr) {
-      const std::lock_guard lock(mutex_);
-      stats_.live_bytes -= static_cast<int64_t>(size);
+    const std::lock_guard lock(mutex_);
+    if (block == nullptr)
       throw MemoryError(concat("[allocate] the system has no memory for ", bytes, " bytes (", stats_.live_bytes,
                                " bytes are in use by tensors)"));
-    }
+    count(size);
+    ++stats_.system_allocations;
     return static_cast<std::byte*>(block);
   }
 
@@ -108,6 +105,12 @@ class Allocator {
   }
 
  private:
+  void count(size_t size) {  // with the lock held
+    stats_.live_bytes += static_cast<int64_t>(size);
+    if (stats_.live_bytes > stats_.peak_bytes) stats_.peak_bytes = stats_.live_bytes;
+    ++stats_.allocations;
+  }
+
   static void* from_system(size_t size) {
     if (size > (size_t{1} << 46)) return nullptr;
     if (size < kHugePage) return std::aligned_alloc(kAlignment, size);

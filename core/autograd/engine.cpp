@@ -162,6 +162,10 @@ void check_forward(const char* op, const Tensor& output) {
 }  // namespace detail
 
 void check_in_place(const char* op, const Tensor& x, const Tensor& source) {
+  for (int64_t i = 0; i < x.dim(); ++i)
+    TERN_CHECK(x.strides()[i] != 0 || x.shape()[i] <= 1 || x.numel() == 0, StateError, "[", op,
+               "] cannot write in place to an expanded tensor, whose elements share memory (shape ", x.shape(),
+               ", strides ", x.strides(), "); clone it first");
   if (!grad_mode) return;
   TERN_CHECK(!x.requires_grad(), StateError, "[", op,
              "] cannot write in place to a tensor that requires a gradient; use NoGradGuard for weight updates");
@@ -216,6 +220,7 @@ void add_to_leaf(const std::shared_ptr<TensorImpl>& leaf, const Tensor& gradient
   if (leaf->autograd == nullptr) leaf->autograd = std::make_unique<AutogradData>();
   Tensor& grad = leaf->autograd->grad;
   if (grad.defined()) {
+    if (!grad.is_dense()) grad = grad.clone();  // one that the user set may repeat elements
     grad.add_(gradient);
     return;
   }

@@ -18,14 +18,14 @@ GradcheckResult gradcheck(const std::function<Tensor(const std::vector<Tensor>&)
     leaves.push_back(wanted ? x.detach().requires_grad_() : x);
   }
   const EnableGradGuard enable;
-  const Tensor output = function(leaves);
+  const Tensor output = function(leaves).to(DType::kF64);
   Tensor direction = empty(output.shape(), DType::kF64);
   Generator generator(42);
   for (int64_t i = 0; i < direction.numel(); ++i) direction.data<double>()[i] = generator.uniform(-1, 1);
 
   const auto loss = [&] {
     const NoGradGuard no_grad;
-    const Tensor y = function(leaves).contiguous();
+    const Tensor y = function(leaves).to(DType::kF64).contiguous();
     double sum = 0;
     for (int64_t i = 0; i < y.numel(); ++i) sum += y.data<double>()[i] * direction.data<double>()[i];
     return sum;

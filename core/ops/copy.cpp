@@ -1,3 +1,6 @@
+#include <cmath>
+#include <cstring>
+
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/copy.h>
 #include <tern/core/error.h>
@@ -54,7 +57,19 @@ Tensor& in_place(const char* op, Tensor& x, const Tensor& other, F&& body) {
   autograd::check_in_place(op, x, other);
   TERN_CHECK(broadcast_shapes(op, x.shape(), other.shape()) == x.shape(), ShapeError, "[", op,
              "] expected a tensor that broadcasts to ", x.shape(), ", got ", other.shape());
-  const Tensor same = cast(other, x.dtype());
+  TERN_CHECK(x.is_floating() || !other.is_floating(), DTypeError, "[", op, "] expected an integer operand for ",
+             x.dtype(), ", got ", other.dtype());
+  if (x.dtype() == DType::kBF16 || x.dtype() == DType::kF16) {  // computed in f32, rounded once
+    const NoGradGuard no_grad;
+    Tensor wide = cast(x, DType::kF32);
+    in_place(op, wide, other, body);
+    copy_elements(x, wide);
+    x.storage()->bump_version();
+    return x;
+  }
+  Tensor same = cast(other, x.dtype());
+  const bool same_place = same.offset() == x.offset() && same.strides() == x.strides();
+  if (same.shares_storage_with(x) && !same_place) same = same.detach().clone();  // else read after it was written
   dispatch_arithmetic(op, x.dtype(), [&]<class T>() {
     body.template operator()<T>(make_plan<2>(x.shape(), {&x, &same}), x.data<T>(), same.data<T>());
   });
@@ -135,11 +150,21 @@ Tensor& Tensor::mul_(const Tensor& other) {
   });
 }
 
+namespace {
+
+Tensor number_for(const char* op, const Tensor& x, double v) {
+  TERN_CHECK(x.is_floating() || v == std::trunc(v), ValueError, "[", op, "] expected a whole number for ", x.dtype(),
+             ", got ", v);
+  return empty({}, x.dtype()).fill_(v);
+}
+
+}  // namespace
+
 Tensor& Tensor::mul_(double factor) {
-  return mul_(empty({}, dtype()).fill_(factor));
+  return mul_(number_for("mul_", *this, factor));
 }
 Tensor& Tensor::add_(double value) {
-  return add_(empty({}, dtype()).fill_(value));
+  return add_(number_for("add_", *this, value));
 }
 
 }  // namespace tern

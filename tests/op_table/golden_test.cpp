@@ -1,4 +1,5 @@
 // Every golden case of PyTorch: outputs and gradients in f64, and in f32 at the table's single-precision tolerance.
+#include <map>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -11,8 +12,8 @@
 namespace tern::test {
 namespace {
 
-// Whether a golden op that no family runs fails the test: true once every family has landed.
-constexpr bool kEveryOpIsRun = false;
+// Golden ops that another test runs, and which.
+const std::map<std::string, std::string> kElsewhere{{"MultiheadAttention", "tests/nn/attention_test.cpp"}};
 
 const std::vector<GoldenCase>& cases() {
   static const std::vector<GoldenCase> all = load_golden_ops();
@@ -82,9 +83,9 @@ TEST(GoldenFiles, AreThere) {
 }
 
 TEST(GoldenFiles, EveryCaseIsRun) {
-  if (!kEveryOpIsRun) GTEST_SKIP() << "families are still missing";
   for (const GoldenCase& one : cases())
-    EXPECT_TRUE(op_table().golden().count(one.op()) != 0) << "no family runs " << one.op() << " (" << one.name << ")";
+    EXPECT_TRUE(op_table().golden().count(one.op()) != 0 || kElsewhere.count(one.op()) != 0)
+        << "no family runs " << one.op() << " (" << one.name << ")";
 }
 
 TEST(GoldenFiles, EveryRunIsOfAKnownCase) {

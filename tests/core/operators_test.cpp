@@ -1,0 +1,56 @@
+#include <gtest/gtest.h>
+
+#include <tern/core/create.h>
+#include <tern/core/operators.h>
+
+namespace tern {
+namespace {
+
+TEST(Operators, AreTheNamedFunctions) {
+  const Tensor a = tensor({1.0, 2.0, 4.0}), b = tensor({2.0, 2.0, 0.5});
+  const auto same = [](const Tensor& x, const Tensor& y) { EXPECT_TRUE(equal(x, y)); };
+  same(a + b, add(a, b));
+  same(a + 2, tensor({3.0, 4.0, 6.0}));
+  same(2 + a, a + 2);
+  same(a - b, tensor({-1.0, 0.0, 3.5}));
+  same(a - 1, tensor({0.0, 1.0, 3.0}));
+  same(1 - a, tensor({0.0, -1.0, -3.0}));
+  same(a * b, tensor({2.0, 4.0, 2.0}));
+  same(a * 3, 3 * a);
+  same(a / b, tensor({0.5, 1.0, 8.0}));
+  same(a / 2, tensor({0.5, 1.0, 2.0}));
+  same(4 / a, tensor({4.0, 2.0, 1.0}));
+  same(-a, tensor({-1.0, -2.0, -4.0}));
+  const auto truth = [](const Tensor& x, std::vector<int64_t> want) {
+    EXPECT_EQ(x.dtype(), DType::kU8);
+    EXPECT_EQ(x.to_vector<int64_t>(), want);
+  };
+  truth(a == b, {0, 1, 0});
+  truth(a != b, {1, 0, 1});
+  truth(a < b, {1, 0, 0});
+  truth(a <= b, {1, 1, 0});
+  truth(a > b, {0, 0, 1});
+  truth(a >= b, {0, 1, 1});
+  truth(a == 2.0, {0, 1, 0});
+  truth(2.0 != a, {1, 0, 1});
+  truth(a < 2, {1, 0, 0});
+  truth(2 < a, {0, 0, 1});
+  truth(a <= 2, {1, 1, 0});
+  truth(2 <= a, {0, 1, 1});
+  truth(a > 2, {0, 0, 1});
+  truth(2 > a, {1, 0, 0});
+  truth(a >= 2, {0, 1, 1});
+  truth(2 >= a, {1, 1, 0});
+  truth(2.0 == a, {0, 1, 0});
+  truth(a != 2, {1, 0, 1});
+}
+
+TEST(Operators, FollowTheGradient) {
+  Tensor x = tensor({1.0, 2.0});
+  x.requires_grad_();
+  ((3 - x) * x / 2 + -x).backward(tensor({1.0, 1.0}));  // (3 - 2 x) / 2 - 1
+  EXPECT_EQ(x.grad().to_vector<double>(), (std::vector<double>{-0.5, -1.5}));
+}
+
+}  // namespace
+}  // namespace tern

@@ -1,0 +1,103 @@
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <tern/core/error.h>
+#include <tern/core/parallel.h>
+
+namespace tern {
+namespace {
+
+class Parallel : public ::testing::TestWithParam<int> {
+ protected:
+  void SetUp() override { set_num_threads(GetParam()); }
+  void TearDown() override { set_num_threads(before_); }
+  int before_ = num_threads();
+};
+INSTANTIATE_TEST_SUITE_P(Threads, Parallel, ::testing::Values(1, 2, 3, 8));
+
+TEST_P(Parallel, CoversEveryItemOnce) {
+  for (const int64_t n : {0, 1, 7, 8, 9, 63, 64, 1000}) {
+    std::vector<std::atomic<int>> seen(static_cast<size_t>(n));
+    parallel_for(n, 8, [&](int64_t begin, int64_t end) {
+      ASSERT_LT(begin, end);
+      for (int64_t i = begin; i < end; ++i) ++seen[static_cast<size_t>(i)];
+    });
+    for (const auto& count : seen) EXPECT_EQ(count, 1);
+  }
+  parallel_for(-5, 8, [](int64_t, int64_t) { FAIL(); });
+}
+
+TEST_P(Parallel, CutsBySizeOnly) {
+  std::mutex mutex;
+  std::set<std::pair<int64_t, int64_t>> ranges;
+  parallel_for(21, 8, [&](int64_t begin, int64_t end) {
+    const std::lock_guard lock(mutex);
+    ranges.insert({begin, end});
+  });
+  EXPECT_EQ(ranges, (std::set<std::pair<int64_t, int64_t>>{{0, 8}, {8, 16}, {16, 21}}));
+  EXPECT_EQ(chunk_count(21, 8), 3);
+  EXPECT_EQ(chunk_count(0, 8), 0);
+}
+
+TEST_P(Parallel, RethrowsTheLowestChunksException) {
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    try {
+      parallel_for(100, 1, [](int64_t begin, int64_t) {
+        if (begin >= 3) throw ValueError(concat("chunk ", begin));
+      });
+      FAIL();
+    } catch (const ValueError& error) {
+      EXPECT_STREQ(error.what(), "chunk 3");
+    }
+  }
+  std::atomic<int> after{0};
+  parallel_for(100, 1, [&](int64_t, int64_t) { ++after; });
+  EXPECT_EQ(after, 100) << "the pool works after an exception";
+}
+
+TEST_P(Parallel, NestedCallsRunOnTheCallingThread) {
+  std::atomic<int> inner{0}, strangers{0};
+  parallel_for(16, 1, [&](int64_t, int64_t) {
+    const auto self = std::this_thread::get_id();
+    parallel_for(32, 1, [&](int64_t, int64_t) {
+      ++inner;
+      if (std::this_thread::get_id() != self) ++strangers;
+    });
+  });
+  EXPECT_EQ(inner, 16 * 32);
+  if (GetParam() > 1) {
+    EXPECT_EQ(strangers, 0);
+  }
+}
+
+TEST_P(Parallel, MayBeCalledFromSeveralThreads) {
+  std::atomic<int64_t> sum{0};
+  std::vector<std::thread> callers;
+  for (int t = 0; t < 3; ++t)
+    callers.emplace_back([&] {
+      for (int repeat = 0; repeat < 20; ++repeat)
+        parallel_for(100, 7, [&](int64_t begin, int64_t end) { sum += end - begin; });
+    });
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(sum, 3 * 20 * 100);
+}
+
+TEST(NumThreads, CanBeSetAndAsked) {
+  const int before = num_threads();
+  EXPECT_GE(before, 1);
+  set_num_threads(3);
+  EXPECT_EQ(num_threads(), 3);
+  set_num_threads(0);  // the processors that this process may use
+  EXPECT_GE(num_threads(), 1);
+  EXPECT_THROW(set_num_threads(-1), ValueError);
+  set_num_threads(before);
+}
+
+}  // namespace
+}  // namespace tern
