@@ -117,9 +117,11 @@ AtomicFile::AtomicFile(const char* op, const std::string& path) : op_(op), path_
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ < 0 && (errno == EEXIST || errno == EINTR)) continue;
     if (descriptor_ < 0) fail(errno);
-    // Another writer may have taken the new file for a stale one before it was locked.
+    // Another writer may have taken the new file for a stale one before it was locked. Where the file system has no
+    // locks, nobody takes anything for stale.
+    const int refused = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
     struct stat mine;
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 && ::fstat(descriptor_, &mine) == 0 && mine.st_nlink == 1) break;
+    if (refused == 0 ? ::fstat(descriptor_, &mine) == 0 && mine.st_nlink == 1 : refused != EWOULDBLOCK) break;
     discard();
   }
   if (exists && ::fchmod(descriptor_, info.st_mode & 07777) != 0) {

@@ -1,0 +1,150 @@
+#include "fuzz/targets.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+
+#include <unistd.h>
+
+#include <tern/core/error.h>
+#include <tern/core/io/bytes.h>
+#include <tern/core/io/json.h>
+#include <tern/core/io/npy.h>
+#include <tern/core/io/safetensors.h>
+#include <tern/data/cifar.h>
+#include <tern/data/image_folder.h>
+#include <tern/data/tokenizer.h>
+
+#include "data/image_writer.h"
+
+namespace tern::fuzz {
+namespace {
+
+using Seeds = std::vector<std::string>;
+
+Tensor counted(const Shape& shape, DType dtype) {
+  Tensor x = empty(shape, dtype);
+  for (int64_t i = 0; i < x.bytes(); ++i) x.raw()[i] = static_cast<std::byte>(i * 5 + 1);
+  return x;
+}
+
+void check(bool condition, const char* what) {
+  if (!condition) throw std::logic_error(what);
+}
+
+// -- safetensors: what is read can be written and read again
+
+void run_safetensors(const std::string& bytes) {
+  const auto content = io::parse_safetensors(io::bytes_of(bytes));
+  const std::string again = io::serialize_safetensors(content.tensors, content.metadata);
+  check(io::parse_safetensors(io::bytes_of(again)).metadata == content.metadata, "safetensors do not come back");
+}
+Seeds seeds_safetensors() {
+  return {io::serialize_safetensors({}), io::serialize_safetensors({{"a", counted({2, 3}, DType::kF32)}}, {{"k", "v"}}),
+          io::serialize_safetensors({{"w", counted({4}, DType::kI8)},
+                                     {"v", counted({1, 2}, DType::kF64)},
+                                     {"s", counted({}, DType::kBF16)},
+                                     {"e", counted({0, 9}, DType::kI64)}})};
+}
+
+void run_npy(const std::string& bytes) {
+  const Tensor x = io::parse_npy(io::bytes_of(bytes));
+  check(io::parse_npy(io::bytes_of(io::serialize_npy(x))).shape() == x.shape(), "npy does not come back");
+}
+Seeds seeds_npy() {
+  const auto header = [](std::string text, char version, std::string data) {
+    const auto n = static_cast<uint32_t>(text.size());
+    std::string out = "\x93NUMPY";
+    out += {version, '\0'};
+    out.append(reinterpret_cast<const char*>(&n), version == 1 ? 2 : 4);
+    return out + text + data;
+  };
+  return {io::serialize_npy(counted({2, 3}, DType::kF32)),
+          header("{'descr': '|b1', 'fortran_order': True, 'shape': (2, 1, 2)}", 2, std::string("\1\0\0\1", 4)),
+          header("{'shape': (), 'descr': '<f2', 'fortran_order': False,}", 3, "ab")};
+}
+
+void run_json(const std::string& bytes) {
+  const io::Json v = io::Json::parse("fuzz", "input", bytes);
+  check(io::Json::parse("fuzz", "output", v.dump()) == v, "JSON does not come back");
+  check(io::Json::parse("fuzz", "output", v.dump(2)) == v, "indented JSON does not come back");
+}
+Seeds seeds_json() {
+  return {R"({"optim": {"lr": 0.1, "steps": [30, 60]}, "name": "caf\u00e9 \ud83d\ude00", "on": true, "off": null})",
+          "[1, -2.5e-3, 18446744073709551615, [[[]]], {}, \"\"]", "0"};
+}
+
+void run_tokenizer(const std::string& bytes) {
+  const auto t = data::Tokenizer::parse(io::bytes_of(bytes));
+  const auto ids = t.encode("once upon a time \xc3\xa9\xff");
+  for (const int64_t id : ids) check(id >= 0 && id < t.vocab_size(), "a token outside the vocabulary");
+  static_cast<void>(t.decode(ids));
+}
+Seeds seeds_tokenizer() {
+  std::string file("\x09\0\0\0", 4);
+  const auto add = [&](const std::string& piece, float score) {
+    const auto n = static_cast<int32_t>(piece.size());
+    file.append(reinterpret_cast<const char*>(&score), 4);
+    file.append(reinterpret_cast<const char*>(&n), 4);
+    file += piece;
+  };
+  for (const char* special : {"<unk>", "\n<s>\n", "\n</s>\n"}) add(special, 0);
+  for (int b = 0; b < 256; ++b) {
+    char text[8];
+    std::snprintf(text, sizeof text, "<0x%02X>", b);
+    add(text, 0);
+  }
+  for (const char* piece : {" ", "o", "n", "c", "e", "on", "ce", "once", " once"}) add(piece, -1);
+  return {file};
+}
+
+void run_image(const std::string& bytes) {
+  const Tensor image = data::decode_image(io::bytes_of(bytes), "input", {.max_pixels = 1'000'000});
+  check(image.numel() <= 3'000'000, "an image beyond the limit");
+}
+Seeds seeds_image() {
+  std::vector<uint8_t> pixels(20 * 12 * 4);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * i / 7);
+  return {test::png_of(pixels, 20, 12, 4), test::png_of(pixels, 20, 12, 1), test::bmp_of(pixels, 20, 12, 3),
+          test::jpg_of(pixels, 20, 12, 3, 60), test::jpg_of(pixels, 20, 12, 1, 90)};
+}
+
+// CIFAR files are read from a directory; each process has its own.
+void run_cifar(const std::string& bytes) {
+  const std::filesystem::path dir =
+      std::filesystem::temp_directory_path() / ("tern-fuzz-" + std::to_string(::getpid()));
+  std::filesystem::create_directory(dir);
+  const size_t names = std::min<size_t>(bytes.size(), 64);  // the first bytes are the names, the others records
+  std::ofstream(dir / "batches.meta.txt", std::ios::binary) << bytes.substr(0, names);
+  std::ofstream(dir / "test_batch.bin", std::ios::binary) << bytes.substr(names);
+  struct Cleaner {
+    std::filesystem::path path;
+    ~Cleaner() { std::filesystem::remove_all(path); }
+  } cleaner{dir};
+  const data::Cifar10 set(dir.string(), data::Split::kTest);
+  for (int64_t i = 0; i < set.size(); ++i) check(set.label(i) >= 0 && set.label(i) < 10, "a label out of range");
+}
+Seeds seeds_cifar() {
+  std::string names = "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n";
+  names.resize(64, '\n');
+  return {names + std::string(3073, '\3'), names + std::string(2 * 3073, '\0')};
+}
+
+constexpr Target kTargets[] = {
+    {"safetensors", run_safetensors, seeds_safetensors},
+    {"npy", run_npy, seeds_npy},
+    {"json", run_json, seeds_json},
+    {"tokenizer", run_tokenizer, seeds_tokenizer},
+    {"image", run_image, seeds_image},
+    {"cifar", run_cifar, seeds_cifar},
+};
+
+}  // namespace
+
+std::span<const Target> targets() {
+  return kTargets;
+}
+
+}  // namespace tern::fuzz
