@@ -24,11 +24,10 @@ struct ProcessResult {
   std::string out, err;
 };
 
-/// Runs build/apps/PROGRAM with arguments, standard input closed, and waits for it. `on_output` sees standard output as
-/// it grows and may send signals to the process.
-inline ProcessResult run_program(const std::string& program, std::vector<std::string> arguments,
+/// Runs a program with arguments, standard input closed, and waits for it. `on_output` sees standard output as it grows
+/// and may send signals to the process.
+inline ProcessResult run_command(std::string path, std::vector<std::string> arguments,
                                  const std::function<void(pid_t, const std::string& out)>& on_output = {}) {
-  std::string path = std::string(TERN_APPS_DIR) + "/" + program;
   std::vector<char*> argv{path.data()};
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
@@ -69,6 +68,12 @@ inline ProcessResult run_program(const std::string& program, std::vector<std::st
   waitpid(child, &status, 0);
   result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result;
+}
+
+/// Runs build/apps/PROGRAM.
+inline ProcessResult run_program(const std::string& program, std::vector<std::string> arguments,
+                                 const std::function<void(pid_t, const std::string& out)>& on_output = {}) {
+  return run_command(std::string(TERN_APPS_DIR) + "/" + program, std::move(arguments), on_output);
 }
 
 /// The directory of the large data sets, from TERN_TEST_DATA; empty if it is not set.
