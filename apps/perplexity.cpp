@@ -83,7 +83,7 @@ int perplexity(int argc, char** argv) {
   if (settings.json) {
     const train::MetricRow row{{"perplexity", nll.perplexity()}, {"nll", nll.mean()},  {"tokens", nll.tokens},
                                {"documents", documents},         {"context", context}, {"seconds", seconds}};
-    std::printf("%s\n", train::to_json_line(row).c_str());
+    std::printf("%s\n", train::to_json(row).dump().c_str());
   } else {
     std::printf("perplexity %.4f (%.4f nats a token) over %lld tokens of %lld %s, %.0f tokens/s\n", nll.perplexity(),
                 nll.mean(), static_cast<long long>(nll.tokens), static_cast<long long>(documents),

@@ -1,6 +1,4 @@
 // Trains an image classifier as one JSON file says: fp32, CoDeQ with fixed bits, CoDeQ with learned bits.
-#include <csignal>
-#include <cstdio>
 #include <filesystem>
 #include <iostream>
 
@@ -21,11 +19,9 @@ std::string in(const std::string& directory, const char* name) {
   return (std::filesystem::path(directory) / name).string();
 }
 
-bool is_used(const std::string& out) {
-  for (const char* name : {"config.json", "metrics.jsonl", "last.safetensors", "best.safetensors", "summary.json"})
-    if (std::filesystem::exists(in(out, name))) return true;
-  return false;
-}
+// What a run writes.
+constexpr const char* kFiles[] = {"config.json",      "metrics.jsonl",    "layers.jsonl",
+                                  "last.safetensors", "best.safetensors", "summary.json"};
 
 // The last settings win: the file's, then --set, then options of their own.
 void settle(train::Schema& schema, const train::Cli& cli, const Arguments& a) {
@@ -73,15 +69,11 @@ train::Preprocessing settle_preprocessing(const train::ClassifierConfig& config,
   return p;
 }
 
-int run(int argc, char** argv) {
-  Arguments a;
-  train::ClassifierConfig config;
-  train::Schema schema;
-  train::declare(schema, config);
-
-  train::Cli cli(
-      "train_classifier",
-      "Trains an image classifier, in full precision or with compression, and writes weights, metrics and a summary.");
+// Reads the command line and the settings; false if only help was wanted.
+bool parse(int argc, char** argv, Arguments& a, train::ClassifierConfig& config, train::Schema& schema) {
+  train::Cli cli("train_classifier",
+                 "Trains an image classifier, in full precision or with compression, and writes weights, metrics and a "
+                 "summary.");
   cli.option("--config", a.config, "FILE", "JSON file with the settings below; those it lacks keep their defaults");
   cli.option("--data", a.data, "DIR", "directory of the data set (data.path)");
   cli.option("--out", a.out, "DIR", "where the run's files go");
@@ -94,7 +86,7 @@ int run(int argc, char** argv) {
   cli.flag("--resume", a.resume, "go on from DIR/last.safetensors; without --config, with the settings of that run");
   cli.flag("--overwrite", a.overwrite, "allow a directory that holds another run");
   cli.epilogue([&] { return "Settings, with their defaults:\n\n" + schema.describe(); });
-  if (!cli.parse(argc, argv)) return 0;
+  if (!cli.parse(argc, argv)) return false;
 
   if (a.out.empty() && !a.fast_dev_run) throw train::UsageError("[train_classifier] expected --out DIR (see --help)");
   if (a.resume && (a.out.empty() || a.overwrite))
@@ -102,125 +94,162 @@ int run(int argc, char** argv) {
   settle(schema, cli, a);
   if (config.data.path.empty() && config.data.dataset != "synthetic")
     throw train::UsageError("[train_classifier] expected --data DIR (see --help)");
-  if (!a.out.empty() && !a.resume && !a.overwrite && is_used(a.out))
-    throw train::UsageError(concat("[train_classifier] expected an unused directory, got ", a.out,
-                                   " with a run in it; give --resume to go on, --overwrite to replace it"));
+  if (!a.out.empty() && !a.resume && !a.overwrite)
+    for (const char* name : kFiles)
+      if (std::filesystem::exists(in(a.out, name)))
+        throw train::UsageError(concat("[train_classifier] expected an unused directory, got ", a.out,
+                                       " with a run in it; give --resume to go on, --overwrite to replace it"));
   if (a.fast_dev_run) shrink(config);
-  if (a.threads > 0) set_num_threads(static_cast<int>(a.threads));
-  manual_seed(static_cast<uint64_t>(config.seed));
-  const train::StopSignal signals;
+  return true;
+}
 
-  // Data and model.
-  const train::ImageData images = train::open_image_data(config.data.dataset, config.data.path, true,
-                                                         config.data.train_limit, config.data.test_limit);
+// The images of a run, and the model that learns them.
+struct Subject {
+  train::ImageData images;
+  std::shared_ptr<const data::Dataset> training, validation;  // validation may be null
+  train::Preprocessing preprocessing;
+  int64_t side = 0;  // of the model's input
+  std::shared_ptr<nn::models::Model> model;
+};
+
+Subject open_subject(train::ClassifierConfig& config, bool resume) {
+  Subject s;
+  s.images = train::open_image_data(config.data.dataset, config.data.path, true, config.data.train_limit,
+                                    config.data.test_limit);
+  s.training = s.images.train;
+  const auto count = static_cast<int64_t>(config.data.val_fraction * static_cast<double>(s.training->size()));
+  if (count > 0) {
+    const data::HoldOut parts =
+        data::hold_out(s.training, {.count = count, .seed = static_cast<uint64_t>(config.seed)});
+    s.training = data::share(parts.train);
+    s.validation = data::share(parts.held_out);
+  }
+
   std::unique_ptr<train::Checkpoint> start;
-  if (!config.weights.empty() && !a.resume)
+  if (!config.weights.empty() && !resume)
     start = std::make_unique<train::Checkpoint>(train::load_checkpoint(config.weights));
-  const train::Preprocessing preprocessing = settle_preprocessing(config, images, start.get());
-  const int64_t side = preprocessing.crop > 0  ? preprocessing.crop
-                       : images.image_size > 0 ? images.image_size
-                                               : preprocessing.resize;
-  if (config.model.classes == 0) config.model.classes = images.test->num_classes();
-  if (config.model.image_size == 0) config.model.image_size = side;
-  const std::shared_ptr<nn::models::Model> model = train::make_image_model(config.model);
-  if (start != nullptr) train::load_weights(*model, *start);
-  std::printf("%s: %lld parameters, %lld training and %lld test images of %s, %d threads, %s\n",
-              config.model.name.c_str(), static_cast<long long>(model->parameter_count()),
-              static_cast<long long>(images.train->size()), static_cast<long long>(images.test->size()),
-              images.kind.c_str(), num_threads(), std::string(name_of(isa())).c_str());
-  if (const std::string attached = train::attach_codeq(*model, config.codeq); !attached.empty())
-    std::printf("%s\n", attached.c_str());
-  std::fflush(stdout);
+  s.preprocessing = settle_preprocessing(config, s.images, start.get());
+  s.side = s.preprocessing.crop > 0  ? s.preprocessing.crop
+           : s.images.image_size > 0 ? s.images.image_size
+                                     : s.preprocessing.resize;
+  if (config.model.classes == 0) config.model.classes = s.images.test->num_classes();
+  if (config.model.image_size == 0) config.model.image_size = s.side;
+  s.model = train::make_image_model(config.model);
+  if (start != nullptr) train::load_weights(*s.model, *start);
+  std::cout << concat(config.model.name, ": ", s.model->parameter_count(), " parameters, ", s.training->size(),
+                      " training and ", s.images.test->size(), " test images of ", s.images.kind, ", ", num_threads(),
+                      " threads, ", name_of(isa()))
+            << std::endl;
+  if (const std::string attached = train::attach_codeq(*s.model, config.codeq); !attached.empty())
+    std::cout << attached << std::endl;
+  return s;
+}
 
-  // Loaders.
-  std::shared_ptr<const data::Dataset> training = images.train, validation;
-  if (config.data.val_fraction > 0) {
-    const auto count = static_cast<int64_t>(config.data.val_fraction * static_cast<double>(training->size()));
-    const data::HoldOut parts = data::hold_out(training, {.count = count, .seed = static_cast<uint64_t>(config.seed)});
-    training = data::share(parts.train);
-    if (count > 0) validation = data::share(parts.held_out);
-  }
-  data::DataLoader loader(training, {.batch_size = config.data.batch_size,
-                                     .shuffle = true,
-                                     .workers = config.data.workers,
-                                     .seed = static_cast<uint64_t>(config.seed),
-                                     .transform = train::train_transform(config.data, preprocessing, side),
-                                     .batch_transform = train::batch_transform(config.data, config.model.classes)});
-  const data::LoaderOptions measured{.batch_size = config.data.eval_batch_size,
-                                     .workers = config.data.workers,
-                                     .transform = train::eval_transform(preprocessing)};
-  data::DataLoader test_loader(images.test, measured);
-  std::unique_ptr<data::DataLoader> validation_loader;
-  if (validation != nullptr) validation_loader = std::make_unique<data::DataLoader>(validation, measured);
-
-  // Optimizer, schedule and the trainer.
-  const auto optimizer = train::make_optimizer(*model, config);
-  const int64_t steps = (loader.size() + config.optim.accumulate - 1) / config.optim.accumulate;
-  const auto schedule = train::make_schedule(*optimizer, config, steps);
-  std::unique_ptr<optim::WeightEma> ema = train::make_ema(*model, config);
-  io::Metadata metadata = model->metadata();
-  metadata[train::meta::kConfig] = describe_run(schema).dump();
-  metadata[train::meta::kPreprocessing] = train::to_json(preprocessing).dump();
-  train::Trainer trainer(*model, {.optimizer = *optimizer,
-                                  .schedule = schedule.get(),
-                                  .ema = ema.get(),
-                                  .epochs = config.epochs,
-                                  .accumulate = config.optim.accumulate,
-                                  .clip_norm = config.optim.clip_norm,
-                                  .clip_value = config.optim.clip_value,
-                                  .loss =
-                                      [&](const Tensor& output, const Tensor& labels) {
-                                        return cross_entropy(output, labels,
-                                                             {.label_smoothing = config.optim.label_smoothing});
-                                      },
-                                  .test = &test_loader,
-                                  .test_every = config.test_every,
-                                  .out = a.out,
-                                  .save_every = config.save_every,
-                                  .log_every = a.log_every,
-                                  .metadata = metadata,
-                                  .progress = &std::cout,
-                                  .terminal = train::stdout_is_terminal(),
-                                  .observe = [&] { return train::observe_codeq(*model); },
-                                  .stop = [] { return train::StopSignal::received() != 0; }});
-  if (a.resume) trainer.load(in(a.out, "last.safetensors"));
-  if (!a.out.empty()) {
-    std::filesystem::create_directories(a.out);
-    if (a.overwrite)
-      for (const char* name : {"metrics.jsonl", "last.safetensors", "best.safetensors", "summary.json"})
-        std::filesystem::remove(in(a.out, name));
-    io::write_file_atomic("config", in(a.out, "config.json"), describe_run(schema).dump(2) + "\n");
-  }
-
-  const train::FitResult result = trainer.fit(loader, validation_loader.get());
-  if (!result.finished) {
-    const int signal = train::StopSignal::received();
-    std::printf("stopped after step %lld of epoch %lld%s\n", static_cast<long long>(result.steps),
-                static_cast<long long>(result.epochs + 1),
-                a.out.empty() ? "" : concat("; go on with --resume --out ", a.out).c_str());
-    return 128 + signal;
-  }
-
-  // What came of it.
-  std::unique_ptr<optim::WeightEma::Swapped> averaged;
-  if (ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*ema);
-  const quant::codeq::Report report = quant::codeq::report(*model, {1, 3, side, side});
-  if (config.codeq.mode != "none") std::cout << report << "\n";
-  io::Json summary = io::Json::object();
-  summary["top1"] = result.test.top1;
-  summary["sparsity"] = report.sparsity();
-  summary["mean_bits"] = report.mean_bits();
-  summary["rel_bops"] = report.rel_bops();
+// Writes and prints what came of a run: the layer table, summary.json, and the last line.
+void report(const Subject& subject, const train::ClassifierConfig& config, const train::FitResult& result,
+            const std::string& out) {
+  const quant::codeq::Report layers = quant::codeq::report(*subject.model, {1, 3, subject.side, subject.side});
+  if (config.codeq.mode != "none") std::cout << layers << "\n";
+  const train::MetricRow figures{{"top1", result.test.top1},
+                                 {"sparsity", layers.sparsity()},
+                                 {"mean_bits", layers.mean_bits()},
+                                 {"rel_bops", layers.rel_bops()}};
+  io::Json summary = train::to_json(figures);
   summary["top5"] = result.test.top5;
   summary["loss"] = result.test.loss;
   summary["n"] = result.test.n;
   if (result.best_top1 >= 0) summary["best_val_top1"] = result.best_top1;
   summary["epochs"] = result.epochs;
   summary["steps"] = result.steps;
-  if (!a.out.empty()) io::write_file_atomic("summary", in(a.out, "summary.json"), summary.dump(2) + "\n");
-  std::cout << concat("top1=", result.test.top1, " sparsity=", report.sparsity(), " mean_bits=", report.mean_bits(),
-                      " rel_bops=", report.rel_bops())
-            << std::endl;
+  if (!out.empty()) io::write_file_atomic("summary", in(out, "summary.json"), summary.dump(2) + "\n");
+  std::string line;
+  for (const train::Metric& figure : figures)
+    line += concat(line.empty() ? "" : " ", figure.name, "=", std::get<double>(figure.value));
+  std::cout << line << std::endl;
+}
+
+int run(int argc, char** argv) {
+  Arguments a;
+  train::ClassifierConfig config;
+  train::Schema schema;
+  train::declare(schema, config);
+  if (!parse(argc, argv, a, config, schema)) return 0;
+  if (a.threads > 0) set_num_threads(static_cast<int>(a.threads));
+  manual_seed(static_cast<uint64_t>(config.seed));
+  const train::StopSignal signals;
+  const Subject subject = open_subject(config, a.resume);
+  nn::models::Model& model = *subject.model;
+
+  data::DataLoader loader(subject.training,
+                          {.batch_size = config.data.batch_size,
+                           .shuffle = true,
+                           .workers = config.data.workers,
+                           .seed = static_cast<uint64_t>(config.seed),
+                           .transform = train::train_transform(config.data, subject.preprocessing, subject.side),
+                           .batch_transform = train::batch_transform(config.data, config.model.classes)});
+  const data::LoaderOptions measured{.batch_size = config.data.eval_batch_size,
+                                     .workers = config.data.workers,
+                                     .transform = train::eval_transform(subject.preprocessing)};
+  data::DataLoader test_loader(subject.images.test, measured);
+  std::unique_ptr<data::DataLoader> validation_loader;
+  if (subject.validation != nullptr)
+    validation_loader = std::make_unique<data::DataLoader>(subject.validation, measured);
+
+  const auto optimizer = train::make_optimizer(model, config);
+  const int64_t steps = (loader.size() + config.optim.accumulate - 1) / config.optim.accumulate;
+  const auto schedule = train::make_schedule(*optimizer, config, steps);
+  const auto ema = train::make_ema(model, config);
+  io::Metadata metadata = model.metadata();
+  metadata[train::meta::kConfig] = describe_run(schema).dump();
+  metadata[train::meta::kPreprocessing] = train::to_json(subject.preprocessing).dump();
+  const auto loss = [&](const Tensor& output, const Tensor& labels) {
+    return cross_entropy(output, labels, {.label_smoothing = config.optim.label_smoothing});
+  };
+  std::unique_ptr<train::MetricsLog> layers;
+  train::Trainer trainer(model, {.optimizer = *optimizer,
+                                 .schedule = schedule.get(),
+                                 .ema = ema.get(),
+                                 .epochs = config.epochs,
+                                 .accumulate = config.optim.accumulate,
+                                 .clip_norm = config.optim.clip_norm,
+                                 .clip_value = config.optim.clip_value,
+                                 .loss = loss,
+                                 .test = &test_loader,
+                                 .test_every = config.test_every,
+                                 .out = a.out,
+                                 .save_every = config.save_every,
+                                 .log_every = a.log_every,
+                                 .metadata = metadata,
+                                 .progress = &std::cout,
+                                 .terminal = train::stdout_is_terminal(),
+                                 .observe = [&] { return train::observe_codeq(model); },
+                                 .on_epoch =
+                                     [&](int64_t epoch, int64_t step) {
+                                       if (layers != nullptr) layers->write(train::layers_row(model, epoch, step));
+                                     },
+                                 .stop = [] { return train::StopSignal::received() != 0; }});
+  if (a.resume) trainer.load(in(a.out, "last.safetensors"));
+  if (!a.out.empty()) {
+    std::filesystem::create_directories(a.out);
+    if (a.overwrite)
+      for (const char* name : kFiles) std::filesystem::remove(in(a.out, name));
+    io::write_file_atomic("config", in(a.out, "config.json"), describe_run(schema).dump(2) + "\n");
+    if (config.codeq.mode != "none") {
+      train::cut_metrics_after(in(a.out, "layers.jsonl"), trainer.global_step());
+      layers = std::make_unique<train::MetricsLog>(in(a.out, "layers.jsonl"), train::MetricsLog::Open::kAppend);
+    }
+  }
+
+  const train::FitResult result = trainer.fit(loader, validation_loader.get());
+  if (!result.finished) {
+    std::cout << concat("stopped in epoch ", result.epochs + 1, " after ", result.steps, " steps",
+                        a.out.empty() ? "" : concat("; go on with --resume --out ", a.out))
+              << std::endl;
+    return 128 + train::StopSignal::received();
+  }
+  std::unique_ptr<optim::WeightEma::Swapped> averaged;
+  if (ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*ema);
+  report(subject, config, result, a.out);
   return 0;
 }
 

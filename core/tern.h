@@ -44,6 +44,7 @@
 #include <tern/core/ste.h>
 #include <tern/core/storage.h>
 #include <tern/core/tensor.h>
+#include <tern/core/text.h>
 #include <tern/data/batch.h>
 #include <tern/data/cifar.h>
 #include <tern/data/color.h>

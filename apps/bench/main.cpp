@@ -81,7 +81,7 @@ std::string json_line(const Workload& workload, const Result& result, int64_t re
   row.push_back({"peak_bytes", result.peak_bytes});
   row.push_back({"allocations", rounded(result.allocations, 1e3)});
   row.push_back({"system_allocations", rounded(result.system_allocations, 1e3)});
-  return train::to_json_line(row);
+  return train::to_json(row).dump();
 }
 
 void print_table_line(const Workload& workload, const Result& result) {

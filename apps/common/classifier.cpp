@@ -62,6 +62,11 @@ std::vector<optim::ParamList::Entry> named(const nn::Module& model, const std::v
   return entries;
 }
 
+// d / 2A: which part of the range becomes zero.
+double dead_zone_share(const codeq::LayerReport& layer) {
+  return layer.dead_zone.range > 0 ? layer.dead_zone.dead_zone / (2 * layer.dead_zone.range) : 0;
+}
+
 struct Group {
   std::vector<optim::ParamList::Entry> params;
   double lr, weight_decay;
@@ -307,7 +312,31 @@ std::string attach_codeq(nn::Module& model, const ClassifierConfig::Codeq& c) {
 MetricRow observe_codeq(const nn::Module& model) {
   if (codeq::attached_layers(model).empty()) return {};
   const codeq::Report report = codeq::layer_states(model);
-  return {{"mean_bits", report.mean_bits()}, {"sparsity", report.sparsity()}};
+  double dead_zones = 0;
+  int64_t layers = 0;
+  for (const codeq::LayerReport& layer : report.layers)
+    if (layer.quantized) dead_zones += dead_zone_share(layer), ++layers;
+  return {{"mean_bits", report.mean_bits()},
+          {"sparsity", report.sparsity()},
+          {"dead_zone", layers > 0 ? dead_zones / static_cast<double>(layers) : 0.0}};
+}
+
+io::Json layers_row(const nn::Module& model, int64_t epoch, int64_t step) {
+  io::Json row = io::Json::object({{"epoch", epoch}, {"step", step}});
+  io::Json layers = io::Json::array();
+  for (const codeq::LayerReport& layer : codeq::layer_states(model).layers) {
+    const double weights = static_cast<double>(std::max<int64_t>(layer.weights, 1));
+    layers.push_back(io::Json::object({{"name", layer.name},
+                                       {"bits", layer.bits},
+                                       {"sparsity", static_cast<double>(layer.zeros) / weights},
+                                       {"clamped", static_cast<double>(layer.clamped) / weights},
+                                       {"dead_zone", dead_zone_share(layer)},
+                                       {"range", layer.dead_zone.range},
+                                       {"logit_dz", layer.logit_dz},
+                                       {"logit_bit", layer.logit_bit}}));
+  }
+  row["layers"] = std::move(layers);
+  return row;
 }
 
 }  // namespace tern::train

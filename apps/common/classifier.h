@@ -76,8 +76,12 @@ std::unique_ptr<optim::LrScheduler> make_schedule(optim::Optimizer& optimizer, c
 /// attached and what not.
 std::string attach_codeq(nn::Module& model, const ClassifierConfig::Codeq& config);
 
-/// Mean bits and zeros over all convolution and linear weights, as "mean_bits" and "sparsity"; empty for a model
-/// without quantizers.
+/// Mean bits and zeros over all convolution and linear weights, and the mean over layers of the dead-zone's share of
+/// the range, d / 2A, as "mean_bits", "sparsity" and "dead_zone"; empty for a model without quantizers.
 MetricRow observe_codeq(const nn::Module& model);
+
+/// The state of every layer as a row of layers.jsonl: {"epoch", "step", "layers": [{"name", "bits", "sparsity",
+/// "clamped" (shares of the layer's weights), "dead_zone" (d / 2A), "range" (A), "logit_dz", "logit_bit"}]}.
+io::Json layers_row(const nn::Module& model, int64_t epoch, int64_t step);
 
 }  // namespace tern::train

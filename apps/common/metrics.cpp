@@ -10,11 +10,11 @@
 
 namespace tern::train {
 
-std::string to_json_line(const MetricRow& row) {
+io::Json to_json(const MetricRow& row) {
   io::Json json = io::Json::object();
   for (const Metric& metric : row)
     json[metric.name] = std::visit([](const auto& value) { return io::Json(value); }, metric.value);
-  return json.dump();
+  return json;
 }
 
 double number_of(const MetricRow& row, std::string_view name, double missing) {
@@ -37,7 +37,11 @@ MetricsLog::~MetricsLog() {
 }
 
 void MetricsLog::write(const MetricRow& row) {
-  const std::string line = to_json_line(row) + "\n";
+  write(to_json(row));
+}
+
+void MetricsLog::write(const io::Json& row) {
+  const std::string line = row.dump() + "\n";
   const bool written = std::fwrite(line.data(), 1, line.size(), file_) == line.size() && std::fflush(file_) == 0;
   TERN_CHECK(written, IoError, "[metrics] expected to write to ", path_, ", got: ", std::strerror(errno));
 }

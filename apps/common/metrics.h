@@ -9,6 +9,8 @@
 #include <variant>
 #include <vector>
 
+#include <tern/core/io/json.h>
+
 namespace tern::train {
 
 /// One named value. Not-a-number and infinities are written as null.
@@ -18,8 +20,8 @@ struct Metric {
 };
 using MetricRow = std::vector<Metric>;
 
-/// The row as a JSON object on one line, without a line break; numbers read back as the same doubles.
-std::string to_json_line(const MetricRow& row);
+/// The row as a JSON object.
+io::Json to_json(const MetricRow& row);
 
 /// The number called `name`; `missing` if the row has none.
 double number_of(const MetricRow& row, std::string_view name, double missing);
@@ -35,6 +37,8 @@ class MetricsLog {
   MetricsLog& operator=(const MetricsLog&) = delete;
 
   void write(const MetricRow& row);
+  /// The same for a row with structure.
+  void write(const io::Json& row);
 
  private:
   std::string path_;

@@ -5,6 +5,7 @@
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
 #include <tern/core/io/json.h>
+#include <tern/core/text.h>
 #include <tern/train/schema.h>
 
 namespace tern::train {
@@ -27,21 +28,6 @@ std::string shown(const Json& value) {
   std::string text = value.dump();
   if (text.size() > 60) text = text.substr(0, 57) + "...";
   return text;
-}
-
-// Edit distance with neighbouring letters swapped counting as one edit.
-size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
-  for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
-  for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
-  for (size_t i = 1; i <= a.size(); ++i)
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replace = d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, replace});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
-    }
-  return d[a.size()][b.size()];
 }
 
 std::string number_text(double v) {
@@ -215,7 +201,8 @@ std::string Schema::nearest(std::string_view key) const {
   size_t best_distance = std::numeric_limits<size_t>::max();
   for (const Field& field : fields_) {
     // The whole path counts, but the right last name in a wrong section ("train.lr") is a near miss as well.
-    const size_t d = std::min(2 * distance(key, field.key), 2 * distance(leaf_name(key), leaf_name(field.key)) + 3);
+    const size_t d =
+        std::min(2 * edit_distance(key, field.key), 2 * edit_distance(leaf_name(key), leaf_name(field.key)) + 3);
     if (d < best_distance) best = field.key, best_distance = d;
   }
   return best;

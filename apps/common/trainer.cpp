@@ -364,6 +364,7 @@ struct Trainer::Loop {
     state.loss_sum = 0;
     state.accuracy = {};
     if (log != nullptr) log->write(row);
+    if (options.on_epoch) options.on_epoch(state.epoch, state.step);
     if (progress != nullptr) progress->line(line);
     if (options.out.empty()) return;
     if (best) trainer.save_best(file("best.safetensors"));

@@ -43,6 +43,8 @@ struct TrainerOptions {
   bool terminal = false;             ///< progress is a terminal: a bar is drawn
   /// More to show and record, such as bits and zeros; called when a line is written and at the end of an epoch.
   std::function<MetricRow()> observe = {};
+  /// Called when an epoch is complete and its row is written, before checkpoints are: for records of one's own.
+  std::function<void(int64_t epoch, int64_t step)> on_epoch = {};
   /// Asked after every step: true ends the run there, with a checkpoint.
   std::function<bool()> stop = {};
 };

@@ -90,6 +90,14 @@ TEST(TrainClassifier, MixedPrecisionRunAndItsFiles) {
     EXPECT_TRUE(rows[1].contains(key)) << key;
   EXPECT_EQ(rows[1].at("test_top1").as_number(), summary.at("top1").as_number());
 
+  const auto layers = rows_of(out + "/layers.jsonl");
+  ASSERT_EQ(layers.size(), 2u);
+  EXPECT_EQ(layers[1].at("layers").size(), 20u);
+  const Json& layer = layers[1].at("layers")[1];
+  EXPECT_EQ(layer.at("name").as_string(), "layer1.0.conv1");
+  EXPECT_LT(layer.at("logit_dz").as_number(), 3);
+  EXPECT_GT(layer.at("dead_zone").as_number(), layers[0].at("layers")[1].at("dead_zone").as_number());
+
   // The checkpoint knows its model, quantizers and preprocessing, and gives the run's figure again.
   const ProcessResult eval =
       run_program("eval", {"--weights", out + "/last.safetensors", "--data", mini_data(), "--limit", "100", "--json"});
@@ -184,7 +192,8 @@ TEST(TrainClassifier, InterruptedAndResumedEqualsUndisturbed) {
   const auto a = io::load_safetensors(directory / "whole/last.safetensors").tensors;
   const auto b = io::load_safetensors(directory / "parts/last.safetensors").tensors;
   for (const auto& [name, tensor] : a) EXPECT_EQ(tensor.to_vector<double>(), b.at(name).to_vector<double>()) << name;
-  EXPECT_EQ(rows_of(directory / "whole/metrics.jsonl").size(), rows_of(directory / "parts/metrics.jsonl").size());
+  for (const char* file : {"metrics.jsonl", "layers.jsonl"})
+    EXPECT_EQ(rows_of((directory / "whole/") + file).size(), rows_of((directory / "parts/") + file).size());
 }
 
 TEST(TrainClassifier, TheSavedConfigurationRepeatsTheRun) {

@@ -10,6 +10,8 @@
 #include <tern/train/metrics.h>
 #include <tern/train/progress.h>
 
+#include "temporary_directory.h"
+
 namespace tern::train {
 namespace {
 
@@ -21,16 +23,14 @@ std::string contents(const std::string& path) {
 }
 
 struct TemporaryFile {
-  std::string path =
-      testing::TempDir() + "tern_metrics_" + testing::UnitTest::GetInstance()->current_test_info()->name();
-  TemporaryFile() { std::filesystem::remove(path); }
-  ~TemporaryFile() { std::filesystem::remove(path); }
+  tern::testing::TemporaryDirectory directory;
+  std::string path = directory / "metrics.jsonl";
 };
 
 TEST(Metrics, OneJsonObjectALine) {
-  EXPECT_EQ(to_json_line({{"step", int64_t{3}}, {"loss", 0.1}, {"kind", std::string("a \"b\"\n")}}),
+  EXPECT_EQ(to_json({{"step", int64_t{3}}, {"loss", 0.1}, {"kind", std::string("a \"b\"\n")}}).dump(),
             R"({"step":3,"loss":0.1,"kind":"a \"b\"\n"})");
-  EXPECT_EQ(to_json_line({{"a", std::nan("")}, {"b", std::numeric_limits<double>::infinity()}}),
+  EXPECT_EQ(to_json({{"a", std::nan("")}, {"b", std::numeric_limits<double>::infinity()}}).dump(),
             R"({"a":null,"b":null})");
 }
 
@@ -38,10 +38,10 @@ TEST(Metrics, LinesAreOnDiskAtOnceAndAppend) {
   TemporaryFile file;
   {
     MetricsLog log(file.path, MetricsLog::Open::kNew);
-    log.write({{"step", int64_t{1}}});
+    log.write(MetricRow{{"step", int64_t{1}}});
     EXPECT_EQ(contents(file.path), "{\"step\":1}\n");
   }
-  MetricsLog(file.path, MetricsLog::Open::kAppend).write({{"step", int64_t{2}}});
+  MetricsLog(file.path, MetricsLog::Open::kAppend).write(MetricRow{{"step", int64_t{2}}});
   EXPECT_EQ(contents(file.path), "{\"step\":1}\n{\"step\":2}\n");
   EXPECT_THROW(MetricsLog("/nonexistent/metrics.jsonl", MetricsLog::Open::kNew), IoError);
 }

@@ -1,5 +1,4 @@
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <sstream>
@@ -23,8 +22,12 @@
 #include <tern/quant/codeq/codeq.h>
 #include <tern/train/trainer.h>
 
+#include "temporary_directory.h"
+
 namespace tern::train {
 namespace {
+
+using tern::testing::TemporaryDirectory;
 
 struct SmallNet : nn::Module {
   nn::Child<nn::Conv2d> conv{
@@ -33,14 +36,6 @@ struct SmallNet : nn::Module {
   nn::Child<nn::Dropout> dropout{this, "dropout", {.p = 0.1}};
   nn::Child<nn::Linear> head{this, "head", {.in_features = 8, .out_features = 4}};
   Tensor forward(const Tensor& x) override { return head(dropout(global_avg_pool(relu(bn(conv(x)))))); }
-};
-
-struct TemporaryDirectory {
-  std::string path =
-      testing::TempDir() + "tern_trainer_" + testing::UnitTest::GetInstance()->current_test_info()->name();
-  TemporaryDirectory() { std::filesystem::remove_all(path); }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path); }
-  std::string operator/(const char* name) const { return path + "/" + name; }
 };
 
 // Everything that a run of the small model needs, alike each time it is made.
@@ -99,7 +94,6 @@ std::vector<io::Json> rows_of(const std::string& path) {
 // 7 batches an epoch: 10 steps end in the middle of the second one.
 void interrupted_equals_whole(bool codeq, bool averages, int64_t accumulate, int64_t first_steps, int64_t all_steps) {
   TemporaryDirectory directory;
-  std::filesystem::create_directories(directory.path);
   SmallRun whole(codeq, averages);
   TrainerOptions options = whole.options(all_steps);
   options.accumulate = accumulate;
@@ -186,7 +180,7 @@ TEST(Trainer, WritesARunDirectory) {
   TemporaryDirectory directory;
   SmallRun run;
   TrainerOptions options = run.options();
-  options.out = directory.path;
+  options.out = directory.path();
   options.test = &run.test;
   options.log_every = 5;
   options.metadata = {{"note", "from the test"}};
@@ -230,13 +224,13 @@ TEST(Trainer, ResumedMetricsHaveEveryEpochOnce) {
   {
     SmallRun run;
     TrainerOptions options = run.options(14);
-    options.out = directory.path;
+    options.out = directory.path();
     (void)Trainer(run.net, options).fit(run.loader);
   }
   std::ofstream(directory / "metrics.jsonl", std::ios::app) << "{\"epoch\":3,\"step\":21,\"train_loss\":0}\n{\"epo";
   SmallRun run;
   TrainerOptions options = run.options();
-  options.out = directory.path;
+  options.out = directory.path();
   Trainer trainer(run.net, options);
   trainer.load(directory / "last.safetensors");
   EXPECT_EQ(trainer.epoch(), 2);
@@ -251,7 +245,7 @@ TEST(Trainer, AveragesAreWhatIsMeasuredAndSaved) {
   TemporaryDirectory directory;
   SmallRun run(true, true);
   TrainerOptions options = run.options();
-  options.out = directory.path;
+  options.out = directory.path();
   options.test = &run.test;
   const FitResult result = Trainer(run.net, options).fit(run.loader);
   SmallNet loaded;
@@ -285,7 +279,7 @@ TEST(Trainer, ALossThatIsNoNumberStopsTheRun) {
   TemporaryDirectory directory;
   SmallRun run;
   TrainerOptions options = run.options();
-  options.out = directory.path;
+  options.out = directory.path();
   Trainer* running = nullptr;
   options.loss = [&](const Tensor& output, const Tensor&) {
     return mul(output.sum(), running->global_step() < 9 ? 0.01 : std::numeric_limits<double>::quiet_NaN());
@@ -308,7 +302,6 @@ TEST(Trainer, ALossThatIsNoNumberStopsTheRun) {
 
 TEST(Trainer, LoadingRefusesWhatDoesNotFitAndChangesNothing) {
   TemporaryDirectory directory;
-  std::filesystem::create_directories(directory.path);
   SmallRun source;
   {
     Trainer trainer(source.net, source.options(3));
@@ -352,7 +345,6 @@ TEST(Trainer, RefusesOptionsOutOfRange) {
 
 TEST(Checkpoint, ForeignFilesAndReservedNames) {
   TemporaryDirectory directory;
-  std::filesystem::create_directories(directory.path);
   Checkpoint foreign;
   foreign.weights.insert("train_state.x", empty({1}));
   EXPECT_THROW(save_checkpoint(directory / "a.safetensors", foreign), ValueError);
