@@ -11,10 +11,22 @@ void Error::set_module_path(std::string_view path) {
 
 namespace detail {
 
-std::string to_text(double v) {
+namespace {
+
+template <class T>
+std::string shortest(T v) {
   char buffer[40];
   const auto result = std::to_chars(buffer, buffer + sizeof buffer, v);
   return std::string(buffer, result.ptr);
+}
+
+}  // namespace
+
+std::string to_text(double v) {
+  return shortest(v);
+}
+std::string to_text(float v) {
+  return shortest(v);
 }
 
 }  // namespace detail

@@ -56,6 +56,7 @@ struct InternalError : Error {
 
 namespace detail {
 std::string to_text(double v);
+std::string to_text(float v);
 template <class T>
 void append_text(std::string& out, const T& v) {
   if constexpr (std::is_same_v<T, bool>) {
@@ -65,7 +66,7 @@ void append_text(std::string& out, const T& v) {
   } else if constexpr (std::is_integral_v<T>) {
     out += std::to_string(v);
   } else if constexpr (std::is_floating_point_v<T>) {
-    out += to_text(static_cast<double>(v));
+    out += to_text(v);
   } else if constexpr (std::is_convertible_v<const T&, std::string_view>) {
     out += std::string_view(v);
   } else {

@@ -73,8 +73,9 @@ std::string current_module_path();
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
                          std::span<const Tensor> grad_outputs = {});
 
-/// To be called first by an op that writes into x in place: throws StateError if a gradient is being recorded and x, or
-/// the source it writes, needs one. The op calls x.storage()->bump_version() after writing.
+/// To be called first by an op that writes into x in place: throws StateError if x is expanded (elements share memory),
+/// or if a gradient is being recorded and x, or the source it writes, needs one. The op calls
+/// x.storage()->bump_version() after writing.
 void check_in_place(const char* op, const Tensor& x, const Tensor& source = {});
 
 }  // namespace autograd

@@ -1,26 +1,8 @@
 #include <tern/core/kernels/loss.h>
+#include <tern/core/kernels/vec_math.h>
 
 namespace tern::kernels::TERN_ISA {
 namespace {
-
-float log_of(float v) {
-  return __builtin_logf(v);
-}
-double log_of(double v) {
-  return __builtin_log(v);
-}
-float exp_of(float v) {
-  return __builtin_expf(v);
-}
-double exp_of(double v) {
-  return __builtin_exp(v);
-}
-float log1p_of(float v) {
-  return __builtin_log1pf(v);
-}
-double log1p_of(double v) {
-  return __builtin_log1p(v);
-}
 
 template <class T>
 T magnitude(T v) {
@@ -34,7 +16,7 @@ T sign(T v) {
 // Each loss: its value, and its derivatives by x and by t. i is the element, for weights.
 template <class T>
 struct Squared {
-  const PairLossInputs<T>& in;
+  const PairLossInputs<T> in;
   T value(T x, T t, int64_t) const { return (x - t) * (x - t); }
   T by_x(T x, T t, int64_t) const { return 2 * (x - t); }
   T by_t(T x, T t, int64_t) const { return 2 * (t - x); }
@@ -42,7 +24,7 @@ struct Squared {
 
 template <class T>
 struct Absolute {
-  const PairLossInputs<T>& in;
+  const PairLossInputs<T> in;
   T value(T x, T t, int64_t) const { return magnitude(x - t); }
   T by_x(T x, T t, int64_t) const { return sign(x - t); }
   T by_t(T x, T t, int64_t) const { return sign(t - x); }
@@ -50,7 +32,7 @@ struct Absolute {
 
 template <class T>
 struct Huber {
-  const PairLossInputs<T>& in;
+  const PairLossInputs<T> in;
   T value(T x, T t, int64_t) const {
     const T d = magnitude(x - t), edge = in.parameter;
     return d < edge ? d * d / 2 : edge * (d - edge / 2);
@@ -64,7 +46,7 @@ struct Huber {
 
 template <class T>
 struct SmoothL1 {
-  const PairLossInputs<T>& in;
+  const PairLossInputs<T> in;
   T value(T x, T t, int64_t) const {
     const T d = magnitude(x - t), edge = in.parameter;
     return d < edge ? d * d / (2 * edge) : d - edge / 2;
@@ -78,12 +60,12 @@ struct SmoothL1 {
 
 template <class T>
 struct BceLogits {
-  const PairLossInputs<T>& in;
+  const PairLossInputs<T> in;
   T w(int64_t i) const { return in.w == nullptr ? T(1) : in.w[i]; }
   T p(int64_t i) const { return in.p == nullptr ? T(1) : in.p[i]; }
-  static T softplus_of_minus(T x) { return log1p_of(exp_of(-magnitude(x))) + (x < T(0) ? -x : T(0)); }
+  static T softplus_of_minus(T x) { return vec::log1p(vec::exp(-magnitude(x))) + (x < T(0) ? -x : T(0)); }
   static T sigmoid_of_minus(T x) {
-    const T e = exp_of(-magnitude(x));
+    const T e = vec::exp(-magnitude(x));
     return x < T(0) ? 1 / (1 + e) : e / (1 + e);
   }
   T value(T x, T t, int64_t i) const { return w(i) * ((1 - t) * x + (1 + (p(i) - 1) * t) * softplus_of_minus(x)); }
@@ -93,18 +75,18 @@ struct BceLogits {
 
 template <class T>
 struct Kl {
-  const PairLossInputs<T>& in;
-  T value(T x, T t, int64_t) const { return t == T(0) ? -t * x : t * (log_of(t) - x); }
+  const PairLossInputs<T> in;
+  T value(T x, T t, int64_t) const { return t == T(0) ? -t * x : t * (vec::log(t) - x); }
   T by_x(T, T t, int64_t) const { return -t; }
-  T by_t(T x, T t, int64_t) const { return log_of(t) + 1 - x; }
+  T by_t(T x, T t, int64_t) const { return vec::log(t) + 1 - x; }
 };
 
 template <class T>
 struct KlLog {
-  const PairLossInputs<T>& in;
-  T value(T x, T t, int64_t) const { return exp_of(t) * (t - x); }
-  T by_x(T, T t, int64_t) const { return -exp_of(t); }
-  T by_t(T x, T t, int64_t) const { return exp_of(t) * (t - x + 1); }
+  const PairLossInputs<T> in;
+  T value(T x, T t, int64_t) const { return vec::exp(t) * (t - x); }
+  T by_x(T, T t, int64_t) const { return -vec::exp(t); }
+  T by_t(T x, T t, int64_t) const { return vec::exp(t) * (t - x + 1); }
 };
 
 template <class T, class Body>
@@ -132,8 +114,9 @@ void with_loss(PairLoss kind, const PairLossInputs<T>& in, const Body& body) {
 template <class T>
 void pair_loss(PairLoss kind, const PairLossInputs<T>& in, T* out) {
   with_loss(kind, in, [&](const auto loss) {
-    parallel_for(in.n, kElementwiseGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) out[i] = loss.value(in.x[i], in.t[i], i);
+    const T *x = in.x, *t = in.t;
+    parallel_for(in.n, kElementwiseGrain, [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) out[i] = loss.value(x[i], t[i], i);
     });
   });
 }
@@ -141,12 +124,18 @@ void pair_loss(PairLoss kind, const PairLossInputs<T>& in, T* out) {
 template <class T>
 void pair_loss_sum(PairLoss kind, const PairLossInputs<T>& in, double* partial) {
   with_loss(kind, in, [&](const auto loss) {
-    parallel_for(in.n, kPairLossPart, [&](int64_t begin, int64_t end) {
-      double lanes[8] = {};  // element i goes to lane i % 8
-      int64_t i = begin;
-      for (; i + 8 <= end; i += 8)
-        for (int64_t l = 0; l < 8; ++l) lanes[l] += static_cast<double>(loss.value(in.x[i + l], in.t[i + l], i + l));
-      for (; i < end; ++i) lanes[0] += static_cast<double>(loss.value(in.x[i], in.t[i], i));
+    const T *x = in.x, *t = in.t;
+    parallel_for(in.n, kPairLossPart, [=](int64_t begin, int64_t end) {
+      constexpr int64_t kBlock = 256;
+      T values[kBlock];  // computed in one loop, added up in f64 in another
+      double lanes[8] = {};
+      for (int64_t first = begin; first < end; first += kBlock) {
+        const int64_t n = end - first < kBlock ? end - first : kBlock;
+        for (int64_t k = 0; k < n; ++k) values[k] = loss.value(x[first + k], t[first + k], first + k);
+        for (int64_t k = n; k < kBlock; ++k) values[k] = 0;
+        for (int64_t k = 0; k < kBlock; k += 8)
+          for (int64_t l = 0; l < 8; ++l) lanes[l] += static_cast<double>(values[k + l]);
+      }
       partial[begin / kPairLossPart] =
           ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
     });
@@ -156,12 +145,17 @@ void pair_loss_sum(PairLoss kind, const PairLossInputs<T>& in, double* partial) 
 template <class T>
 void pair_loss_backward(PairLoss kind, const PairLossInputs<T>& in, const T* dout, T scale, T* dx, T* dt) {
   with_loss(kind, in, [&](const auto loss) {
-    parallel_for(in.n, kElementwiseGrain, [&](int64_t begin, int64_t end) {
-      const auto g = [&](int64_t i) { return dout == nullptr ? scale : scale * dout[i]; };
+    const T *x = in.x, *t = in.t;
+    parallel_for(in.n, kElementwiseGrain, [=](int64_t begin, int64_t end) {
       if (dx != nullptr)
-        for (int64_t i = begin; i < end; ++i) dx[i] = g(i) * loss.by_x(in.x[i], in.t[i], i);
+        for (int64_t i = begin; i < end; ++i) dx[i] = scale * loss.by_x(x[i], t[i], i);
       if (dt != nullptr)
-        for (int64_t i = begin; i < end; ++i) dt[i] = g(i) * loss.by_t(in.x[i], in.t[i], i);
+        for (int64_t i = begin; i < end; ++i) dt[i] = scale * loss.by_t(x[i], t[i], i);
+      if (dout == nullptr) return;
+      if (dx != nullptr)
+        for (int64_t i = begin; i < end; ++i) dx[i] *= dout[i];
+      if (dt != nullptr)
+        for (int64_t i = begin; i < end; ++i) dt[i] *= dout[i];
     });
   });
 }

@@ -1,14 +1,8 @@
 #include <tern/core/kernels/reduce.h>
+#include <tern/core/kernels/vec_math.h>
 
 namespace tern::kernels::TERN_ISA {
 namespace {
-
-float exp_of(float v) {
-  return __builtin_expf(v);
-}
-double exp_of(double v) {
-  return __builtin_exp(v);
-}
 
 template <class T>
 T sign_of(T v) {
@@ -47,7 +41,7 @@ void reduce_gradient(ReduceGradient kind, const LoopPlan<4>& plan, T* dx, const 
     case ReduceGradient::kEqual:
       return over_plan(plan, dx, x, y, g, [](T a, T b, T c) { return a == b ? c : T(0); });
     case ReduceGradient::kLogSumExp:
-      return over_plan(plan, dx, x, y, g, [](T a, T b, T c) { return c * exp_of(a - b); });
+      return over_plan(plan, dx, x, y, g, [](T a, T b, T c) { return c * vec::exp(a - b); });
     case ReduceGradient::kAbsSum:
       return over_plan(plan, dx, x, y, g, [](T a, T, T c) { return c * sign_of(a); });
     case ReduceGradient::kNorm:
@@ -63,10 +57,13 @@ void product_gradient(const T* x, const T* g, T* dx, int64_t rows, int64_t n) {
     for (int64_t r = begin; r < end; ++r) {
       const T* row = x + r * n;
       T* to = dx + r * n;
-      T before = g[r];  // times the product of what lies before i, then after it
-      for (int64_t i = 0; i < n; ++i) to[i] = before, before *= row[i];
-      T after = 1;
-      for (int64_t i = n - 1; i >= 0; --i) to[i] *= after, after *= row[i];
+      double before = static_cast<double>(g[r]);  // times the product of what lies before i, then after it
+      for (int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(before), before *= static_cast<double>(row[i]);
+      double after = 1;
+      for (int64_t i = n - 1; i >= 0; --i) {
+        to[i] = static_cast<T>(static_cast<double>(to[i]) * after);
+        after *= static_cast<double>(row[i]);
+      }
     }
   });
 }
@@ -79,6 +76,17 @@ void cumulate(const T* x, O* y, int64_t outer, int64_t n, int64_t inner, bool re
                [=](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
                    const int64_t first = i % tiles * kTile, count = inner - first < kTile ? inner - first : kTile;
+                   if (inner == 1) {
+                     const T* from = x + i * n;
+                     O* to = y + i * n;
+                     Wide<T> total = 0;
+                     for (int64_t k = 0; k < n; ++k) {
+                       const int64_t at = reverse ? n - 1 - k : k;
+                       total += static_cast<Wide<T>>(from[at]);
+                       to[at] = static_cast<O>(total);
+                     }
+                     continue;
+                   }
                    Wide<T> sum[kTile] = {};
                    for (int64_t k = 0; k < n; ++k) {
                      const int64_t at = (i / tiles * n + (reverse ? n - 1 - k : k)) * inner + first;

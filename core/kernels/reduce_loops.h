@@ -83,7 +83,11 @@ void join_rows(const T* const* rows, int64_t count, int64_t n, int64_t step, con
         for (int r = 0; r < 8; ++r) v[r] = Op::map(Simd<T>::load(rows[r] + j), s);
         v[0] = Op::join(Op::join(Op::join(v[0], v[1]), Op::join(v[2], v[3])),
                         Op::join(Op::join(v[4], v[5]), Op::join(v[6], v[7])));
-        for (int64_t l = 0; l < w; ++l) result[j + l] = Op::join(result[j + l], static_cast<Result>(v[0][l]));
+        typedef Result Wider __attribute__((vector_size(w * sizeof(Result))));
+        Wider sums;
+        __builtin_memcpy(&sums, result + j, sizeof sums);
+        sums = Op::join(sums, __builtin_convertvector(v[0], Wider));
+        __builtin_memcpy(result + j, &sums, sizeof sums);
       }
     }
   }
@@ -129,9 +133,9 @@ void reduce_columns(const ReducePlan& p, const T* x, int64_t begin, int64_t end,
 
 // Runs a whole reduction; finish(result, offset in out) gives what is stored.
 template <class Op, class T, class O, class Finish>
-void run_reduction(const ReducePlan& p, const T* x, const T* shift, O* out, typename Op::Result* partial,
-                   const Finish& finish) {
+void run_reduction(const ReducePlan& p, const T* x, const T* shift, O* out, void* memory, const Finish& finish) {
   using Result = typename Op::Result;
+  Result* partial = static_cast<Result*>(memory);
   if (p.kept == 0) return;
   if (p.reduced == 0) {
     Walk<1> to{p.kept_axes, p.kept_size, {p.out_stride}};

@@ -65,16 +65,17 @@ T largest(const T* x, int64_t n) {
   return m;
 }
 
-// log(sum(exp(x))) of a row; leaves the largest element in *top. An infinite largest element is the answer itself.
+// log(sum(exp(x))) of a row, as its largest element, left in *top, and what it lies above that: exact for logits of any
+// size, of which the sum of the two would lose the second. An infinite largest element is the answer itself.
 template <class T>
-double log_sum_exp(const T* x, int64_t n, T* top) {
+double log_sum_exp_above(const T* x, int64_t n, T* top) {
   const T m = largest(x, n);
   *top = m;
-  if (m == kMinusInfinity<T> || m == -kMinusInfinity<T>) return static_cast<double>(m);
+  if (m == kMinusInfinity<T> || m == -kMinusInfinity<T>) return 0;
   const double sum = sum_row<T>(
       n, [&](int64_t i, int64_t count)
              __attribute__((always_inline)) { return exponential(load_up_to(x + i, count, kMinusInfinity<T>) - m); });
-  return static_cast<double>(m) + __builtin_log(sum);
+  return __builtin_log(sum);
 }
 
 template <class T>
@@ -219,21 +220,21 @@ void cross_entropy(const T* x, const int64_t* label, const T* weight, int64_t ro
     for (int64_t r = begin; r < end; ++r) {
       const T* row = x + r * n;
       T top;
-      const double log_sum = log_sum_exp(row, n, &top);
-      lse[r] = static_cast<T>(log_sum);
+      const double above = log_sum_exp_above(row, n, &top);
+      lse[2 * r] = top, lse[2 * r + 1] = static_cast<T>(above);
       if (label[r] == ignore) {
         loss[r] = 0;
         continue;
       }
       const double w = weight == nullptr ? 1.0 : static_cast<double>(weight[label[r]]);
-      double value = (1 - smoothing) * w * (log_sum - static_cast<double>(row[label[r]]));
+      double value = (1 - smoothing) * w * (static_cast<double>(top) - static_cast<double>(row[label[r]]) + above);
       if (smoothing != 0) {
         const double below_top = sum_row<T>(
             n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
               const auto d = top - load_up_to(row + i, count, top);
               return weight == nullptr ? d : d * load_up_to(weight + i, count, T(0));
             });
-        value += b * (below_top + total_weight * (log_sum - static_cast<double>(top)));
+        value += b * (below_top + total_weight * above);
       }
       loss[r] = static_cast<T>(value);
     }
@@ -259,10 +260,11 @@ void cross_entropy_backward(const T* x, const int64_t* label, const T* weight, c
       }
       const double g = dloss == nullptr ? scale : scale * static_cast<double>(dloss[r]);
       const double a = (1 - smoothing) * (weight == nullptr ? 1.0 : static_cast<double>(weight[label[r]]));
-      const T of_softmax = static_cast<T>(g * (a + b * total_weight)), of_class = static_cast<T>(g * b), l = lse[r];
+      const T of_softmax = static_cast<T>(g * (a + b * total_weight)), of_class = static_cast<T>(g * b);
+      const T top = lse[2 * r], above = lse[2 * r + 1];
       for_vectors<T>(
           n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-            auto d = exponential(load_up_to(row + i, count, T(0)) - l) * of_softmax;
+            auto d = exponential(load_up_to(row + i, count, T(0)) - top - above) * of_softmax;
             if (weight == nullptr)
               d = d - of_class;
             else
@@ -282,13 +284,11 @@ void cross_entropy_soft(const T* x, const T* t, const T* weight, int64_t rows, i
     for (int64_t r = begin; r < end; ++r) {
       const T *row = x + r * n, *target = t + r * n;
       T top;
-      const double log_sum = log_sum_exp(row, n, &top);
-      lse[r] = static_cast<T>(log_sum);
-      const T above_top = static_cast<T>(log_sum - static_cast<double>(top));
+      const T above = static_cast<T>(log_sum_exp_above(row, n, &top));
+      lse[2 * r] = top, lse[2 * r + 1] = above;
       loss[r] = static_cast<T>(sum_row<T>(
           n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-            auto term =
-                (load_up_to(target + i, count, T(0)) * a + b) * (top - load_up_to(row + i, count, top) + above_top);
+            auto term = (load_up_to(target + i, count, T(0)) * a + b) * (top - load_up_to(row + i, count, top) + above);
             if (weight != nullptr) term = term * load_up_to(weight + i, count, T(0));
             for (int64_t l = count; l < Simd<T>::kWidth; ++l) term[l] = 0;
             return term;
@@ -304,7 +304,8 @@ void cross_entropy_soft_backward(const T* x, const T* t, const T* weight, const 
   parallel_for(rows, rows_at_once(n), [=](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T *row = x + r * n, *target = t + r * n;
-      const T g = static_cast<T>(dloss == nullptr ? scale : scale * static_cast<double>(dloss[r])), l = lse[r];
+      const T g = static_cast<T>(dloss == nullptr ? scale : scale * static_cast<double>(dloss[r]));
+      const T top = lse[2 * r], above = lse[2 * r + 1];
       if (dx != nullptr) {
         const auto weighted = [&](int64_t i, int64_t count) __attribute__((always_inline)) {
           const auto v = load_up_to(target + i, count, T(0)) * a + b;
@@ -318,14 +319,14 @@ void cross_entropy_soft_backward(const T* x, const T* t, const T* weight, const 
             }));
         for_vectors<T>(
             n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-              const auto p = exponential(load_up_to(row + i, count, T(0)) - l);
+              const auto p = exponential(load_up_to(row + i, count, T(0)) - top - above);
               store_up_to(dx + r * n + i, (p * total - weighted(i, count)) * g, count);
             });
       }
       if (dt != nullptr) {
         for_vectors<T>(
             n, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-              auto d = (l - load_up_to(row + i, count, T(0))) * (g * a);
+              auto d = (top - load_up_to(row + i, count, T(0)) + above) * (g * a);
               if (weight != nullptr) d = d * load_up_to(weight + i, count, T(0));
               store_up_to(dt + r * n + i, d, count);
             });

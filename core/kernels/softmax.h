@@ -10,9 +10,9 @@ TERN_DECLARE_KERNELS(
     template <class T>
     void softmax_backward(const T* y, const T* dy, T* dx, int64_t outer, int64_t n, int64_t inner, bool logarithm);
 
-    /// Per row of x: lse = log(sum(exp(x))) and loss = a * (lse - x[label]) + b * sum_c w_c * (lse - x_c) with
-    /// a = (1 - smoothing) * w[label], b = smoothing / n; 0 where the label is `ignore`. x: [rows, n], label, lse,
-    /// loss: [rows], weight: [n] or null (all 1).
+    /// Per row of x: lse = log(sum(exp(x))), kept as the largest x and what it lies above that, and loss = a * (lse -
+    /// x[label]) + b * sum_c w_c * (lse - x_c) with a = (1 - smoothing) * w[label], b = smoothing / n; 0 where the
+    /// label is `ignore`. x: [rows, n], label, loss: [rows], lse: [rows, 2], weight: [n] or null (all 1).
     template <class T> void cross_entropy(const T* x, const int64_t* label, const T* weight, int64_t rows, int64_t n,
                                           int64_t ignore, double smoothing, T* lse, T* loss);
     /// dx of the above times scale, and times dloss[row] unless that is null.

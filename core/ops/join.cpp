@@ -32,11 +32,9 @@ struct SplitBackward {
   int64_t axis = 0;
   Shape shape;
   DType dtype = DType::kF32;
+  MemoryFormat format = MemoryFormat::kContiguous;
   Gradients backward(std::span<const Tensor> grad_outputs, NeedsGrad) const {
-    bool channels_last = shape.size() == 4;
-    for (const Tensor& g : grad_outputs)
-      channels_last = channels_last && (!g.defined() || g.is_contiguous(MemoryFormat::kChannelsLast));
-    Tensor grad_input = empty(shape, dtype, channels_last ? MemoryFormat::kChannelsLast : MemoryFormat::kContiguous);
+    Tensor grad_input = empty(shape, dtype, format);
     int64_t at = 0;
     for (size_t i = 0; i < sizes.size(); ++i) {
       Tensor piece = slice(grad_input, axis, at, at + sizes[i]);
@@ -187,8 +185,9 @@ std::vector<Tensor> split_sizes(const Tensor& x, const std::vector<int64_t>& siz
   }
   if (!x.is_floating() || pieces.empty()) return pieces;
   const Tensor inputs[] = {x};
-  return autograd::record_all<SplitBackward>(std::move(pieces), inputs,
-                                             {.sizes = sizes, .axis = axis, .shape = x.shape(), .dtype = x.dtype()});
+  return autograd::record_all<SplitBackward>(
+      std::move(pieces), inputs,
+      {.sizes = sizes, .axis = axis, .shape = x.shape(), .dtype = x.dtype(), .format = x.memory_format()});
 }
 
 std::vector<Tensor> split(const Tensor& x, int64_t size, int64_t wanted_axis) {

@@ -184,7 +184,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
   const ClassRows input = class_rows(kOp, logits);
   const Tensor& rows = input.rows;
   const Tensor weight = class_weight(kOp, options.weight, rows);
-  Tensor lse = empty({rows.size(0)}, rows.dtype()), losses = empty_like(lse);
+  Tensor lse = empty({rows.size(0), 2}, rows.dtype()), losses = empty({rows.size(0)}, rows.dtype());
 
   if (target.is_floating()) {
     TERN_CHECK(target.shape() == logits.shape() && target.dtype() == logits.dtype(), ShapeError,

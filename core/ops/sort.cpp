@@ -44,6 +44,22 @@ void order(std::vector<Entry<T>>& entries, int64_t k) {
   }
 }
 
+constexpr int64_t kFew = 32;  // up to so many, topk keeps a sorted list instead of selecting
+
+// The first k of n elements in order, for small k: most elements fail against the last of the list at once.
+template <class T, bool kDescending>
+void first_few(const T* x, int64_t n, int64_t step, int64_t k, Entry<T>* list) {
+  const auto before = [](T a, T b) { return kDescending ? is_less(b, a) : is_less(a, b); };
+  int64_t count = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const T v = x[i * step];
+    if (count == k && !before(v, list[k - 1].value)) continue;  // of equals the first stays
+    int64_t at = count < k ? count++ : k - 1;
+    for (; at > 0 && before(v, list[at - 1].value); --at) list[at] = list[at - 1];
+    list[at] = {v, i};
+  }
+}
+
 struct SortBackward {
   static constexpr const char* kName = "sort";
   SavedTensor indices;
@@ -74,11 +90,18 @@ SortResult first_in_order(const char* op, const Tensor& x, int64_t axis, int64_t
           to += rest % heads[a] * values.strides()[a];
           rest /= heads[a];
         }
-        for (int64_t i = 0; i < n; ++i) entries[static_cast<size_t>(i)] = {source[from + i * from_step], i};
-        if (descending)
-          order<T, true>(entries, k);
-        else
-          order<T, false>(entries, k);
+        if (0 < k && k <= kFew && k < n) {
+          if (descending)
+            first_few<T, true>(source + from, n, from_step, k, entries.data());
+          else
+            first_few<T, false>(source + from, n, from_step, k, entries.data());
+        } else {
+          for (int64_t i = 0; i < n; ++i) entries[static_cast<size_t>(i)] = {source[from + i * from_step], i};
+          if (descending)
+            order<T, true>(entries, k);
+          else
+            order<T, false>(entries, k);
+        }
         for (int64_t i = 0; i < k; ++i) {
           sorted[to + i * to_step] = entries[static_cast<size_t>(i)].value;
           where[to + i * to_step] = entries[static_cast<size_t>(i)].index;

@@ -88,6 +88,15 @@ TERN_OP_FAMILY(sort) {
       });
     }
   }
+  table.add({
+      .name = "topk",
+      .variant = "many",
+      .call = [](const Inputs& in) { return both(topk(in[0], 40)); },
+      .samples = {{distinct({2, 50})}, {strided(distinct({41}))}},
+      .reference = [](const Arrays& in) { return in_order(in[0], -1, 40, true); },
+      .f64 = tol::kExact,
+      .f32 = tol::kExact,
+  });
   for (const bool descending : {false, true}) {
     table.add({
         .name = "sort",

@@ -34,6 +34,11 @@ inline constexpr Tolerance kF32Derivative{1e-6, 1e-6};
 inline constexpr Tolerance kF64Sum{1e-12, 1e-13};
 inline constexpr Tolerance kF32Sum{1e-5, 2e-6};
 
+/// Spreads (x - mean) of numbers near `far` that differ by about 1: neighbouring numbers near `far` are far * 2^-52 (or
+/// 2^-23) apart, and the mean is no more exact than that. Here far is 10^6 in f64, 10^3 in f32.
+inline constexpr Tolerance kF64FarFromZero{1e-9, 1e-10};
+inline constexpr Tolerance kF32FarFromZero{1e-4, 1e-4};
+
 /// Results of transforms that trade rounding for arithmetic (Winograd's F(4, 3) multiplies by up to 8 and cancels).
 inline constexpr Tolerance kF32Winograd{5e-5, 1e-5};
 
