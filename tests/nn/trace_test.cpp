@@ -23,18 +23,6 @@ using Loss = std::function<Tensor(Module&, int64_t step, DType)>;
 // Losses in f64 agree to this relative difference, in f32 to that one: tests/golden/README.md.
 constexpr double kF64 = 1e-8, kF32 = 1e-3;
 
-std::string at_step(const io::Json& source, int64_t step) {
-  std::string name = source.at("name").as_string();
-  const size_t place = name.find("{step}");
-  return place == std::string::npos ? name : name.replace(place, 6, std::to_string(step));
-}
-
-Tensor images_of(const io::Json& trace, int64_t step, DType dtype) {
-  const io::Json& images = trace.at("images");
-  return test::hashed_uniform(at_step(images, step), test::shape_of(images.at("shape")), images.at("scale").as_number(),
-                              images.at("offset").as_number(), dtype);
-}
-
 void run_trace(const io::Json& trace, Module& model, const char* precision, const MakeOptimizer& make_optimizer,
                const Loss& loss_of) {
   const bool exact = std::string(precision) == "f64";
@@ -86,16 +74,13 @@ MakeOptimizer adamw_of(const io::Json& o) {
 
 Loss image_loss(const io::Json& trace) {
   return [&trace](Module& model, int64_t step, DType dtype) {
-    const io::Json& labels = trace.at("labels");
-    const Tensor y = test::hashed_integers(at_step(labels, step), test::shape_of(labels.at("shape")),
-                                           static_cast<uint64_t>(labels.at("classes").as_int()));
-    return cross_entropy(model(images_of(trace, step, dtype)), y);
+    return cross_entropy(model(test::images_of(trace, step, dtype)), test::labels_of(trace, step));
   };
 }
 
 Tensor tokens_of(const io::Json& trace, int64_t step) {
   const io::Json& tokens = trace.at("tokens");
-  return test::hashed_integers(at_step(tokens, step), test::shape_of(tokens.at("shape")),
+  return test::hashed_integers(test::at_step(tokens, step), test::shape_of(tokens.at("shape")),
                                static_cast<uint64_t>(tokens.at("vocab").as_int()));
 }
 
@@ -125,7 +110,8 @@ TEST_P(CifarTrace, MatchesPyTorch) {
   if (std::string(precision) != "f64") return;
   model.eval();
   const NoGradGuard no_grad;
-  expect_values(model(images_of(trace, 0, DType::kF64)), trace.at("f64").at("eval_logits_of_images_0"), 1e-7, "logit");
+  expect_values(model(test::images_of(trace, 0, DType::kF64)), trace.at("f64").at("eval_logits_of_images_0"), 1e-7,
+                "logit");
 }
 
 INSTANTIATE_TEST_SUITE_P(Resnet20, CifarTrace,
@@ -148,7 +134,7 @@ TEST(Trace, VitMatchesPyTorch) {
     if (std::string(precision) != "f64") continue;
     model.eval();
     const NoGradGuard no_grad;
-    expect_values(model(images_of(trace, 0, DType::kF64)), trace.at("f64").at("eval_logits_of_images_0"), 1e-7,
+    expect_values(model(test::images_of(trace, 0, DType::kF64)), trace.at("f64").at("eval_logits_of_images_0"), 1e-7,
                   "logit");
   }
 }
@@ -174,7 +160,7 @@ TEST(Trace, ImageNetResNetsMatchPyTorch) {
     ResNet model({.depth = depth, .num_classes = 10});
     model.to(DType::kF64);
     ASSERT_NO_FATAL_FAILURE(test::fill_by_formula(model, trace.at("tensors")));
-    const Tensor x = images_of(trace, 0, DType::kF64);
+    const Tensor x = test::images_of(trace, 0, DType::kF64);
     model.eval();
     {
       const NoGradGuard no_grad;

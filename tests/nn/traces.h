@@ -57,6 +57,25 @@ inline io::Json read_trace(const std::string& name) {
   return io::Json::parse_file("trace", std::string(TERN_GOLDEN_DIR) + "/traces/" + name + ".json");
 }
 
+/// The name of a trace's data at one step.
+inline std::string at_step(const io::Json& source, int64_t step) {
+  std::string name = source.at("name").as_string();
+  const size_t place = name.find("{step}");
+  return place == std::string::npos ? name : name.replace(place, 6, std::to_string(step));
+}
+
+inline Tensor images_of(const io::Json& trace, int64_t step, DType dtype) {
+  const io::Json& images = trace.at("images");
+  return hashed_uniform(at_step(images, step), shape_of(images.at("shape")), images.at("scale").as_number(),
+                        images.at("offset").as_number(), dtype);
+}
+
+inline Tensor labels_of(const io::Json& trace, int64_t step) {
+  const io::Json& labels = trace.at("labels");
+  return hashed_integers(at_step(labels, step), shape_of(labels.at("shape")),
+                         static_cast<uint64_t>(labels.at("classes").as_int()));
+}
+
 /// Sets every floating-point entry of the state dict as the trace says; a name or shape that differs fails.
 inline void fill_by_formula(nn::Module& model, const io::Json& rules) {
   const NoGradGuard no_grad;
