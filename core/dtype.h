@@ -132,6 +132,21 @@ decltype(auto) dispatch_arithmetic(const char* op, DType dtype, F&& f) {
   }
 }
 
+/// The same over f32, f64 and i64: for loops that narrower integers reach by conversion.
+template <class F>
+decltype(auto) dispatch_wide(const char* op, DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::kF32:
+      return f.template operator()<float>();
+    case DType::kF64:
+      return f.template operator()<double>();
+    case DType::kI64:
+      return f.template operator()<int64_t>();
+    default:
+      throw DTypeError(concat("[", op, "] expected f32, f64 or an integer dtype, got ", dtype));
+  }
+}
+
 /// Converts between element types; a float becomes an integer by truncation, through f32 for bf16 and f16.
 template <class To, class From>
 To convert_element(From v) {

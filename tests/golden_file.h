@@ -11,16 +11,16 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include <tern/core/tensor.h>
+
+#include "golden_attributes.h"
 
 namespace tern::test {
 
 /// One op on one set of inputs.
 struct GoldenCase {
   std::string name;
-  nlohmann::json attributes;
+  Json attributes;
   std::map<std::string, Tensor> tensors;  ///< "in0", "out", "grad_out", "grad0", ...
 
   bool has(const std::string& key) const { return tensors.count(key) != 0; }
@@ -47,19 +47,21 @@ inline std::vector<GoldenCase> load_golden(const std::filesystem::path& path) {
   std::string header(header_bytes, '\0');
   file.read(header.data(), static_cast<std::streamsize>(header_bytes));
   const std::string data((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  const nlohmann::json entries = nlohmann::json::parse(header);
+  const io::Json entries = io::Json::parse("golden", path.string(), header);
   const std::map<std::string, DType> dtypes{{"F64", DType::kF64}, {"F32", DType::kF32}, {"I64", DType::kI64},
                                             {"I32", DType::kI32}, {"U8", DType::kU8},   {"BOOL", DType::kU8}};
   std::map<std::string, GoldenCase> cases;
-  for (const auto& [name, text] : entries.at("__metadata__").items()) {
+  for (const auto& [name, text] : entries.at("__metadata__").members()) {
     cases[name].name = name;
-    cases[name].attributes = nlohmann::json::parse(text.get<std::string>());
+    cases[name].attributes = io::Json::parse("golden", name, text.as_string());
   }
-  for (const auto& [key, value] : entries.items()) {
+  for (const auto& [key, entry] : entries.members()) {
+    const Json value(entry);
     if (key == "__metadata__") continue;
     const size_t slash = key.rfind('/');
     const auto begin = value.at("data_offsets").at(0).get<size_t>(), end = value.at("data_offsets").at(1).get<size_t>();
-    Tensor x = empty(Shape(value.at("shape").get<std::vector<int64_t>>()), dtypes.at(value.at("dtype")));
+    Tensor x =
+        empty(Shape(value.at("shape").get<std::vector<int64_t>>()), dtypes.at(value.at("dtype").get<std::string>()));
     if (end > data.size() || end - begin != static_cast<size_t>(x.bytes()))
       throw std::runtime_error(path.string() + " is broken at " + key);
     if (x.numel() != 0) std::memcpy(x.raw(), data.data() + begin, end - begin);

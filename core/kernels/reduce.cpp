@@ -92,41 +92,40 @@ struct CountNonzero {
   static Result join(Result a, Result b) { return a + b; }
 };
 
-// An integer wide enough for every integer dtype; infinity for floats.
+// Extremes stay what they are: T for floats, a wider integer for integers.
 template <class T>
-constexpr Wide<T> least() {
-  if constexpr (kIsFloat<T>)
-    return -__builtin_inf();
-  else
-    return INT64_MIN;
-}
-template <class T>
-constexpr Wide<T> most() {
-  if constexpr (kIsFloat<T>)
-    return __builtin_inf();
-  else
-    return INT64_MAX;
-}
-
-template <class T>
-struct Max : Adding<T> {
-  static constexpr Wide<T> kStart = least<T>();
+struct ExtremeOf : Adding<T> {
+  struct IfFloat {
+    using type = T;
+    static constexpr T least = -__builtin_inf(), most = __builtin_inf();
+  };
+  struct IfInteger {
+    using type = int64_t;
+    static constexpr int64_t least = INT64_MIN, most = INT64_MAX;
+  };
+  template <bool kFloat, int kDummy = 0>
+  struct Choose : IfFloat {};
+  template <int kDummy>
+  struct Choose<false, kDummy> : IfInteger {};
+  using Limits = Choose<kIsFloat<T>>;
+  using Result = typename Limits::type;
+  using Element = Result;
   template <class V>
   static V map(V x, V) {
     return x;
   }
+};
+template <class T>
+struct Max : ExtremeOf<T> {
+  static constexpr typename ExtremeOf<T>::Result kStart = ExtremeOf<T>::Limits::least;
   template <class V>
   static V join(V a, V b) {
     return larger(a, b);
   }
 };
 template <class T>
-struct Min : Adding<T> {
-  static constexpr Wide<T> kStart = most<T>();
-  template <class V>
-  static V map(V x, V) {
-    return x;
-  }
+struct Min : ExtremeOf<T> {
+  static constexpr typename ExtremeOf<T>::Result kStart = ExtremeOf<T>::Limits::most;
   template <class V>
   static V join(V a, V b) {
     return smaller(a, b);
@@ -134,7 +133,7 @@ struct Min : Adding<T> {
 };
 template <class T>
 struct AbsMax : Max<T> {
-  static constexpr Wide<T> kStart = 0;
+  static constexpr T kStart = 0;
   template <class V>
   static V map(V x, V) {
     return magnitude(x);
@@ -156,7 +155,7 @@ struct Product : Adding<T> {
 // Whether `x` comes before `best` in the search for an extreme, with NaN before all numbers.
 template <class T>
 bool beats(T x, T best, bool largest) {
-  return (largest ? x > best : x < best) || (x != x && best == best);
+  return ((largest ? x > best : x < best) | ((x != x) & (best == best))) != 0;
 }
 
 template <class T>
@@ -173,17 +172,22 @@ int64_t place_in_row(const T* row, int64_t n, int64_t step, bool largest) {
       return best;
     }
   }
-  for (int64_t k = 1; k < n; ++k)
-    if (beats(row[k * step], row[best * step], largest)) best = k;
+  T value = row[0];
+  for (int64_t k = 1; k < n; ++k) {
+    const T v = row[k * step];
+    const bool better = beats(v, value, largest);
+    value = better ? v : value;
+    best = better ? k : best;
+  }
   return best;
 }
 
 }  // namespace
 
-template <class T, class O>
-void reduce(ReduceKind kind, const ReducePlan& p, const T* x, const T* shift, O* out, double divisor,
+template <class T>
+void reduce(ReduceKind kind, const ReducePlan& p, const T* x, const T* shift, T* out, double divisor,
             Wide<T>* partial) {
-  const auto as_is = [](Wide<T> result, int64_t) { return static_cast<O>(result); };
+  const auto as_is = [](Wide<T> result, int64_t) { return static_cast<T>(result); };
   switch (kind) {
     case ReduceKind::kMax:
       return run_reduction<Max<T>>(p, x, shift, out, partial, as_is);
@@ -282,16 +286,13 @@ void extreme(const ReducePlan& p, const T* x, T* values, int64_t* indices, bool 
                });
 }
 
-#define INSTANTIATE(T, O)                                                                        \
-  template void reduce(ReduceKind, const ReducePlan&, const T*, const T*, O*, double, Wide<T>*); \
+#define INSTANTIATE(T)                                                                           \
+  template void reduce(ReduceKind, const ReducePlan&, const T*, const T*, T*, double, Wide<T>*); \
   template void count_nonzero(const ReducePlan&, const T*, int64_t*, int64_t*);                  \
   template void extreme(const ReducePlan&, const T*, T*, int64_t*, bool);
-INSTANTIATE(float, float)
-INSTANTIATE(double, double)
-INSTANTIATE(int64_t, int64_t)
-INSTANTIATE(int32_t, int64_t)
-INSTANTIATE(int8_t, int64_t)
-INSTANTIATE(uint8_t, int64_t)
+INSTANTIATE(float)
+INSTANTIATE(double)
+INSTANTIATE(int64_t)
 #undef INSTANTIATE
 
 }  // namespace tern::kernels::TERN_ISA

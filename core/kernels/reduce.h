@@ -67,11 +67,11 @@ enum class ReduceGradient {
 }  // namespace tern
 
 TERN_DECLARE_KERNELS(
-    /// out[o] = the reduction. O is T for floats and int64_t for integers, which know kSum, kMax, kMin and kProduct
-    /// alone. shift: null for kinds without one. partial: [plan.parts, plan.kept], needed when plan.parts > 1. The
-    /// extremes need at least one element.
-    template <class T, class O> void reduce(ReduceKind kind, const ReducePlan& plan, const T* x, const T* shift, O* out,
-                                            double divisor, Wide<T>* partial);
+    /// out[o] = the reduction. T is float, double or int64_t, which knows kSum, kMax, kMin and kProduct alone. shift:
+    /// null for kinds without one. partial: [plan.parts, plan.kept], needed when plan.parts > 1. The extremes need at
+    /// least one element.
+    template <class T> void reduce(ReduceKind kind, const ReducePlan& plan, const T* x, const T* shift, T* out,
+                                   double divisor, Wide<T>* partial);
     /// out[o] = the number of elements that are not 0 (a NaN is not)
     template <class T> void count_nonzero(const ReducePlan& plan, const T* x, int64_t* out, int64_t* partial);
     /// values[o] and indices[o] = the largest (or smallest) element along the one reduced axis, and the place of the
@@ -83,5 +83,6 @@ TERN_DECLARE_KERNELS(
                                             const T* g, T factor);
     /// dx[r, i] = g[r] * product of x[r, k] over k != i. x, dx: [rows, n]
     template <class T> void product_gradient(const T* x, const T* g, T* dx, int64_t rows, int64_t n);
-    /// y = running sums of x along n, from its end if reverse. x, y: [outer, n, inner]; O as above
+    /// y = running sums of x along n, from its end if reverse. x, y: [outer, n, inner]; O is T for
+    /// floats and int64_t for integers
     template <class T, class O> void cumulate(const T* x, O* y, int64_t outer, int64_t n, int64_t inner, bool reverse);)

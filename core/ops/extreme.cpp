@@ -22,12 +22,16 @@ struct ExtremeBackward {
 };
 
 ExtremeResult extreme(const char* op, const Tensor& x, int64_t axis, bool keepdim, bool largest) {
+  if (!x.is_floating() && x.dtype() != DType::kI64) {  // the kernel knows one integer type
+    const ExtremeResult found = extreme(op, cast(x, DType::kI64), axis, keepdim, largest);
+    return {cast(found.values, x.dtype()), found.indices};
+  }
   const Dims axes = x.dim() == 0 ? Dims{} : Dims{axis};
   Tensor values = empty_reduced(x, axes, keepdim, x.dtype()), indices = empty_like(values, DType::kI64);
   TERN_CHECK(values.numel() == 0 || x.numel() > 0, ShapeError, "[", op, "] expected at least one element along axis ",
              axis, ", got shape ", x.shape());
   const ReducePlan plan = make_reduce_plan(x, axes, values);
-  dispatch_arithmetic(op, x.dtype(), [&]<class T>() {
+  dispatch_wide(op, x.dtype(), [&]<class T>() {
     if (values.numel() > 0)
       TERN_KERNEL(extreme<T>)(plan, x.data<T>(), values.data<T>(), indices.data<int64_t>(), largest);
   });

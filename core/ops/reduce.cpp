@@ -14,6 +14,11 @@
 namespace tern {
 namespace {
 
+// Kernels know one integer type: the others are copied to it first, which costs less than four times the code.
+Tensor widened(const Tensor& x) {
+  return x.is_floating() ? x : cast(x, DType::kI64);
+}
+
 // Everything that the kernels need to know of one call.
 struct Call {
   const char* op;
@@ -23,7 +28,7 @@ struct Call {
   int64_t count = 1;  // elements an output
 
   Call(const char* name, const Tensor& input, const Dims& wanted, bool keep)
-      : op(name), x(input.detach()), axes(normalize_axes(name, wanted, input.dim())), keepdim(keep) {
+      : op(name), x(widened(input.detach())), axes(normalize_axes(name, wanted, input.dim())), keepdim(keep) {
     for (const int64_t a : axes) count *= x.shape()[a];
   }
   Shape kept() const { return reduced_shape(x.shape(), axes, true); }
@@ -47,11 +52,10 @@ Tensor reduced(ReduceKind kind, const Call& call, const Tensor& shift = {}, doub
   const bool floating = call.x.is_floating();
   Tensor out = empty_reduced(call.x, call.axes, call.keepdim, floating ? call.x.dtype() : DType::kI64);
   const ReducePlan plan = make_reduce_plan(call.x, call.axes, out);
-  dispatch_arithmetic(call.op, call.x.dtype(), [&]<class T>() {
-    using O = std::conditional_t<std::is_floating_point_v<T>, T, int64_t>;
+  dispatch_wide(call.op, call.x.dtype(), [&]<class T>() {
     Tensor partial = plan.parts > 1 ? empty({plan.parts, plan.kept}, dtype_of<Wide<T>>()) : Tensor();
-    TERN_KERNEL(reduce<T, O>)
-    (kind, plan, call.x.data<T>(), shift.defined() ? shift.data<T>() : nullptr, out.data<O>(), divisor,
+    TERN_KERNEL(reduce<T>)
+    (kind, plan, call.x.data<T>(), shift.defined() ? shift.data<T>() : nullptr, out.data<T>(), divisor,
      data_or_null<Wide<T>>(partial));
   });
   return out;
@@ -211,7 +215,7 @@ Tensor counted(const char* op, const Tensor& x, const Dims& axes, bool keepdim) 
   Tensor out = empty_reduced(call.x, call.axes, keepdim, DType::kI64);
   const ReducePlan plan = make_reduce_plan(call.x, call.axes, out);
   Tensor partial = plan.parts > 1 ? empty({plan.parts, plan.kept}, DType::kI64) : Tensor();
-  dispatch_arithmetic(op, x.dtype(), [&]<class T>() {
+  dispatch_wide(op, call.x.dtype(), [&]<class T>() {
     TERN_KERNEL(count_nonzero<T>)(plan, call.x.data<T>(), out.data<int64_t>(), data_or_null<int64_t>(partial));
   });
   return out;

@@ -157,7 +157,7 @@ TERN_OP_FAMILY(batch_norm) {
     Inputs all;  // input, running_mean, running_var, weight, bias
     size_t given = 0;
     for (const char* name : {"input", "running_mean", "running_var", "weight", "bias"}) {
-      const auto& names = a.at("inputs");
+      const auto names = a.at("inputs").get<std::vector<std::string>>();
       all.push_back(std::find(names.begin(), names.end(), name) != names.end() ? in[given++] : Tensor());
     }
     const Tensor y = batch_norm(all[0], all[1], all[2], all[3], all[4],

@@ -42,17 +42,15 @@
 #include <type_traits>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include <tern/core/tensor.h>
 
+#include "golden_attributes.h"
 #include "op_table/array.h"
 #include "op_table/tolerances.h"
 
 namespace tern::test {
 
 using Inputs = std::vector<Tensor>;
-using Json = nlohmann::json;
 
 /// A function from inputs to outputs, made from one that returns a Tensor, a vector, a pair or a tuple-like of Tensors.
 class OpFunction {
