@@ -18,6 +18,7 @@
 #include <random>
 
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,7 +30,7 @@ namespace {
 
 using tern::fuzz::Target;
 
-constexpr int kAtOnce = 2000;  // files a child process reads
+constexpr int kAtOnce = 500;  // files a child process reads
 
 enum class Outcome { kRead, kRefused, kBug };
 
@@ -102,9 +103,11 @@ bool survives(const Target& target, const std::vector<std::string>& pool, uint64
     const rlimit memory{uint64_t{1} << 30, uint64_t{1} << 30};
     ::setrlimit(RLIMIT_AS, &memory);
 #endif
-    ::alarm(120);  // a reader that does not come to an end
-    for (uint64_t i = first; i < first + count; ++i)
+    for (uint64_t i = first; i < first + count; ++i) {
+      const itimerval patience{{0, 0}, {10, 0}};  // of processor time: a reader that does not come to an end
+      ::setitimer(ITIMER_PROF, &patience, nullptr);
       if (outcome_of(target, changed(pool, i), explain) == Outcome::kBug) ::_exit(1);
+    }
     ::_exit(0);
   }
   int status = 0;
