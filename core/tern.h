@@ -9,6 +9,7 @@
 #include <tern/core/batch_norm.h>
 #include <tern/core/compare.h>
 #include <tern/core/conv.h>
+#include <tern/core/conv_method.h>
 #include <tern/core/copy.h>
 #include <tern/core/cpu.h>
 #include <tern/core/create.h>

@@ -67,32 +67,66 @@ inline void pack_panels_transposed(const T* b, int64_t ldb, int64_t k, int64_t n
   }
 }
 
-// M rows by N vectors of C. a(i, l) is a[i * a_row + l * a_col]; b is one panel.
+// `count` tiles of M rows by N vectors of C, one below the other. a(i, l) is a[i * a_row + l * a_col]; b is one panel.
+// Without the unrolling the sums would live in memory.
 template <int M, int N, class T>
-[[gnu::always_inline]] inline void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, T* c,
-                                        int64_t ldc, bool accumulate) {
+[[gnu::noinline]] void tiles(int64_t count, int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, T* c,
+                             int64_t ldc, bool accumulate) {
   using S = Simd<T>;
   using V = typename S::Vec;
-  V sums[M][N];
-  for (int i = 0; i < M; ++i)
-    for (int j = 0; j < N; ++j) sums[i][j] = accumulate ? S::load(c + i * ldc + j * S::kWidth) : V{};
-  for (int64_t l = 0; l < k; ++l, a += a_col, b += kPanel<T>) {
-    V right[N];
-    for (int j = 0; j < N; ++j) right[j] = S::load(b + j * S::kWidth);
+  for (int64_t tile = 0; tile < count; ++tile, a += M * a_row, c += M * ldc) {
+    V sums[M][N];
+    if (accumulate) {
+#pragma GCC unroll 24
+      for (int i = 0; i < M; ++i)
+#pragma GCC unroll 2
+        for (int j = 0; j < N; ++j) sums[i][j] = S::load(c + i * ldc + j * S::kWidth);
+    } else {
+#pragma GCC unroll 24
+      for (int i = 0; i < M; ++i)
+#pragma GCC unroll 2
+        for (int j = 0; j < N; ++j) sums[i][j] = V{};
+    }
+    const T* left = a;
+    const T* right = b;
+    for (int64_t l = 0; l < k; ++l, left += a_col, right += kPanel<T>) {
+      V row[N];
+#pragma GCC unroll 2
+      for (int j = 0; j < N; ++j) row[j] = S::load(right + j * S::kWidth);
+#pragma GCC unroll 24
+      for (int i = 0; i < M; ++i) {
+        const V value = S::broadcast(left[i * a_row]);
+#pragma GCC unroll 2
+        for (int j = 0; j < N; ++j) sums[i][j] += value * row[j];
+      }
+    }
+#pragma GCC unroll 24
     for (int i = 0; i < M; ++i)
-      for (int j = 0; j < N; ++j) sums[i][j] += a[i * a_row] * right[j];
+#pragma GCC unroll 2
+      for (int j = 0; j < N; ++j) S::store(c + i * ldc + j * S::kWidth, sums[i][j]);
   }
-  for (int i = 0; i < M; ++i)
-    for (int j = 0; j < N; ++j) S::store(c + i * ldc + j * S::kWidth, sums[i][j]);
 }
 
+// Tiles of `rows` rows, at most M.
+template <int M, int N, class T>
+inline void tiles_of(int64_t rows, int64_t count, int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, T* c,
+                     int64_t ldc, bool accumulate) {
+  if constexpr (M > 1) {
+    if (rows < M) return tiles_of<M - 1, N>(rows, count, k, a, a_row, a_col, b, c, ldc, accumulate);
+  }
+  tiles<M, N>(count, k, a, a_row, a_col, b, c, ldc, accumulate);
+}
+
+// All rows, in tiles of at most M, as even as can be: of 16 rows, tiles of 6, 5 and 5.
 template <int M, int N, class T>
 [[gnu::noinline]] void tile_rows(int64_t m, int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, T* c,
                                  int64_t ldc, bool accumulate) {
-  int64_t i = 0;
-  for (; i + M <= m; i += M) tile<M, N>(k, a + i * a_row, a_row, a_col, b, c + i * ldc, ldc, accumulate);
-  if constexpr (M > 1) {
-    if (i < m) tile_rows<M / 2, N>(m - i, k, a + i * a_row, a_row, a_col, b, c + i * ldc, ldc, accumulate);
+  const int64_t count = (m + M - 1) / M, rows = (m + count - 1) / count;
+  const int64_t lower = count * rows - m, higher = count - lower;  // tiles with a row less, and without
+  tiles_of<M, N>(rows, higher, k, a, a_row, a_col, b, c, ldc, accumulate);
+  if (lower > 0) {
+    const int64_t done = higher * rows;
+    tiles_of<M, N>(rows - 1, lower, k, a + done * a_row, a_row, a_col, b, c + done * ldc, ldc, accumulate);
   }
 }
 

@@ -1,4 +1,5 @@
 #include <numeric>
+#include <type_traits>
 #include <vector>
 
 #include <tern/core/autograd/autograd.h>
@@ -12,6 +13,7 @@
 #include <tern/core/kernels/conv_weight_grad.h>
 #include <tern/core/scratch.h>
 #include <tern/core/shape.h>
+#include <tern/core/winograd_plan.h>
 
 namespace tern {
 namespace {
@@ -59,6 +61,14 @@ bool is_depthwise(const DirectConv& c) {
 // The convolution itself, of whichever kind. weights: at the strides; bias may be null.
 template <class T>
 void convolve(const DirectConv& c, const T* x, const T* weights, const WeightStrides& strides, const T* bias, T* y) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (const WinogradPlan plan = winograd_plan(c, false); plan.tile > 0) {
+      Tensor packed = empty({plan.elements});
+      TERN_KERNEL(winograd_pack)(c, plan, weights, strides, packed.data<float>());
+      TERN_KERNEL(conv_winograd)(c, plan, x, packed.data<float>(), bias, y);
+      return;
+    }
+  }
   Tensor packed = empty({c.groups * c.packed_group()}, dtype_of<T>());
   if (is_depthwise(c)) {
     TERN_KERNEL(conv_depthwise_pack<T>)(c, weights, strides, packed.data<T>());
@@ -189,6 +199,14 @@ Tensor grad_weight(const Tensor& grad, const Tensor& x, const Shape& weight_shap
     TERN_KERNEL(conv_depthwise_weight_grad<T>)
     (c, plan, x.data<T>(), grad.data<T>(), partials.data<T>(), sums.data<T>());
     return contiguous(permute(sums, {2, 3, 0, 1}));
+  }
+  if constexpr (std::is_same_v<T, float>) {
+    if (const WinogradPlan plan = winograd_plan(c, true); plan.tile > 0) {
+      Tensor partials = empty({plan.parts, plan.elements});
+      TERN_KERNEL(winograd_weight_grad)
+      (c, plan, x.data<float>(), grad.data<float>(), partials.data<float>(), grad_w.data<float>(), strides);
+      return grad_w;
+    }
   }
   if (c.groups == 1 && c.channels >= kGatherChannels / 2 && grad_w.bytes() > kLargeWeightBytes) {
     Tensor sums = empty({c.depth(), c.out_channels}, x.dtype());

@@ -6,12 +6,15 @@
 #include <cstdlib>
 #include <functional>
 #include <limits>
+#include <string>
+#include <utility>
 
 #include <time.h>
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/batch_norm.h>
 #include <tern/core/conv.h>
+#include <tern/core/conv_method.h>
 #include <tern/core/cpu.h>
 #include <tern/core/parallel.h>
 #include <tern/core/pool.h>
@@ -76,6 +79,18 @@ void bench_conv(const char* name, const Shape& x_shape, const Shape& w_shape, co
   std::fflush(stdout);
 }
 
+// The kernels between which convolutions of 3 x 3 choose.
+void bench_methods(const char* name, const Shape& x_shape, const Shape& w_shape) {
+  const ConvMethod before = conv_method();
+  const std::pair<const char*, ConvMethod> methods[] = {
+      {" direct", ConvMethod::kDirect}, {" F(2,3)", ConvMethod::kWinograd2}, {" F(4,3)", ConvMethod::kWinograd4}};
+  for (const auto& [suffix, method] : methods) {
+    set_conv_method(method);
+    bench_conv((name + std::string(suffix)).c_str(), x_shape, w_shape, {.padding = 1});
+  }
+  set_conv_method(before);
+}
+
 void bench_bn(const char* name, const Shape& shape, bool residual) {
   const Tensor x = random(shape, MemoryFormat::kChannelsLast), r = random(shape, MemoryFormat::kChannelsLast);
   const Tensor g = random(shape, MemoryFormat::kChannelsLast);
@@ -117,17 +132,17 @@ int main(int argc, char** argv) {
   set_num_threads(1);
   std::printf("%s, %s\n", cpu_name().c_str(), std::string(name_of(isa())).c_str());
   bench_conv("stem 3-16 at 32", {128, 3, 32, 32}, {16, 3, 3, 3}, {.padding = 1});
-  bench_conv("c16 at 32", {128, 16, 32, 32}, {16, 16, 3, 3}, {.padding = 1});
+  bench_methods("c16 at 32", {128, 16, 32, 32}, {16, 16, 3, 3});
   bench_conv("c16-32 stride 2", {128, 16, 32, 32}, {32, 16, 3, 3}, {.stride = 2, .padding = 1});
-  bench_conv("c32 at 16", {128, 32, 16, 16}, {32, 32, 3, 3}, {.padding = 1});
+  bench_methods("c32 at 16", {128, 32, 16, 16}, {32, 32, 3, 3});
   bench_conv("c32-64 stride 2", {128, 32, 16, 16}, {64, 32, 3, 3}, {.stride = 2, .padding = 1});
-  bench_conv("c64 at 8", {128, 64, 8, 8}, {64, 64, 3, 3}, {.padding = 1});
+  bench_methods("c64 at 8", {128, 64, 8, 8}, {64, 64, 3, 3});
   bench_conv("patch 4, 3-192", {64, 3, 32, 32}, {192, 3, 4, 4}, {.stride = 4});
   bench_conv("patch 16, 3-192", {4, 3, 224, 224}, {192, 3, 16, 16}, {.stride = 16});
   bench_conv("7x7 stride 2 at 224", {2, 3, 224, 224}, {64, 3, 7, 7}, {.stride = 2, .padding = 3});
-  bench_conv("c64 at 56", {2, 64, 56, 56}, {64, 64, 3, 3}, {.padding = 1});
-  bench_conv("c128 at 28", {4, 128, 28, 28}, {128, 128, 3, 3}, {.padding = 1});
-  bench_conv("c512 at 7", {8, 512, 7, 7}, {512, 512, 3, 3}, {.padding = 1});
+  bench_methods("c64 at 56", {2, 64, 56, 56}, {64, 64, 3, 3});
+  bench_methods("c128 at 28", {4, 128, 28, 28}, {128, 128, 3, 3});
+  bench_methods("c512 at 7", {8, 512, 7, 7}, {512, 512, 3, 3});
   bench_conv("1x1 64-256 at 56", {2, 64, 56, 56}, {256, 64, 1, 1}, {});
   bench_conv("1x1 512-128 at 28", {4, 512, 28, 28}, {128, 512, 1, 1}, {});
   bench_conv("1x1 1024-2048 s2 at 14", {8, 1024, 14, 14}, {2048, 1024, 1, 1}, {.stride = 2});

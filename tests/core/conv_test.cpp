@@ -10,6 +10,7 @@
 #include <tern/core/copy.h>
 #include <tern/core/pool.h>
 
+#include "core/conv_method_scope.h"
 #include "core/numeric.h"
 
 namespace tern::test {
@@ -45,11 +46,13 @@ std::string path_name(const ::testing::TestParamInfo<Path>& info) {
 
 class ConvAccuracy : public ::testing::TestWithParam<Path> {};
 
+// The direct kernels; conv_winograd_test.cpp measures the others against them.
 // Every product is exact in f64, so the f64 path (which the op table compares with the defining sum) is the truth here.
 // A sum of n products in f32 is off by about 2.4e-8 sqrt(n) of its size: 0.6e-6 for 576 products, and 1.5e-6 where the
 // weight gradient adds four thousand positions before it begins another partial sum.
 TEST_P(ConvAccuracy, SinglePrecision) {
   const Path& path = GetParam();
+  const MethodScope scope(ConvMethod::kDirect);
   const Tensor x = normal(path.x, 1).to(DType::kF32), weight = normal(path.weight, 2).to(DType::kF32);
   // Upstream gradients are made in f64 and rounded; the truth gets the rounded ones.
   const auto results = [&](DType dtype) {
@@ -102,12 +105,15 @@ TEST(Conv2d, ABatchOfNothingHasZeroGradients) {
   EXPECT_EQ(bias.grad().to_vector<double>(), std::vector<double>(4, 0.0));
 }
 
-// Results of an image must not depend on its neighbours in the batch.
+// Results of an image must not depend on its neighbours in the batch, whatever the kernels.
 TEST(Conv2d, ImagesDoNotSeeEachOther) {
   const Tensor x = normal({5, 16, 7, 9}, 1).to(DType::kF32), weight = normal({16, 16, 3, 3}, 2).to(DType::kF32);
-  const Tensor all = conv2d(x, weight, {}, {.padding = 1});
-  for (int64_t n = 0; n < 5; ++n)
-    EXPECT_TRUE(bit_equal(all.slice(0, n, n + 1), conv2d(x.slice(0, n, n + 1), weight, {}, {.padding = 1})));
+  for (const ConvMethod method : {ConvMethod::kDirect, ConvMethod::kWinograd2, ConvMethod::kWinograd4}) {
+    const MethodScope scope(method);
+    const Tensor all = conv2d(x, weight, {}, {.padding = 1});
+    for (int64_t n = 0; n < 5; ++n)
+      EXPECT_TRUE(bit_equal(all.slice(0, n, n + 1), conv2d(x.slice(0, n, n + 1), weight, {}, {.padding = 1})));
+  }
 }
 
 TEST(Formats, PoolingAndBatchNormKeepTheirInputs) {
