@@ -33,6 +33,15 @@ inline int64_t clamp(int64_t value, int64_t low, int64_t high) {
   return value < low ? low : value > high ? high : value;
 }
 
+// Asks for the memory of part `index` of `parts` of floats [0, count) behind `from`. The caches are asked while
+// products are under way, a little at a time: a whole block at once would only stall what comes next. (A call of a
+// function that does nothing else the compiler would drop.)
+[[gnu::always_inline]] inline void prefetch_part(const float* from, int64_t count, int64_t index, int64_t parts) {
+  const int64_t line = 16, lines = count / line + 1;
+  const float* end = from + (index + 1) * lines / parts * line;
+  for (const float* at = from + index * lines / parts * line; at < end; at += line) __builtin_prefetch(at);
+}
+
 // The square of Step::kFrom positions of an image [height, width], rows and pixels row_step and pixel_step apart,
 // whose corner is (top, left), transformed for `channels` channels. zeros: Step::kFrom pixels of them. put(channel) is
 // where a vector of channels goes.
@@ -129,28 +138,36 @@ void convolve(const DirectConv& c, const WinogradPlan& p, const float* x, const 
   const int64_t in_step = p.block * c.channels + WinogradPlan::kGap,
                 out_step = p.block * c.out_channels + WinogradPlan::kGap;
   const int64_t weights_step = panel_elements<float>(c.channels, c.out_channels) + WinogradPlan::kGap;
-  parallel_for(p.tiles, p.block, [&](int64_t begin, int64_t end) {
+  // Memory that a tile adds to what others read, and that it writes; images follow each other without gaps.
+  const int64_t x_tile = c.in_h * c.in_w * c.in_pixel / (p.tiles_h * p.tiles_w);
+  const int64_t y_tile = c.out_h * c.out_w * c.out_pixel / (p.tiles_h * p.tiles_w);
+  const int64_t overlap = 2 * c.in_w * c.in_pixel;
+  parallel_for(p.tiles, p.block * p.blocks, [&](int64_t first, int64_t last) {
     float* inputs =
         static_cast<float*>(thread_scratch((I * I * in_step + (I + I * O) * out_step + I * c.channels) * kFloat));
     float* products = inputs + I * I * in_step;  // [I] a row of frequencies
     float* half = products + I * out_step;       // [I][O] transformed back along the rows
     float* zeros = half + I * O * out_step;
-    const int64_t count = end - begin;
     __builtin_memset(zeros, 0, static_cast<size_t>(I * c.channels * kFloat));
-    for (int64_t t = 0; t < count; ++t)
-      expand_input<W>(c, TileAt(p, begin + t), x, c.channels, zeros, inputs + t * c.channels, in_step);
-    for (int i = 0; i < I; ++i) {
-      for (int j = 0; j < I; ++j) {
-        const int64_t f = i * I + j;
-        tile_product(count, c.out_channels, c.channels, inputs + f * in_step, c.channels, 1, packed + f * weights_step,
-                     c.channels, products + j * out_step, c.out_channels, false);
+    for (int64_t begin = first; begin < last; begin += p.block) {
+      const int64_t count = clamp(last - begin, 0, p.block), next = clamp(last - begin - count, 0, p.block);
+      for (int64_t t = 0; t < count; ++t)
+        expand_input<W>(c, TileAt(p, begin + t), x, c.channels, zeros, inputs + t * c.channels, in_step);
+      for (int i = 0; i < I; ++i) {
+        for (int j = 0; j < I; ++j) {
+          const int64_t f = i * I + j;
+          prefetch_part(x + (begin + count) * x_tile + overlap, next * x_tile, f, I * I);
+          prefetch_part(y + begin * y_tile, count * y_tile, f, I * I);
+          tile_product(count, c.out_channels, c.channels, inputs + f * in_step, c.channels, 1,
+                       packed + f * weights_step, c.channels, products + j * out_step, c.out_channels, false);
+        }
+        shrink_row<W>(count * c.out_channels, products, half + i * O * out_step, out_step);
       }
-      shrink_row<W>(count * c.out_channels, products, half + i * O * out_step, out_step);
-    }
-    for (int64_t t = 0; t < count; ++t) {
-      const TileAt at(p, begin + t);
-      finish_tile<W>(c, at, half + t * c.out_channels, out_step, bias,
-                     y + at.image * c.out_image + at.row * c.out_row + at.column * c.out_pixel);
+      for (int64_t t = 0; t < count; ++t) {
+        const TileAt at(p, begin + t);
+        finish_tile<W>(c, at, half + t * c.out_channels, out_step, bias,
+                       y + at.image * c.out_image + at.row * c.out_row + at.column * c.out_pixel);
+      }
     }
   });
 }
@@ -196,6 +213,9 @@ void weight_grad(const DirectConv& c, const WinogradPlan& p, const float* x, con
   const int64_t grad_step = panel_elements<float>(p.block, c.out_channels) + WinogradPlan::kGap;
   const int64_t sums_step = c.channels * c.out_channels;
   const int64_t shares = (c.channels + p.share - 1) / p.share;
+  const int64_t x_tile = c.in_h * c.in_w * c.in_pixel / (p.tiles_h * p.tiles_w);
+  const int64_t grad_tile = c.out_h * c.out_w * c.out_pixel / (p.tiles_h * p.tiles_w);
+  const int64_t overlap = 2 * c.in_w * c.in_pixel;
   const int64_t most = c.channels > c.out_channels ? c.channels : c.out_channels;
   parallel_for(p.parts * shares, 1, [&](int64_t task, int64_t) {
     float* inputs = static_cast<float*>(thread_scratch((I * I * (in_step + grad_step) + I * most) * kFloat));
@@ -214,9 +234,13 @@ void weight_grad(const DirectConv& c, const WinogradPlan& p, const float* x, con
         expand_input<W>(c, at, x + first, channels, zeros, inputs + t * p.share, in_step);
         expand_gradient<W>(c, at, grad, zeros, p.block, grads + t * kPanel<float>, grad_step);
       }
-      for (int f = 0; f < I * I; ++f)
+      const int64_t next = clamp(last_tile - begin - count, 0, p.block);
+      for (int f = 0; f < I * I; ++f) {
+        prefetch_part(x + (begin + count) * x_tile + overlap, next * x_tile, f, I * I);
+        prefetch_part(grad + (begin + count) * grad_tile, next * grad_tile, f, I * I);
         tile_product(channels, c.out_channels, count, inputs + f * in_step, 1, p.share, grads + f * grad_step, p.block,
                      sums + f * sums_step, c.out_channels, add);
+      }
     }
   });
   store_weight_grad<W>(c, p, partials, grad_weights, s);

@@ -12,6 +12,7 @@ struct WinogradPlan {
   int64_t tile = 0;                             ///< 0: not to be done so
   int64_t tiles_h = 0, tiles_w = 0, tiles = 0;  ///< tiles of an image; of the batch
   int64_t block = 0;                            ///< tiles that are transformed and multiplied together
+  int64_t blocks = 1;                           ///< blocks of a task, one behind the other
   int64_t parts = 0;                            ///< of the weight gradient's sum, see WeightGradPlan
   int64_t share = 0;                            ///< input channels of a task of the weight gradient
   int64_t elements = 0;                         ///< of the transformed weights, or of a part of the gradient's sums

@@ -52,7 +52,7 @@ int64_t choose_tile(const DirectConv& c) {
 
 constexpr int64_t kForwardBlock = 24, kGradientBlock = 48, kShare = 32;
 constexpr int64_t kPartialBytes = 5 << 19;
-constexpr int64_t kMostParts = 16, kTasks = 8;
+constexpr int64_t kMostParts = 16, kTasks = 8, kForwardTasks = 32, kMostBlocks = 8;
 
 }  // namespace
 
@@ -85,6 +85,7 @@ WinogradPlan winograd_plan(const DirectConv& c, bool weight_grad) {
   const int64_t frequencies = (p.tile + 2) * (p.tile + 2);
   p.elements = frequencies * (c.channels * ((c.out_channels + 31) / 32 * 32) + WinogradPlan::kGap);
   p.block = weight_grad ? kGradientBlock : kForwardBlock;
+  p.blocks = std::clamp<int64_t>(p.tiles / (p.block * kForwardTasks), 1, kMostBlocks);
   p.share = std::min(c.channels, kShare);
   const int64_t shares = (c.channels + p.share - 1) / p.share;
   p.parts = std::clamp<int64_t>(kPartialBytes / (p.elements * static_cast<int64_t>(sizeof(float))),
