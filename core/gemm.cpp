@@ -5,10 +5,16 @@
 #include <tern/core/error.h>
 #include <tern/core/gemm.h>
 #include <tern/core/kernels/matvec.h>
+#include <tern/core/kernels/panel_gemm.h>
 #include <tern/core/parallel.h>
+#include <tern/core/scratch.h>
 #include <tern/core/tensor.h>
 
-// How a product is cut. A piece should be worth a hand-over to another thread (kPieceWork multiply-adds, some 10 us)
+// There are two ways to a product. Products of some size go by panels of our own (kernels/panel_gemm.h): the right
+// operand is packed once, in as many pieces as there are threads for, and blocks of rows of the left one run over it;
+// so does each of many small products of a batch. Everything else, and processors without AVX2, go to BLAS in pieces.
+//
+// How the latter is cut. A piece should be worth a hand-over to another thread (kPieceWork multiply-adds, some 10 us)
 // and its sides long enough that packing the operands is small beside the arithmetic: every piece packs its own. Sides
 // of 256 rows by 512 columns lose 3 % against one undivided call. Where the result has too few such pieces, a long
 // inner axis is cut as well (partial results, added in order); only then are the sides cut shorter. Small matrices of a
@@ -139,6 +145,122 @@ bool normalize_strides(int64_t rows, int64_t cols, int64_t& row_stride, int64_t&
   return (col_stride == 1 && row_stride >= cols) || (row_stride == 1 && col_stride >= rows);
 }
 
+// -- by panels
+
+constexpr int64_t kPackedElements = int64_t{1} << 20;  // of B at once: 4 MiB in f32
+constexpr int64_t kShortestSlice = 256;                // of the inner axis, where B is packed a slice at a time
+constexpr int64_t kRowBlock = 96;                      // rows of A; a multiple of every tile height, as its quarter is
+constexpr int64_t kEnoughTasks = 16;
+constexpr int64_t kLeastPanels = 6;  // of a block of columns
+constexpr int64_t kSmallProduct = int64_t{1} << 15;
+
+int64_t ceil_divide(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+bool suits_panels(int64_t m, int64_t n, int64_t k) {
+  if (isa() == Isa::kPortable || k < 4 || n < 4 || m < 4) return false;
+  return m >= 48 || m * n * k <= kSmallProduct;  // packing B must pay, or the library's call be what costs
+}
+
+// What multiply_blocks makes of a product: tasks of `rows` rows by `panels` panels.
+struct BlockCut {
+  int64_t rows = kRowBlock, row_blocks = 1, panels = 1, col_blocks = 1;
+  BlockCut(int64_t items, int64_t m, int64_t all_panels) {
+    while (rows > kRowBlock / 4 && items * ceil_divide(m, rows) < kEnoughTasks) rows /= 2;
+    row_blocks = ceil_divide(m, rows);
+    const int64_t wanted = std::min(ceil_divide(kEnoughTasks, items * row_blocks), all_panels / kLeastPanels);
+    panels = ceil_divide(all_panels, std::max<int64_t>(wanted, 1));
+    col_blocks = ceil_divide(all_panels, panels);
+  }
+};
+
+// Scratch memory of the calling thread: two areas of that many elements.
+template <class T>
+struct TwoAreas {
+  T *first, *second;
+  TwoAreas(int64_t elements, int64_t more) {
+    const int64_t whole = ceil_divide(elements, 64) * 64;
+    first = static_cast<T*>(thread_scratch((whole + more) * static_cast<int64_t>(sizeof(T))));
+    second = first + whole;
+  }
+};
+
+// Small matrices: a thread packs a matrix and multiplies by it, several a turn.
+template <class T>
+void multiply_items(const Product<T>& p, const BatchAxes& kept, const BatchAxes& summed) {
+  const int64_t m = p.m, n = p.n, k = p.k, panels = ceil_divide(n, TERN_KERNEL(panel_width<T>)());
+  const int64_t work = m * n * k * summed.count;
+  const int64_t packed_elements = panels * TERN_KERNEL(panel_width<T>)() * k,
+                left_elements = TERN_KERNEL(multiply_panels_scratch<T>)(m, k, p.a.row_stride, p.a.col_stride);
+  parallel_for(kept.count, std::max<int64_t>(1, kPieceWork / 4 / work), [&](int64_t begin, int64_t end) {
+    const TwoAreas<T> scratch(packed_elements, left_elements);
+    for (int64_t item = begin; item < end; ++item) {
+      T* c = p.c.data + batch_offset(kept.sizes, kept.c, item);
+      for (int64_t term = 0; term < summed.count; ++term) {
+        const T* a = p.a.data + batch_offset(kept.sizes, kept.a, item) + batch_offset(summed.sizes, summed.a, term);
+        const T* b = p.b.data + batch_offset(kept.sizes, kept.b, item) + batch_offset(summed.sizes, summed.b, term);
+        TERN_KERNEL(pack_panel_range<T>)(b, p.b.row_stride, p.b.col_stride, k, n, 0, panels, scratch.first);
+        TERN_KERNEL(multiply_panels<T>)
+        (m, n, k, a, p.a.row_stride, p.a.col_stride, scratch.first, k, c, p.c.row_stride, p.accumulate || term > 0,
+         scratch.second);
+      }
+      if (p.epilogue != nullptr) p.epilogue(p.context, 0, m, 0, n);
+    }
+  });
+}
+
+// Larger ones: all threads pack the right operands, then all take blocks of rows (and of columns where rows are few).
+// A long inner axis goes a slice at a time, so that what has been packed is still in the caches when it is used.
+template <class T>
+void multiply_blocks(const Product<T>& p, const BatchAxes& kept) {
+  const int64_t m = p.m, n = p.n, k = p.k, width = TERN_KERNEL(panel_width<T>)(), panels = ceil_divide(n, width);
+  const int64_t slices = ceil_divide(kept.count * panels * width * k, kPackedElements);
+  const int64_t slice = std::min(k, std::max(ceil_divide(ceil_divide(k, slices), 16) * 16, kShortestSlice));
+  const int64_t item_elements = panels * width * slice;
+  Tensor packed = empty({kept.count, item_elements}, dtype_of<T>());
+  T* const all = packed.data<T>();
+  const BlockCut cut(kept.count, m, panels);
+  const int64_t cols = cut.panels * width;
+  const int64_t left_elements =
+      TERN_KERNEL(multiply_panels_scratch<T>)(cut.rows, slice, p.a.row_stride, p.a.col_stride);
+  for (int64_t k0 = 0; k0 < k; k0 += slice) {
+    const int64_t inner = std::min(slice, k - k0);
+    const bool accumulate = p.accumulate || k0 > 0, last = k0 + inner == k;
+    parallel_for(kept.count * panels, std::max<int64_t>(1, kElementwiseGrain / (width * inner)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i) {
+                     const int64_t item = i / panels, panel = i % panels;
+                     const T* b = p.b.data + batch_offset(kept.sizes, kept.b, item) + k0 * p.b.row_stride;
+                     TERN_KERNEL(pack_panel_range<T>)
+                     (b, p.b.row_stride, p.b.col_stride, inner, n, panel, panel + 1, all + item * item_elements);
+                   }
+                 });
+    const int64_t grain = std::max<int64_t>(1, kPieceWork / 4 / (cut.rows * std::min(cols, n) * inner));
+    parallel_for(kept.count * cut.row_blocks * cut.col_blocks, grain, [&](int64_t begin, int64_t end) {
+      T* scratch = left_elements > 0 ? TwoAreas<T>(0, left_elements).second : nullptr;
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t j0 = task % cut.col_blocks * cols, i0 = task / cut.col_blocks % cut.row_blocks * cut.rows;
+        const int64_t item = task / cut.col_blocks / cut.row_blocks;
+        const int64_t bm = std::min(cut.rows, m - i0), bn = std::min(cols, n - j0);
+        TERN_KERNEL(multiply_panels<T>)
+        (bm, bn, inner, p.a.data + batch_offset(kept.sizes, kept.a, item) + i0 * p.a.row_stride + k0 * p.a.col_stride,
+         p.a.row_stride, p.a.col_stride, all + item * item_elements + j0 * inner, inner,
+         p.c.data + batch_offset(kept.sizes, kept.c, item) + i0 * p.c.row_stride + j0, p.c.row_stride, accumulate,
+         scratch);
+        if (last && p.epilogue != nullptr) p.epilogue(p.context, i0, i0 + bm, j0, j0 + bn);
+      }
+    });
+  }
+}
+
+// Whether there is enough to do for all threads in the blocks of C.
+bool enough_blocks(int64_t items, int64_t m, int64_t n, int64_t k, int64_t width) {
+  const BlockCut cut(items, m, ceil_divide(n, width));
+  return items * cut.row_blocks * cut.col_blocks >= kEnoughPieces || m * n * k < kEnoughPieces * kPieceWork ||
+         k < 2 * kInnerBlock;
+}
+
 }  // namespace
 
 MatrixView MatrixView::transposed() const {
@@ -186,6 +308,12 @@ void multiply(const Product<T>& p) {
     return;
   }
 
+  if (suits_panels(m, n, k)) {
+    if (k * n <= kPackedElements && (kept.count >= kMostPieces || m * n * k * terms < kPieceWork))
+      return multiply_items(p, kept, summed);
+    if (terms == 1 && enough_blocks(kept.count, m, n, k, TERN_KERNEL(panel_width<T>)()))
+      return multiply_blocks(p, kept);
+  }
   const Cut cut = choose_cut(kept.count, m, n, k * terms, terms == 1 && !p.accumulate);
   const int64_t rows = block_length(m, cut.rows), cols = block_length(n, cut.cols), inner = block_length(k, cut.inner);
   const int64_t row_blocks = chunk_count(m, rows), col_blocks = chunk_count(n, cols),

@@ -1,12 +1,28 @@
 #include <tern/core/activation.h>
 #include <tern/core/batch_norm.h>
 #include <tern/core/elementwise.h>
+#include <tern/core/error.h>
 #include <tern/nn/fused.h>
 
 namespace tern::nn {
 namespace {
 
 thread_local bool fusion = true;
+
+Tensor activated(const Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::kRelu:
+      return relu(x);
+    case Activation::kGelu:
+      return gelu(x);
+    case Activation::kGeluTanh:
+      return gelu(x, Gelu::kTanh);
+    case Activation::kSilu:
+      return silu(x);
+    default:
+      return x;
+  }
+}
 
 }  // namespace
 
@@ -15,6 +31,10 @@ NoFusionGuard::NoFusionGuard() : previous_(fusion) {
 }
 NoFusionGuard::~NoFusionGuard() {
   fusion = previous_;
+}
+
+bool fusion_enabled() {
+  return fusion;
 }
 
 Tensor bn_act(const Child<BatchNorm2d>& bn, const Tensor& x, const Tensor& residual, bool activate) {
@@ -33,6 +53,12 @@ Tensor bn_act(const Child<BatchNorm2d>& bn, const Tensor& x, const Tensor& resid
                          .eps = plain->options().eps,
                          .relu = activate});
   });
+}
+
+Tensor linear_act(const Child<Linear>& linear, const Tensor& x, Activation activation) {
+  Linear* plain = fusion ? linear.plain() : nullptr;
+  if (plain == nullptr) return activated(linear(x), activation);
+  return linear.within([&] { return tern::linear_act(x, plain->weight(), plain->bias(), activation); });
 }
 
 ResidualNorm add_norm(const Child<LayerNorm>& norm, const Tensor& x, const Tensor& residual) {

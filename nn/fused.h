@@ -4,9 +4,11 @@
 // their parametrizations.
 #pragma once
 
+#include <tern/core/linear.h>
 #include <tern/core/norm.h>
 #include <tern/nn/batch_norm.h>
 #include <tern/nn/child.h>
+#include <tern/nn/linear.h>
 #include <tern/nn/norms.h>
 
 namespace tern::nn {
@@ -24,10 +26,17 @@ class NoFusionGuard {
   bool previous_;
 };
 
+/// False while a NoFusionGuard lives on this thread.
+bool fusion_enabled();
+
 /// relu(bn(x) + residual); without `residual` just relu(bn(x)), without `activate` no ReLU. x: [N, C, H, W]; residual:
 /// of x's shape.
 [[nodiscard]] Tensor bn_act(const Child<BatchNorm2d>& bn, const Tensor& x, const Tensor& residual = {},
                             bool activate = true);
+
+/// activation(linear(x)): each block of the result gets its bias and activation while it is still in the caches.
+/// x: [..., in_features]; the result is [..., out_features].
+[[nodiscard]] Tensor linear_act(const Child<Linear>& linear, const Tensor& x, Activation activation);
 
 /// {x + residual, norm(x + residual)}: the end of one residual branch and the start of the next.
 [[nodiscard]] ResidualNorm add_norm(const Child<LayerNorm>& norm, const Tensor& x, const Tensor& residual);

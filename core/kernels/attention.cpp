@@ -18,7 +18,7 @@ constexpr int64_t kKeyBlock = 256;
 constexpr int64_t kFewQueries = 4;
 
 // e^x for x <= 0, exactly 0 below -87 (no subnormal numbers, which some processors are slow with); NaN stays NaN.
-inline Simd<float>::Vec decay(Simd<float>::Vec x) {
+[[gnu::always_inline]] inline Simd<float>::Vec decay(Simd<float>::Vec x) {
   using S = Simd<float>;
   const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, left in the low bits
   const S::Vec shifted = x * 1.44269504088896341f + magic;

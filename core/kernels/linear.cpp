@@ -7,7 +7,7 @@ namespace {
 
 // The value or slope at z, a function of its own a kind so that loops over it become vector code.
 template <LinearAct kAct, class T>
-inline T value_of(T z) {
+[[gnu::always_inline]] inline T value_of(T z) {
   if constexpr (kAct == LinearAct::kRelu) return z < T(0) ? T(0) : z;
   if constexpr (kAct == LinearAct::kGeluErf) return vec::gelu_erf(z);
   if constexpr (kAct == LinearAct::kGeluTanh) return vec::gelu_tanh(z);
@@ -15,7 +15,7 @@ inline T value_of(T z) {
   return z;
 }
 template <LinearAct kAct, class T>
-inline T times_slope(T g, T saved) {
+[[gnu::always_inline]] inline T times_slope(T g, T saved) {
   if constexpr (kAct == LinearAct::kRelu) return saved <= T(0) ? T(0) : g;
   if constexpr (kAct == LinearAct::kGeluErf) return g * vec::gelu_erf_slope(saved);
   if constexpr (kAct == LinearAct::kGeluTanh) return g * vec::gelu_tanh_slope(saved);

@@ -37,9 +37,9 @@ struct Simd {
   typedef typename IntOf<sizeof(T)>::type Int __attribute__((vector_size(kVectorBytes)));
   typedef T Loose __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
 
-  static Vec load(const T* p) { return *reinterpret_cast<const Loose*>(p); }
-  static void store(T* p, Vec v) { *reinterpret_cast<Loose*>(p) = v; }
-  static Vec broadcast(T v) { return v - Vec{}; }
+  [[gnu::always_inline]] static Vec load(const T* p) { return *reinterpret_cast<const Loose*>(p); }
+  [[gnu::always_inline]] static void store(T* p, Vec v) { *reinterpret_cast<Loose*>(p) = v; }
+  [[gnu::always_inline]] static Vec broadcast(T v) { return v - Vec{}; }
   /// The n < kWidth elements at p, the other lanes filled.
   static Vec load_first(const T* p, int64_t n, T fill) {
     Vec v = broadcast(fill);
@@ -53,17 +53,17 @@ struct Simd {
 
 /// The larger of two; NaN if either is.
 template <class V>
-inline V larger(V a, V b) {
+[[gnu::always_inline]] inline V larger(V a, V b) {
   return ((a > b) | (a != a)) ? a : b;
 }
 template <class V>
-inline V smaller(V a, V b) {
+[[gnu::always_inline]] inline V smaller(V a, V b) {
   return ((a < b) | (a != a)) ? a : b;
 }
 
 /// e^x in every lane. f32: x = n ln2 + r with |r| <= ln2 / 2, a polynomial of degree 7 in r, times 2^n in two steps so
 /// that results below the normal range come out right; within 2 ulp. f64: the C library's.
-inline Simd<float>::Vec exponential(Simd<float>::Vec x) {
+[[gnu::always_inline]] inline Simd<float>::Vec exponential(Simd<float>::Vec x) {
   using S = Simd<float>;
   using V = S::Vec;
   using I = S::Int;
@@ -100,7 +100,7 @@ inline double exponential(double x) {
 
 /// Sum of the lanes, in order.
 template <class V>
-inline double sum_of_lanes(V v) {
+[[gnu::always_inline]] inline double sum_of_lanes(V v) {
   double sum = 0;
   for (unsigned l = 0; l < sizeof(V) / sizeof(v[0]); ++l) sum += static_cast<double>(v[l]);
   return sum;

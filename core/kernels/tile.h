@@ -75,18 +75,9 @@ template <int M, int N, class T>
   using S = Simd<T>;
   using V = typename S::Vec;
   for (int64_t tile = 0; tile < count; ++tile, a += M * a_row, c += M * ldc) {
-    V sums[M][N];
-    if (accumulate) {
+    V sums[M][N] = {};
 #pragma GCC unroll 24
-      for (int i = 0; i < M; ++i)
-#pragma GCC unroll 2
-        for (int j = 0; j < N; ++j) sums[i][j] = S::load(c + i * ldc + j * S::kWidth);
-    } else {
-#pragma GCC unroll 24
-      for (int i = 0; i < M; ++i)
-#pragma GCC unroll 2
-        for (int j = 0; j < N; ++j) sums[i][j] = V{};
-    }
+    for (int i = 0; i < M; ++i) __builtin_prefetch(c + i * ldc, 1);  // C is wanted at the end: by then it has come
     const T* left = a;
     const T* right = b;
     for (int64_t l = 0; l < k; ++l, left += a_col, right += kPanel<T>) {
@@ -103,7 +94,10 @@ template <int M, int N, class T>
 #pragma GCC unroll 24
     for (int i = 0; i < M; ++i)
 #pragma GCC unroll 2
-      for (int j = 0; j < N; ++j) S::store(c + i * ldc + j * S::kWidth, sums[i][j]);
+      for (int j = 0; j < N; ++j) {
+        T* to = c + i * ldc + j * S::kWidth;
+        S::store(to, accumulate ? S::load(to) + sums[i][j] : sums[i][j]);
+      }
   }
 }
 

@@ -6,6 +6,8 @@
 //   exp 1.1, expm1 1.8, log 0.9, log2 1.6, log1p 1.5, tanh 2.5, sigmoid 2.2, erf 1.4, sin and cos 1.6.
 // NaN gives NaN; infinities, zeros and overflow give what the C library gives. exp returns subnormals; sigmoid goes to
 // 0 where e^-x overflows (x < -88.7).
+//
+// All are always inlined: one call left in a loop, and the loop is no vector code.
 #pragma once
 
 #include <cstdint>
@@ -13,24 +15,24 @@
 namespace tern::kernels::TERN_ISA::vec {
 
 #ifdef __FMA__
-inline float multiply_add(float a, float b, float c) {
+[[gnu::always_inline]] inline float multiply_add(float a, float b, float c) {
   return __builtin_fmaf(a, b, c);
 }
 #else
-inline float multiply_add(float a, float b, float c) {
+[[gnu::always_inline]] inline float multiply_add(float a, float b, float c) {
   return a * b + c;
 }
 #endif
 
-inline uint32_t bits_of(float v) {
+[[gnu::always_inline]] inline uint32_t bits_of(float v) {
   return __builtin_bit_cast(uint32_t, v);
 }
-inline float from_bits(uint32_t v) {
+[[gnu::always_inline]] inline float from_bits(uint32_t v) {
   return __builtin_bit_cast(float, v);
 }
 
 // 2^k for k in [-126, 127].
-inline float power_of_two(int32_t k) {
+[[gnu::always_inline]] inline float power_of_two(int32_t k) {
   return from_bits(static_cast<uint32_t>(k + 127) << 23);
 }
 
@@ -42,7 +44,7 @@ struct Reduced {
   int32_t n;
   float r;
 };
-inline Reduced reduce_exponent(float x) {
+[[gnu::always_inline]] inline Reduced reduce_exponent(float x) {
   const float shifted = multiply_add(x, 1.44269504f, kRounder);
   const float n = shifted - kRounder;
   const float r = multiply_add(n, -1.42860677e-6f, multiply_add(n, -6.93145752e-1f, x));
@@ -50,7 +52,7 @@ inline Reduced reduce_exponent(float x) {
 }
 
 // e^r - 1 on [-log(2)/2, log(2)/2]: r + r^2 q(r), q fitted for the least relative error.
-inline float expm1_reduced(float r) {
+[[gnu::always_inline]] inline float expm1_reduced(float r) {
   float q = 1.388251549e-3f;
   q = multiply_add(q, r, 8.366547525e-3f);
   q = multiply_add(q, r, 4.166720062e-2f);
@@ -59,7 +61,7 @@ inline float expm1_reduced(float r) {
   return multiply_add(q * r, r, r);
 }
 
-inline float exp(float x) {
+[[gnu::always_inline]] inline float exp(float x) {
   x = x > 89.0f ? 89.0f : x;  // above, the result is infinite in any case; NaN passes
   x = x < -104.0f ? -104.0f : x;
   const Reduced x2 = reduce_exponent(x);
@@ -67,7 +69,7 @@ inline float exp(float x) {
   return (expm1_reduced(x2.r) + 1.0f) * power_of_two(half) * power_of_two(x2.n - half);
 }
 
-inline float expm1(float x) {
+[[gnu::always_inline]] inline float expm1(float x) {
   x = x > 89.0f ? 89.0f : x;
   const float bounded = x < -20.0f ? -20.0f : x;  // below, the result is -1
   const Reduced x2 = reduce_exponent(bounded);
@@ -84,7 +86,7 @@ struct Decomposed {
   float k;
   float f;  // m - 1
 };
-inline Decomposed decompose(float x) {
+[[gnu::always_inline]] inline Decomposed decompose(float x) {
   const bool tiny = x < 1.17549435e-38f;
   const uint32_t bits = bits_of(tiny ? x * 8388608.0f : x);
   const int32_t k = static_cast<int32_t>(bits - 0x3f3504f3u) >> 23;
@@ -93,7 +95,7 @@ inline Decomposed decompose(float x) {
 }
 
 // log(1 + f) - f + f^2/2 = f^3 P(f).
-inline float log_tail(float f) {
+[[gnu::always_inline]] inline float log_tail(float f) {
   float p = 6.746640801e-2f;
   p = multiply_add(p, f, -1.167565212e-1f);
   p = multiply_add(p, f, 1.188816205e-1f);
@@ -107,39 +109,39 @@ inline float log_tail(float f) {
 }
 
 // What a logarithm of x is at 0, below 0, at infinity and NaN; y elsewhere.
-inline float log_limits(float x, float y) {
+[[gnu::always_inline]] inline float log_limits(float x, float y) {
   y = x > 3.40282347e+38f ? x : y;
   y = x == 0.0f ? -__builtin_inff() : y;
   y = x < 0.0f ? __builtin_nanf("") : y;
   return x != x ? x : y;
 }
 
-inline float log(float x) {
+[[gnu::always_inline]] inline float log(float x) {
   const Decomposed d = decompose(x);
   float y = multiply_add(d.k, 1.42860677e-6f, log_tail(d.f));
   y = multiply_add(d.f * d.f, -0.5f, y);
   return log_limits(x, multiply_add(d.k, 6.93145752e-1f, y + d.f));
 }
 
-inline float log2(float x) {
+[[gnu::always_inline]] inline float log2(float x) {
   const Decomposed d = decompose(x);
   const float y = multiply_add(d.f * d.f, -0.5f, log_tail(d.f)) + d.f;
   return log_limits(x, multiply_add(y, 1.44269504f, d.k));
 }
 
 // log(u) + (x - (u - 1)) / u for u = 1 + x rounded: the second term brings back what the rounding lost.
-inline float log1p(float x) {
+[[gnu::always_inline]] inline float log1p(float x) {
   const float u = 1.0f + x;
   const float lost = (x - (u - 1.0f)) / u;
   const bool usual = u > 0.0f && u < 3.40282347e+38f;
   return log(u) + (usual ? lost : 0.0f);
 }
 
-inline float sigmoid(float x) {
+[[gnu::always_inline]] inline float sigmoid(float x) {
   return 1.0f / (1.0f + exp(-x));
 }
 
-inline float tanh(float x) {
+[[gnu::always_inline]] inline float tanh(float x) {
   const float magnitude = __builtin_fabsf(x);
   const float bounded = magnitude > 10.0f ? 10.0f : magnitude;
   const float t = expm1(2.0f * bounded);
@@ -147,7 +149,7 @@ inline float tanh(float x) {
 }
 
 // x + x P(x^2) up to 1, 1 - exp(-Q(|x|)) beyond.
-inline float erf(float x) {
+[[gnu::always_inline]] inline float erf(float x) {
   const float t = __builtin_fabsf(x);
   const float s = x * x;
   float p = 7.853875286e-5f;
@@ -176,7 +178,7 @@ inline constexpr float kTrigonometricLimit = 1e6f;
 struct SinCos {
   float sin, cos;
 };
-inline SinCos sincos(float x) {
+[[gnu::always_inline]] inline SinCos sincos(float x) {
   const double magnitude = __builtin_fabsf(x) < kTrigonometricLimit ? static_cast<double>(x) : 0.0;
   const double shifted = magnitude * 6.36619772367581343e-1 + 6755399441055744.0;
   const double n = shifted - 6755399441055744.0;
@@ -195,54 +197,54 @@ inline SinCos sincos(float x) {
   const float sin_part = odd ? cos_r : sin_r, cos_part = odd ? sin_r : cos_r;
   return {(quadrant & 2) != 0 ? -sin_part : sin_part, ((quadrant + 1) & 2) != 0 ? -cos_part : cos_part};
 }
-inline float sin(float x) {
+[[gnu::always_inline]] inline float sin(float x) {
   return sincos(x).sin;
 }
-inline float cos(float x) {
+[[gnu::always_inline]] inline float cos(float x) {
   return sincos(x).cos;
 }
 
-inline float sqrt(float x) {
+[[gnu::always_inline]] inline float sqrt(float x) {
   return __builtin_sqrtf(x);
 }
-inline float fabs(float x) {
+[[gnu::always_inline]] inline float fabs(float x) {
   return __builtin_fabsf(x);
 }
 
-inline double exp(double x) {
+[[gnu::always_inline]] inline double exp(double x) {
   return __builtin_exp(x);
 }
-inline double expm1(double x) {
+[[gnu::always_inline]] inline double expm1(double x) {
   return __builtin_expm1(x);
 }
-inline double log(double x) {
+[[gnu::always_inline]] inline double log(double x) {
   return __builtin_log(x);
 }
-inline double log2(double x) {
+[[gnu::always_inline]] inline double log2(double x) {
   return __builtin_log2(x);
 }
-inline double log1p(double x) {
+[[gnu::always_inline]] inline double log1p(double x) {
   return __builtin_log1p(x);
 }
-inline double sigmoid(double x) {
+[[gnu::always_inline]] inline double sigmoid(double x) {
   return 1.0 / (1.0 + __builtin_exp(-x));
 }
-inline double tanh(double x) {
+[[gnu::always_inline]] inline double tanh(double x) {
   return __builtin_tanh(x);
 }
-inline double erf(double x) {
+[[gnu::always_inline]] inline double erf(double x) {
   return __builtin_erf(x);
 }
-inline double sin(double x) {
+[[gnu::always_inline]] inline double sin(double x) {
   return __builtin_sin(x);
 }
-inline double cos(double x) {
+[[gnu::always_inline]] inline double cos(double x) {
   return __builtin_cos(x);
 }
-inline double sqrt(double x) {
+[[gnu::always_inline]] inline double sqrt(double x) {
   return __builtin_sqrt(x);
 }
-inline double fabs(double x) {
+[[gnu::always_inline]] inline double fabs(double x) {
   return __builtin_fabs(x);
 }
 

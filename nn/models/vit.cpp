@@ -1,11 +1,13 @@
 #include <cmath>
 #include <optional>
 #include <string_view>
+#include <typeinfo>
 
 #include <tern/core/activation.h>
 #include <tern/core/attention.h>
 #include <tern/core/elementwise.h>
 #include <tern/core/join.h>
+#include <tern/core/linear.h>
 #include <tern/core/shape.h>
 #include <tern/nn/fused.h>
 #include <tern/nn/init.h>
@@ -92,6 +94,18 @@ Tensor VitAttention::forward(const Tensor& x) {
   return proj_drop(proj(mixed));
 }
 
+Tensor VitAttention::first_token(const Tensor& x) {
+  const int64_t batch = x.size(0), width = options_.width, heads = options_.num_heads;
+  const Tensor weight = qkv->weight(), bias = qkv->bias();
+  const auto part = [&](const Tensor& tokens, int64_t i) {
+    const Tensor b = bias.defined() ? bias.slice(0, i * width, (i + 1) * width) : bias;
+    const Tensor y = qkv.within([&] { return linear(tokens, weight.slice(0, i * width, (i + 1) * width), b); });
+    return y.reshape({batch, tokens.size(1), heads, width / heads}).transpose(1, 2);
+  };
+  const Tensor mixed = scaled_dot_product_attention(part(x.slice(1, 0, 1), 0), part(x, 1), part(x, 2));
+  return proj(mixed.transpose(1, 2).reshape({batch, 1, width}));
+}
+
 int64_t VitAttention::macs(const Shape& input, const Shape&) const {
   return 2 * numel_of(input) * input[1];
 }
@@ -103,7 +117,7 @@ VitMlp::VitMlp(const Options& options)
       drop(this, "drop", {.p = options.dropout}) {}
 
 Tensor VitMlp::forward(const Tensor& x) {
-  return drop(fc2(drop(gelu(fc1(x)))));
+  return drop(fc2(drop(linear_act(fc1, x, Activation::kGelu))));
 }
 
 VitBlock::VitBlock(const Options& options)
@@ -117,6 +131,25 @@ VitBlock::VitBlock(const Options& options)
 Tensor VitBlock::forward(const Tensor& x) {
   const ResidualNorm attended = add_norm(norm2, x, drop_path(attn(norm1(x))));
   return add(attended.sum, drop_path(mlp(attended.normalized)));
+}
+
+bool VitBlock::is_plain() const {
+  const auto off = [](const Child<Dropout>& drop) {
+    return drop.plain() != nullptr && (!drop->is_training() || drop->options().p == 0);
+  };
+  return norm1.plain() != nullptr && norm2.plain() != nullptr && attn.plain() != nullptr && mlp.plain() != nullptr &&
+         attn->qkv.plain() != nullptr && attn->proj.plain() != nullptr && off(attn->proj_drop) &&
+         (!attn->is_training() || attn->options().attention_dropout == 0) && mlp->fc1.plain() != nullptr &&
+         mlp->fc2.plain() != nullptr && off(mlp->drop) && drop_path.plain() != nullptr &&
+         (!drop_path->is_training() || drop_path->options().p == 0);
+}
+
+Tensor VitBlock::first_token(const Tensor& x) {
+  if (!fusion_enabled() || has_hooks() || !is_plain()) return forward(x).select(1, 0);
+  const Tensor y = norm1(x);
+  const Tensor mixed = attn.within([&] { return attn->first_token(y); });
+  const ResidualNorm attended = add_norm(norm2, x.slice(1, 0, 1), mixed);
+  return add(attended.sum, mlp(attended.normalized)).select(1, 0);
 }
 
 Vit::Vit(const Options& options)
@@ -154,13 +187,24 @@ Vit::Options Vit::preset(std::string_view name) {
   throw ValueError(concat("[Vit] expected a preset of tiny, small or base, got '", name, "'"));
 }
 
+// Only the class token is read by the head.
+Tensor Vit::through_blocks(const Tensor& tokens) {
+  const Sequential* plain = blocks.plain();
+  const int64_t before = plain != nullptr ? plain->size() - 1 : -1;
+  VitBlock* last = before >= 0 ? (*plain)[before].get_if<VitBlock>() : nullptr;
+  if (last == nullptr || typeid(*last) != typeid(VitBlock) || last->has_hooks()) return blocks(tokens).select(1, 0);
+  return blocks.within([&] {
+    Tensor x = tokens;
+    for (int64_t i = 0; i < before; ++i) x = (*plain)[i](x);
+    return (*plain)[before].within([&] { return last->first_token(x); });
+  });
+}
+
 Tensor Vit::forward(const Tensor& x) {
   const Tensor patches = patch_embed(x);
   const Tensor token = cls_token().expand({x.size(0), 1, options_.width});
   const Tensor tokens = pos_drop(add(cat({token, patches}, 1), pos_embed()));
-  // Only the class token is read by the head, so only it needs the norm.
-  const Tensor last = blocks(tokens).select(1, 0);
-  return head(norm(last));
+  return head(norm(through_blocks(tokens)));
 }
 
 io::Json Vit::config() const {

@@ -37,6 +37,9 @@ class VitAttention : public Module {
   explicit VitAttention(const Options& options);
   const Options& options() const { return options_; }
   Tensor forward(const Tensor& x) override;
+  /// forward's result for token 0 alone, [N, 1, width], without the other tokens' queries. Only for plain children
+  /// (Child::plain) and without dropout.
+  Tensor first_token(const Tensor& x);
   int64_t macs(const Shape& input, const Shape& output) const override;
 
  private:
@@ -72,6 +75,10 @@ class VitBlock : public Module {
   explicit VitBlock(const Options& options);
   const Options& options() const { return options_; }
   Tensor forward(const Tensor& x) override;
+  /// forward(x)'s token 0, [N, width]. The other tokens' queries, projections and feed-forward, on which it does not
+  /// depend, are left out where nobody can tell: if every module of the block is of its own type and has no hook, and
+  /// no dropout is at work. Otherwise it is taken from forward's result.
+  Tensor first_token(const Tensor& x);
 
  private:
   Options options_;
@@ -82,6 +89,9 @@ class VitBlock : public Module {
   Child<LayerNorm> norm2;
   Child<VitMlp> mlp;
   Child<DropPath> drop_path;
+
+ private:
+  bool is_plain() const;
 };
 
 /// Images to tokens: proj, a convolution whose kernel and stride are the patch. x: [N, C, H, W]; result [N, P, width].
@@ -102,7 +112,8 @@ class PatchEmbed : public Module {
 /// Patches with a class token in front and learned positions, blocks, a norm, and a linear head on the class token.
 /// Parameter names: cls_token, pos_embed, patch_embed.proj, blocks.N.norm1, blocks.N.attn.qkv, blocks.N.attn.proj,
 /// blocks.N.norm2, blocks.N.mlp.fc1, blocks.N.mlp.fc2, norm, head. Linear weights and positions start from a normal
-/// distribution of deviation 0.02 cut at 2, biases at 0. x: [N, in_channels, image_size, image_size]; result
+/// distribution of deviation 0.02 cut at 2, biases at 0. The last block computes the class token alone where it may
+/// (VitBlock::first_token). x: [N, in_channels, image_size, image_size]; result
 /// [N, num_classes].
 class Vit : public Model {
  public:
@@ -125,6 +136,7 @@ class Vit : public Model {
   io::Json config() const override;
 
  private:
+  Tensor through_blocks(const Tensor& tokens);
   Options options_;
 
  public:

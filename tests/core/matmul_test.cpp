@@ -100,12 +100,34 @@ TEST(Matmul, LargeProductsAreCutCorrectly) {
   for (const auto& [sa, sb] :
        {Case{{531, 300}, {300, 1030}}, Case{{70, 5003}, {5003, 65}}, Case{{3, 2000}, {2000, 1500}},
         Case{{33, 48, 50}, {33, 50, 64}}, Case{{1, 1500}, {1500, 1200}}, Case{{900, 1300}, {1300, 1}},
-        Case{{7, 90, 301}, {301, 130}}}) {
+        Case{{7, 90, 301}, {301, 130}}, Case{{50, 5003}, {5003, 260}}, Case{{130, 512}, {512, 2100}}}) {
     const Tensor a = normal(sa, 7), b = normal(sb, 8);
     const Tensor want = naive(a, b);
     EXPECT_LE(relative_error(matmul(a, b), want), 1e-13) << to_string(sa);
     EXPECT_LE(relative_error(matmul(a.to(DType::kF32), b.to(DType::kF32)), want), 1e-5) << to_string(sa);
+    if (sa.size() != 2) continue;  // as a weight gradient has it
+    const Tensor turned = a.t().contiguous().t();
+    EXPECT_LE(relative_error(matmul(turned, b), want), 1e-13) << to_string(sa);
+    EXPECT_LE(relative_error(matmul(turned.to(DType::kF32), b.to(DType::kF32)), want), 1e-5) << to_string(sa);
   }
+}
+
+TEST(Matmul, PanelsOfEveryLayoutMatchThreeLoops) {
+  // Whole and partial tiles, panels and vectors; slices of the inner axis; operands packed a slice at a time; rows that
+  // lie a power of two apart.
+  struct Case {
+    Shape batch;
+    int64_t m, k, n;
+  };
+  for (const auto& c : {Case{{}, 101, 700, 83}, Case{{}, 48, 330, 8}, Case{{}, 97, 512, 24}, Case{{}, 200, 4, 19},
+                        Case{{2}, 130, 90, 33}, Case{{40}, 7, 9, 13}})
+    for (const Tensor& a : layouts(c.batch, c.m, c.k, 41))
+      for (const Tensor& b : layouts(c.batch, c.k, c.n, 51)) {
+        const Tensor want = naive(a, b);
+        EXPECT_LE(relative_error(matmul(a, b), want), 1e-13)
+            << c.m << " strides " << to_string(a.strides()) << " times " << to_string(b.strides());
+        EXPECT_LE(relative_error(matmul(a.to(DType::kF32), b.to(DType::kF32)), want), 1e-5) << c.m;
+      }
 }
 
 TEST(Matmul, ThreadsDoNotChangeABit) {
@@ -113,6 +135,7 @@ TEST(Matmul, ThreadsDoNotChangeABit) {
   for (DType dtype : {DType::kF32, DType::kF64}) {
     expect_thread_invariant(product, {normal({300, 257}, 1, dtype), normal({257, 410}, 2, dtype)});
     expect_thread_invariant(product, {normal({60, 2100}, 1, dtype), normal({2100, 65}, 2, dtype)});
+    expect_thread_invariant(product, {normal({1500, 200}, 1, dtype).t(), normal({1500, 190}, 2, dtype)});
     expect_thread_invariant(product, {normal({40, 33, 65}, 1, dtype), normal({40, 65, 31}, 2, dtype)});
     expect_thread_invariant(product, {normal({40, 64, 65}, 1, dtype), normal({65, 31}, 2, dtype)});
     expect_thread_invariant(product, {normal({1700}, 1, dtype), normal({1700, 1100}, 2, dtype)});

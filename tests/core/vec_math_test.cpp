@@ -55,6 +55,13 @@ double logistic(double x) {
   return 1 / (1 + std::exp(-x));
 }
 
+double exact_gelu(double x) {
+  return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+}
+Tensor gelu_erf(const Tensor& x) {
+  return gelu(x);
+}
+
 struct Case {
   const char* name;
   Tensor (*op)(const Tensor&);
@@ -78,14 +85,14 @@ TEST_P(VecMath, IsAsAccurateAsStated) {
 
 INSTANTIATE_TEST_SUITE_P(
     Functions, VecMath,
-    ::testing::Values(Case{"exp", exp, std::exp, -kInf, kInf, 1.1}, Case{"expm1", expm1, std::expm1, -kInf, kInf, 1.8},
-                      Case{"log", log, std::log, -kInf, kInf, 0.9}, Case{"log2", log2, std::log2, -kInf, kInf, 1.6},
-                      Case{"log1p", log1p, std::log1p, -kInf, kInf, 1.5},
-                      Case{"tanh", tanh, std::tanh, -kInf, kInf, 2.5},
-                      Case{"sigmoid", sigmoid, logistic, -88.0f, kInf, 2.2},
-                      Case{"erf", erf, std::erf, -kInf, kInf, 1.4}, Case{"sin", sin, std::sin, -1e5f, 1e5f, 1.6},
-                      Case{"cos", cos, std::cos, -1e5f, 1e5f, 1.6}, Case{"sin_wide", sin, std::sin, 1e5f, 1e30f, 1.6},
-                      Case{"cos_wide", cos, std::cos, -1e30f, -1e5f, 1.6}),
+    ::testing::Values(
+        Case{"exp", exp, std::exp, -kInf, kInf, 1.1}, Case{"expm1", expm1, std::expm1, -kInf, kInf, 1.8},
+        Case{"log", log, std::log, -kInf, kInf, 0.9}, Case{"log2", log2, std::log2, -kInf, kInf, 1.6},
+        Case{"log1p", log1p, std::log1p, -kInf, kInf, 1.5}, Case{"tanh", tanh, std::tanh, -kInf, kInf, 2.5},
+        Case{"sigmoid", sigmoid, logistic, -88.0f, kInf, 2.2}, Case{"erf", erf, std::erf, -kInf, kInf, 1.4},
+        Case{"gelu", gelu_erf, exact_gelu, -12.8f, 3e38f, 6.5}, Case{"sin", sin, std::sin, -1e5f, 1e5f, 1.6},
+        Case{"cos", cos, std::cos, -1e5f, 1e5f, 1.6}, Case{"sin_wide", sin, std::sin, 1e5f, 1e30f, 1.6},
+        Case{"cos_wide", cos, std::cos, -1e30f, -1e5f, 1.6}),
     [](const ::testing::TestParamInfo<Case>& one) { return std::string(one.param.name); });
 
 TEST(VecMathLimits, SpecialValues) {
@@ -109,6 +116,25 @@ TEST(VecMathLimits, SpecialValues) {
   check("erf", erf, std::erf);
   check("sin", sin, std::sin);
   check("cos", cos, std::cos);
+}
+
+TEST(VecMathLimits, GeluIsZeroFarBelowAndKeepsNaN) {
+  const std::vector<float> got = gelu(tensor({-12.9, -1e4, -1e30, std::nan(""), 50.0})).to_vector<float>();
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(got[i], 0.0f);
+  EXPECT_TRUE(std::isnan(got[3]));
+  EXPECT_EQ(got[4], 50.0f);
+}
+
+TEST(VecMathLimits, GeluSlopeInSinglePrecision) {
+  std::vector<double> points;
+  for (double x = -14; x <= 14; x += 0.00371) points.push_back(static_cast<double>(static_cast<float>(x)));
+  Tensor x = tensor(points).to(DType::kF32).requires_grad_();
+  gelu(x).sum().backward();
+  const std::vector<float> got = x.grad().to_vector<float>();
+  for (size_t i = 0; i < points.size(); ++i) {
+    const double at = points[i], bell = std::exp(-0.5 * at * at) / std::sqrt(2 * 3.14159265358979323846);
+    EXPECT_NEAR(static_cast<double>(got[i]), 0.5 * std::erfc(-at / std::sqrt(2.0)) + at * bell, 2.5e-7) << at;
+  }
 }
 
 TEST(VecMathLimits, ExpGivesSubnormals) {
