@@ -8,12 +8,13 @@
 // backward makes each tile again from the saved m and 1 / sum of every row:
 //   P = e^(S - m) / sum;  dP = dO V^T;  dS = P * (dP - rowsum(dO * O))
 //   dQ = scale dS K;  dK += scale dS^T Q;  dV += P^T dO
-// All products are tile.h's. K and V are brought into panels once a call, which serves many query tiles.
+// All products are tile.h's. K and V are brought into panels once a call, which serves many query tiles; K is scaled
+// there, not the scores.
 
 namespace tern::kernels::TERN_ISA {
 namespace {
 
-constexpr int64_t kQueryRows = 48;  // a multiple of every tile height
+constexpr int64_t kQueryRows = 96;  // a multiple of every tile height, as its half is
 constexpr int64_t kKeyBlock = 256;
 constexpr int64_t kFewQueries = 4;
 
@@ -38,6 +39,12 @@ inline Simd<double>::Vec decay(Simd<double>::Vec x) {
   return exponential(x);
 }
 
+// Causal tiles are lower: less of them lies above the diagonal.
+template <class T>
+int64_t query_rows(const Attention<T>& p) {
+  return p.causal ? kQueryRows / 2 : kQueryRows;
+}
+
 template <class T>
 constexpr T kInfinity = static_cast<T>(__builtin_inf());
 
@@ -49,12 +56,10 @@ int64_t visible_keys(const Attention<T>& p, int64_t i) {
   return n < 0 ? 0 : n < p.keys ? n : p.keys;
 }
 
-// A row of scores of keys first .. first + n - 1, scaled and masked in place; elements from n to `padded` become -inf.
+// Masks a row of scores of keys first .. first + n - 1 in place; elements from n to `padded` become -inf.
 template <class T>
-void finish_scores(const Attention<T>& p, int64_t b, int64_t h, int64_t i, int64_t first, int64_t n, int64_t padded,
-                   T* s) {
-  using S = Simd<T>;
-  for (int64_t j = 0; j < padded; j += S::kWidth) S::store(s + j, S::load(s + j) * p.scale);
+void mask_scores(const Attention<T>& p, int64_t b, int64_t h, int64_t i, int64_t first, int64_t n, int64_t padded,
+                 T* s) {
   const int64_t at = b * p.mask_stride[0] + h * p.mask_stride[1] + i * p.mask_stride[2] + first * p.mask_stride[3];
   const int64_t step = p.mask_stride[3];
   if (p.added_mask != nullptr) {
@@ -91,14 +96,23 @@ T exponentiate(T* s, T shift, int64_t padded) {
   return static_cast<T>(sum_of_lanes(sum0 + sum1));
 }
 
+// The largest of them; a NaN is passed over (it comes out of the sum of exponentials all the same).
 template <class T>
 T largest(const T* s, int64_t padded) {
   using S = Simd<T>;
   typename S::Vec best = S::load(s);
-  for (int64_t j = S::kWidth; j < padded; j += S::kWidth) best = larger(best, S::load(s + j));
-  T result = best[0];
-  for (int l = 1; l < S::kWidth; ++l) result = best[l] > result || best[l] != best[l] ? best[l] : result;
+  for (int64_t j = S::kWidth; j < padded; j += S::kWidth) {
+    const typename S::Vec x = S::load(s + j);
+    best = x > best ? x : best;
+  }
+  T result = -kInfinity<T>;
+  for (int l = 0; l < S::kWidth; ++l) result = best[l] > result ? best[l] : result;
   return result;
+}
+
+template <class T>
+void scale_all(T* x, int64_t n, T factor) {
+  for (int64_t i = 0; i < n; ++i) x[i] *= factor;
 }
 
 // Sizes and places that both directions share. Rows of a tile of scores lie one vector more than a block apart: at a
@@ -137,10 +151,10 @@ void attend_alone(const Attention<T>& p, int64_t b, int64_t h, int64_t i, T* s, 
     for (; l + S::kWidth <= p.width; l += S::kWidth) sum += S::load(q + l) * S::load(k + l);
     T dot = static_cast<T>(sum_of_lanes(sum));
     for (; l < p.width; ++l) dot += q[l] * k[l];
-    s[j] = dot;
+    s[j] = dot * p.scale;
   }
   for (int64_t j = n; j < padded; ++j) s[j] = T(0);
-  finish_scores(p, b, h, i, 0, n, padded, s);
+  mask_scores(p, b, h, i, 0, n, padded, s);
   const T high = padded > 0 ? largest(s, padded) : -kInfinity<T>;
   const T total = exponentiate(s, high == -kInfinity<T> ? T(0) : high, padded);
   const bool blind = total == T(0);
@@ -185,7 +199,7 @@ void attention_forward(const Attention<T>& p, int64_t b, int64_t h, int64_t firs
   const Plan<T> plan(p);
   const int64_t kv = h / (p.heads / p.kv_heads);
   ScratchCursor<T> cursor{scratch};
-  T* k_panels = cursor.take(panel_elements<T>(p.width, p.keys));        // K^T: [width, keys]
+  T* k_panels = cursor.take(panel_elements<T>(p.width, p.keys));        // scale K^T: [width, keys]
   T* v_panels = cursor.take(panel_elements<T>(p.keys, p.value_width));  // V: [keys, value_width]
   T* scores = cursor.take(kQueryRows * plan.score_step);                // [rows, keys of a block]
   T* sums = cursor.take(kQueryRows * plan.value_width);                 // [rows, value_width]: P V
@@ -199,10 +213,11 @@ void attention_forward(const Attention<T>& p, int64_t b, int64_t h, int64_t firs
   }
   const int64_t most_keys = visible_keys(p, last - 1);
   pack_panels_transposed(p.k.at(b, kv, 0), p.k.row, p.width, most_keys, k_panels);
+  scale_all(k_panels, panel_elements<T>(p.width, most_keys), p.scale);
   pack_panels(p.v.at(b, kv, 0), p.v.row, most_keys, p.value_width, v_panels);
 
-  for (int64_t i0 = first; i0 < last; i0 += kQueryRows) {
-    const int64_t rows = last - i0 < kQueryRows ? last - i0 : kQueryRows;
+  for (int64_t i0 = first, step = query_rows(p); i0 < last; i0 += step) {
+    const int64_t rows = last - i0 < step ? last - i0 : step;
     const int64_t keys = visible_keys(p, i0 + rows - 1);
     for (int64_t r = 0; r < rows; ++r) high[r] = -kInfinity<T>, total[r] = T(0);
     for (int64_t j = 0; j < rows * plan.value_width && keys == 0; ++j) sums[j] = T(0);
@@ -213,9 +228,9 @@ void attention_forward(const Attention<T>& p, int64_t b, int64_t h, int64_t firs
       for (int64_t r = 0; r < rows; ++r) {
         T *s = scores + r * plan.score_step, *o = sums + r * plan.value_width;
         const int64_t seen = visible_keys(p, i0 + r) - k0;
-        finish_scores(p, b, h, i0 + r, k0, seen < 0 ? 0 : seen < n ? seen : n, padded, s);
+        mask_scores(p, b, h, i0 + r, k0, seen < 0 ? 0 : seen < n ? seen : n, padded, s);
         const T block_high = largest(s, padded), old_high = high[r];
-        const T new_high = block_high > old_high || block_high != block_high ? block_high : old_high;
+        const T new_high = block_high > old_high ? block_high : old_high;
         const T shift = new_high == -kInfinity<T> ? T(0) : new_high;  // nothing seen yet: all terms are 0
         const T block_total = exponentiate(s, shift, padded);
         high[r] = new_high;
@@ -259,7 +274,7 @@ void attention_backward(const Attention<T>& p, int64_t b, int64_t h, int64_t fir
   T* v_panels = cursor.take(panel_elements<T>(p.value_width, p.keys));      // V^T: [value_width, keys]
   T* k_rows = cursor.take(panel_elements<T>(p.keys, p.width));              // K: [keys, width]
   T* scores = cursor.take(kQueryRows * plan.score_step);                    // S, then P, then P with dropout
-  T* grad_scores = cursor.take(kQueryRows * plan.score_step);               // dP, then scale * dS
+  T* grad_scores = cursor.take(kQueryRows * plan.score_step);               // dP, then dS
   T* grad_q = cursor.take(kQueryRows * plan.width);                         // [rows, width]
   T* q_panels = cursor.take(panel_elements<T>(kQueryRows, p.width));        // Q: [rows, width]
   T* g_panels = cursor.take(panel_elements<T>(kQueryRows, p.value_width));  // dO: [rows, value_width]
@@ -270,13 +285,17 @@ void attention_backward(const Attention<T>& p, int64_t b, int64_t h, int64_t fir
 
   const int64_t most_keys = visible_keys(p, last - 1);
   pack_panels_transposed(p.k.at(b, kv, 0), p.k.row, p.width, most_keys, k_panels);
+  scale_all(k_panels, panel_elements<T>(p.width, most_keys), p.scale);
   pack_panels_transposed(p.v.at(b, kv, 0), p.v.row, p.value_width, most_keys, v_panels);
-  if (p.grad_q.data != nullptr) pack_panels(p.k.at(b, kv, 0), p.k.row, most_keys, p.width, k_rows);
+  if (p.grad_q.data != nullptr) {
+    pack_panels(p.k.at(b, kv, 0), p.k.row, most_keys, p.width, k_rows);
+    scale_all(k_rows, panel_elements<T>(most_keys, p.width), p.scale);
+  }
   for (int64_t j = 0; j < p.keys * plan.width; ++j) grad_k[j] = T(0);
   for (int64_t j = 0; j < p.keys * plan.value_width; ++j) grad_v[j] = T(0);
 
-  for (int64_t i0 = first; i0 < last; i0 += kQueryRows) {
-    const int64_t rows = last - i0 < kQueryRows ? last - i0 : kQueryRows;
+  for (int64_t i0 = first, step = query_rows(p); i0 < last; i0 += step) {
+    const int64_t rows = last - i0 < step ? last - i0 : step;
     const int64_t keys = visible_keys(p, i0 + rows - 1);
     for (int64_t r = 0; r < rows && keys > kKeyBlock; ++r) {
       const T *g = p.grad_out.at(b, h, i0 + r), *o = p.out.at(b, h, i0 + r);
@@ -295,7 +314,7 @@ void attention_backward(const Attention<T>& p, int64_t b, int64_t h, int64_t fir
       for (int64_t r = 0; r < rows; ++r) {
         T *s = scores + r * plan.score_step, *g = grad_scores + r * plan.score_step;
         const int64_t row = (b * p.heads + h) * p.queries + i0 + r, seen = visible_keys(p, i0 + r) - k0;
-        finish_scores(p, b, h, i0 + r, k0, seen < 0 ? 0 : seen < n ? seen : n, padded, s);
+        mask_scores(p, b, h, i0 + r, k0, seen < 0 ? 0 : seen < n ? seen : n, padded, s);
         if (p.dropout != nullptr) {
           p.dropout(p.dropout_context, row, k0, n, factors);
           for (int64_t j = 0; j < n; ++j) g[j] *= factors[j];
@@ -311,8 +330,7 @@ void attention_backward(const Attention<T>& p, int64_t b, int64_t h, int64_t fir
         const T mean = keys <= kKeyBlock ? static_cast<T>(sum_of_lanes(weighted)) : delta[r];
         if (p.grad_mask != nullptr)
           for (int64_t j = 0; j < n; ++j) p.grad_mask[row * p.keys + k0 + j] = s[j] * (g[j] - mean);
-        for (int64_t j = 0; j < padded; j += S::kWidth)
-          S::store(g + j, S::load(s + j) * (S::load(g + j) - mean) * p.scale);
+        for (int64_t j = 0; j < padded; j += S::kWidth) S::store(g + j, S::load(s + j) * (S::load(g + j) - mean));
         if (p.dropout != nullptr)
           for (int64_t j = 0; j < n; ++j) s[j] *= factors[j];
       }
@@ -334,7 +352,7 @@ void attention_backward(const Attention<T>& p, int64_t b, int64_t h, int64_t fir
   for (int64_t i = 0; i < p.keys; ++i) {
     if (p.grad_k.data != nullptr) {
       T* out = p.grad_k.at(b, h, i);
-      for (int64_t j = 0; j < p.width; ++j) out[j] = grad_k[i * plan.width + j];
+      for (int64_t j = 0; j < p.width; ++j) out[j] = grad_k[i * plan.width + j] * p.scale;
     }
     if (p.grad_v.data != nullptr) {
       T* out = p.grad_v.at(b, h, i);

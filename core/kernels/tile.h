@@ -49,20 +49,60 @@ inline void pack_panels(const T* b, int64_t ldb, int64_t k, int64_t n, T* panels
   }
 }
 
+// The first and the last halves of two vectors, lane by lane in turn.
+template <int W, class V>
+[[gnu::always_inline]] inline V interleave_low(V a, V b) {
+  if constexpr (W == 2) return __builtin_shufflevector(a, b, 0, 2);
+  if constexpr (W == 4) return __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  if constexpr (W == 8) return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+  if constexpr (W == 16) return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+template <int W, class V>
+[[gnu::always_inline]] inline V interleave_high(V a, V b) {
+  if constexpr (W == 2) return __builtin_shufflevector(a, b, 1, 3);
+  if constexpr (W == 4) return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  if constexpr (W == 8) return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+  if constexpr (W == 16)
+    return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+
+// Transposes a square of W vectors of W lanes: each round of interleaving moves a bit of the row number into the lane
+// number.
+template <int W, class V>
+[[gnu::always_inline]] inline void transpose(V (&rows)[W]) {
+#pragma GCC unroll 4
+  for (int round = 1; round < W; round *= 2) {
+    V next[W];
+#pragma GCC unroll 8
+    for (int i = 0; i < W / 2; ++i) {
+      next[2 * i] = interleave_low<W>(rows[i], rows[i + W / 2]);
+      next[2 * i + 1] = interleave_high<W>(rows[i], rows[i + W / 2]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < W; ++i) rows[i] = next[i];
+  }
+}
+
 // The same for the transpose of b[n, k], rows ldb apart.
 template <class T>
 inline void pack_panels_transposed(const T* b, int64_t ldb, int64_t k, int64_t n, T* panels) {
+  using S = Simd<T>;
+  constexpr int W = S::kWidth;
   for (int64_t j0 = 0; j0 < n; j0 += kPanel<T>, panels += k * kPanel<T>) {
     const int64_t cols = n - j0 < kPanel<T> ? n - j0 : kPanel<T>;
-    for (int64_t l = 0; l < k; ++l) {
-      T* to = panels + l * kPanel<T>;
-      const T* from = b + j0 * ldb + l;
-      if (cols == kPanel<T>) {
-        for (int64_t j = 0; j < kPanel<T>; ++j) to[j] = from[j * ldb];
-      } else {
-        for (int64_t j = 0; j < cols; ++j) to[j] = from[j * ldb];
-        for (int64_t j = cols; j < kPanel<T>; ++j) to[j] = T(0);
+    for (int64_t half = 0; half < kPanel<T>; half += W) {
+      const T* from = b + (j0 + half) * ldb;
+      int64_t l = 0;
+      for (; half + W <= cols && l + W <= k; l += W) {
+        typename S::Vec rows[W];
+#pragma GCC unroll 16
+        for (int r = 0; r < W; ++r) rows[r] = S::load(from + r * ldb + l);
+        transpose<W>(rows);
+#pragma GCC unroll 16
+        for (int r = 0; r < W; ++r) S::store(panels + (l + r) * kPanel<T> + half, rows[r]);
       }
+      for (; l < k; ++l)
+        for (int64_t j = 0; j < W; ++j) panels[l * kPanel<T> + half + j] = half + j < cols ? from[j * ldb + l] : T(0);
     }
   }
 }
