@@ -357,7 +357,37 @@ void multiply(const Product<T>& p) {
                  [&](int64_t begin, int64_t end) { p.epilogue(p.context, begin, end, 0, n); });
 }
 
-template void multiply(const Product<float>&);
-template void multiply(const Product<double>&);
+template <class T>
+Panels<T> pack_right(const Matrices<const T>& b, int64_t k, int64_t n) {
+  const int64_t width = TERN_KERNEL(panel_width<T>)(), panels = ceil_divide(n, width);
+  Panels<T> packed{empty({panels * width * k}, dtype_of<T>()), k, n};
+  T* const to = packed.memory.template data<T>();
+  parallel_for(panels, std::max<int64_t>(1, kElementwiseGrain / (width * std::max<int64_t>(k, 1))),
+               [&](int64_t begin, int64_t end) {
+                 TERN_KERNEL(pack_panel_range<T>)(b.data, b.row_stride, b.col_stride, k, n, begin, end, to);
+               });
+  return packed;
+}
+
+template <class T>
+int64_t multiply_rows_scratch(int64_t rows, int64_t a_row_stride, const Panels<T>& b) {
+  return TERN_KERNEL(multiply_panels_scratch<T>)(rows, b.k, a_row_stride, 1);
+}
+
+template <class T>
+void multiply_rows(int64_t rows, const T* a, int64_t a_row_stride, const Panels<T>& b, T* c, int64_t c_row_stride,
+                   T* scratch) {
+  TERN_KERNEL(multiply_panels<T>)
+  (rows, b.n, b.k, a, a_row_stride, 1, b.memory.template data<T>(), b.k, c, c_row_stride, false, scratch);
+}
+
+#define INSTANTIATE(T)                                                        \
+  template void multiply(const Product<T>&);                                  \
+  template Panels<T> pack_right(const Matrices<const T>&, int64_t, int64_t);  \
+  template int64_t multiply_rows_scratch(int64_t, int64_t, const Panels<T>&); \
+  template void multiply_rows(int64_t, const T*, int64_t, const Panels<T>&, T*, int64_t, T*);
+INSTANTIATE(float)
+INSTANTIATE(double)
+#undef INSTANTIATE
 
 }  // namespace tern::gemm

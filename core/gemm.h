@@ -38,6 +38,23 @@ struct Product {
 template <class T>
 void multiply(const Product<T>& product);
 
+/// A right operand brought into panels once, for products of blocks of rows with it (kernels/panel_gemm.h).
+template <class T>
+struct Panels {
+  Tensor memory;
+  int64_t k = 0, n = 0;
+};
+/// B is [k, n]. All threads work.
+template <class T>
+Panels<T> pack_right(const Matrices<const T>& b, int64_t k, int64_t n);
+/// Elements of scratch memory that multiply_rows needs for up to `rows` rows.
+template <class T>
+int64_t multiply_rows_scratch(int64_t rows, int64_t a_row_stride, const Panels<T>& b);
+/// C = A B for some rows, on the calling thread: a [rows, k] and c [rows, n], dense rows that far apart.
+template <class T>
+void multiply_rows(int64_t rows, const T* a, int64_t a_row_stride, const Panels<T>& b, T* c, int64_t c_row_stride,
+                   T* scratch);
+
 /// A tensor of at least two axes read as matrices: the last two axes are rows and columns, the others the batch. The
 /// strides obey the rule of Matrices.
 struct MatrixView {

@@ -61,6 +61,12 @@ Tensor linear_act(const Child<Linear>& linear, const Tensor& x, Activation activ
   return linear.within([&] { return tern::linear_act(x, plain->weight(), plain->bias(), activation); });
 }
 
+Tensor feed_forward(const Child<Linear>& up, const Child<Linear>& down, const Tensor& x, Activation activation) {
+  Linear *first = fusion ? up.plain() : nullptr, *second = fusion ? down.plain() : nullptr;
+  if (first == nullptr || second == nullptr) return down(linear_act(up, x, activation));
+  return tern::feed_forward(x, first->weight(), first->bias(), activation, second->weight(), second->bias());
+}
+
 ResidualNorm add_norm(const Child<LayerNorm>& norm, const Tensor& x, const Tensor& residual) {
   LayerNorm* plain = fusion ? norm.plain() : nullptr;
   if (plain == nullptr || plain->options().normalized_shape.size() != 1) {

@@ -38,6 +38,10 @@ bool fusion_enabled();
 /// x: [..., in_features]; the result is [..., out_features].
 [[nodiscard]] Tensor linear_act(const Child<Linear>& linear, const Tensor& x, Activation activation);
 
+/// down(activation(up(x))), by blocks of rows: the values between the two layers are used while they are in the caches.
+[[nodiscard]] Tensor feed_forward(const Child<Linear>& up, const Child<Linear>& down, const Tensor& x,
+                                  Activation activation);
+
 /// {x + residual, norm(x + residual)}: the end of one residual branch and the start of the next.
 [[nodiscard]] ResidualNorm add_norm(const Child<LayerNorm>& norm, const Tensor& x, const Tensor& residual);
 [[nodiscard]] ResidualNorm add_norm(const Child<RMSNorm>& norm, const Tensor& x, const Tensor& residual);

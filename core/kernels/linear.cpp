@@ -45,22 +45,17 @@ void add_blocks(const T* partials, int64_t blocks, int64_t cols, T* sums) {
 }
 
 template <LinearAct kAct, class T>
-void act_backward_rows(const T* grad_y, const T* saved, T* grad_z, int64_t rows, int64_t cols, T* partials, T* sums) {
-  const int64_t block = column_sum_rows(rows, cols), blocks = column_sum_blocks(rows, cols);
-  parallel_for(blocks, 1, [=](int64_t first, int64_t last) {
-    for (int64_t b = first; b < last; ++b) {
-      T* out = partials != nullptr ? partials + b * cols : nullptr;
-      const int64_t end = (b + 1) * block < rows ? (b + 1) * block : rows;
-      for (int64_t j = 0; j < cols && out != nullptr; ++j) out[j] = T(0);
-      for (int64_t i = b * block; i < end; ++i) {
-        const T *g = grad_y + i * cols, *s = saved + i * cols;
-        T* z = grad_z + i * cols;
-        for (int64_t j = 0; j < cols; ++j) z[j] = times_slope<kAct>(g[j], s[j]);
-        for (int64_t j = 0; j < cols && out != nullptr; ++j) out[j] += z[j];
-      }
-    }
-  });
-  if (partials != nullptr) add_blocks(partials, blocks, cols, sums);
+void act_backward_few(const T* grad_y, const T* saved, T* grad_z, int64_t rows, int64_t cols, T* sums) {
+  for (int64_t j = 0; j < cols && sums != nullptr; ++j) sums[j] = T(0);
+  for (int64_t i = 0; i < rows; ++i) {
+    const T *g = grad_y + i * cols, *s = saved + i * cols;
+    T* z = grad_z + i * cols;
+    if (z == g)
+      for (int64_t j = 0; j < cols; ++j) z[j] = times_slope<kAct>(z[j], s[j]);
+    else
+      for (int64_t j = 0; j < cols; ++j) z[j] = times_slope<kAct>(g[j], s[j]);
+    for (int64_t j = 0; j < cols && sums != nullptr; ++j) sums[j] += z[j];
+  }
 }
 
 }  // namespace
@@ -82,20 +77,41 @@ void bias_act(LinearAct act, T* z, T* y, int64_t ld, const T* bias, int64_t rows
 }
 
 template <class T>
-void act_backward(LinearAct act, const T* grad_y, const T* saved, T* grad_z, int64_t rows, int64_t cols, T* partials,
-                  T* sums) {
+void act_backward_block(LinearAct act, const T* grad_y, const T* saved, T* grad_z, int64_t rows, int64_t cols,
+                        T* sums) {
   switch (act) {
     case LinearAct::kNone:
-      return act_backward_rows<LinearAct::kNone>(grad_y, saved, grad_z, rows, cols, partials, sums);
+      return act_backward_few<LinearAct::kNone>(grad_y, saved, grad_z, rows, cols, sums);
     case LinearAct::kRelu:
-      return act_backward_rows<LinearAct::kRelu>(grad_y, saved, grad_z, rows, cols, partials, sums);
+      return act_backward_few<LinearAct::kRelu>(grad_y, saved, grad_z, rows, cols, sums);
     case LinearAct::kGeluErf:
-      return act_backward_rows<LinearAct::kGeluErf>(grad_y, saved, grad_z, rows, cols, partials, sums);
+      return act_backward_few<LinearAct::kGeluErf>(grad_y, saved, grad_z, rows, cols, sums);
     case LinearAct::kGeluTanh:
-      return act_backward_rows<LinearAct::kGeluTanh>(grad_y, saved, grad_z, rows, cols, partials, sums);
+      return act_backward_few<LinearAct::kGeluTanh>(grad_y, saved, grad_z, rows, cols, sums);
     case LinearAct::kSilu:
-      return act_backward_rows<LinearAct::kSilu>(grad_y, saved, grad_z, rows, cols, partials, sums);
+      return act_backward_few<LinearAct::kSilu>(grad_y, saved, grad_z, rows, cols, sums);
   }
+}
+
+template <class T>
+void act_backward(LinearAct act, const T* grad_y, const T* saved, T* grad_z, int64_t rows, int64_t cols, T* partials,
+                  T* sums) {
+  const int64_t block = column_sum_rows(rows, cols), blocks = column_sum_blocks(rows, cols);
+  parallel_for(blocks, 1, [=](int64_t first, int64_t last) {
+    for (int64_t b = first; b < last; ++b) {
+      const int64_t begin = b * block, end = begin + block < rows ? begin + block : rows;
+      act_backward_block(act, grad_y + begin * cols, saved + begin * cols, grad_z + begin * cols, end - begin, cols,
+                         partials != nullptr ? partials + b * cols : nullptr);
+    }
+  });
+  if (partials != nullptr) add_blocks(partials, blocks, cols, sums);
+}
+
+template <class T>
+void column_sums_block(const T* x, int64_t rows, int64_t cols, T* sums) {
+  for (int64_t j = 0; j < cols; ++j) sums[j] = T(0);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < cols; ++j) sums[j] += x[i * cols + j];
 }
 
 template <class T>
@@ -103,19 +119,24 @@ void column_sums(const T* x, int64_t rows, int64_t cols, T* partials, T* sums) {
   const int64_t block = column_sum_rows(rows, cols), blocks = column_sum_blocks(rows, cols);
   parallel_for(blocks, 1, [=](int64_t first, int64_t last) {
     for (int64_t b = first; b < last; ++b) {
-      T* out = partials + b * cols;
-      const int64_t end = (b + 1) * block < rows ? (b + 1) * block : rows;
-      for (int64_t j = 0; j < cols; ++j) out[j] = T(0);
-      for (int64_t i = b * block; i < end; ++i)
-        for (int64_t j = 0; j < cols; ++j) out[j] += x[i * cols + j];
+      const int64_t begin = b * block, end = begin + block < rows ? begin + block : rows;
+      column_sums_block(x + begin * cols, end - begin, cols, partials + b * cols);
     }
   });
   add_blocks(partials, blocks, cols, sums);
 }
 
-#define INSTANTIATE(T)                                                                     \
-  template void bias_act(LinearAct, T*, T*, int64_t, const T*, int64_t, int64_t);          \
-  template void act_backward(LinearAct, const T*, const T*, T*, int64_t, int64_t, T*, T*); \
+template <class T>
+void add_partial_sums(const T* partials, int64_t blocks, int64_t cols, T* sums) {
+  add_blocks(partials, blocks, cols, sums);
+}
+
+#define INSTANTIATE(T)                                                                       \
+  template void bias_act(LinearAct, T*, T*, int64_t, const T*, int64_t, int64_t);            \
+  template void act_backward(LinearAct, const T*, const T*, T*, int64_t, int64_t, T*, T*);   \
+  template void act_backward_block(LinearAct, const T*, const T*, T*, int64_t, int64_t, T*); \
+  template void column_sums_block(const T*, int64_t, int64_t, T*);                           \
+  template void add_partial_sums(const T*, int64_t, int64_t, T*);                            \
   template void column_sums(const T*, int64_t, int64_t, T*, T*);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -17,6 +17,14 @@ TERN_DECLARE_KERNELS(
     /// null, partials ([column_sum_blocks(rows, cols), cols]) and sums get the column sums of grad_z.
     template <class T> void act_backward(LinearAct act, const T* grad_y, const T* saved, T* grad_z, int64_t rows,
                                          int64_t cols, T* partials, T* sums);
+    /// The same for a block, on the calling thread, in place if grad_z is grad_y; all dense. sums, if not null, get the
+    /// column sums of this block's grad_z.
+    template <class T> void act_backward_block(LinearAct act, const T* grad_y, const T* saved, T* grad_z, int64_t rows,
+                                               int64_t cols, T* sums);
+    /// sums[j] = the column sums of x [rows, cols], dense, on the calling thread.
+    template <class T> void column_sums_block(const T* x, int64_t rows, int64_t cols, T* sums);
+    /// sums[j] = partials[0, j] + partials[1, j] + ..., in order; partials: [blocks, cols].
+    template <class T> void add_partial_sums(const T* partials, int64_t blocks, int64_t cols, T* sums);
     /// sums[j] = sum over i of x[i, j]; x: [rows, cols] dense; partials: [column_sum_blocks(rows, cols), cols].
     template <class T> void column_sums(const T* x, int64_t rows, int64_t cols, T* partials, T* sums);)
 

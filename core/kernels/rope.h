@@ -5,8 +5,8 @@
 
 namespace tern::kernels {
 
-/// Rows are all axes of x but the last: `axes` of them, outermost first. y is row-major. Row (i0, i1, ...) uses row
-/// table_rows[i0 * table_step[0] + i1 * table_step[1] + ...] of cos and sin, [.., half].
+/// Rows are all axes of x but the last: `axes` of them, in the order in which y lies dense, outermost first. Row (i0,
+/// i1, ...) uses row table_rows[i0 * table_step[0] + i1 * table_step[1] + ...] of cos and sin, [.., half].
 template <class T>
 struct Rotation {
   int64_t axes = 0, rows = 0, half = 0;

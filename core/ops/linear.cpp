@@ -3,15 +3,16 @@
 #include <tern/core/gemm.h>
 #include <tern/core/kernels/linear.h>
 #include <tern/core/linear.h>
+#include <tern/core/linear_detail.h>
 #include <tern/core/shape.h>
 
 namespace tern {
-namespace {
 
 using gemm::as_matrices;
 using gemm::MatrixView;
 
-// [..., n] as [rows, n], without a copy where the strides allow it.
+namespace detail {
+
 Tensor fold_rows(const Tensor& x) {
   const NoGradGuard no_grad;
   int64_t rows = 1;
@@ -30,20 +31,6 @@ Tensor column_sums(const Tensor& x) {
   return sums;
 }
 
-// [m, n] = a b, dense.
-Tensor product(const MatrixView& a, const MatrixView& b) {
-  Tensor c = empty({a.rows, b.cols}, a.tensor.dtype());
-  dispatch_float("linear", c.dtype(), [&]<class T>() {
-    gemm::multiply(gemm::Product<T>{.m = a.rows,
-                                    .n = b.cols,
-                                    .k = a.cols,
-                                    .a = {a.tensor.data<T>(), a.row_stride, a.col_stride},
-                                    .b = {b.tensor.data<T>(), b.row_stride, b.col_stride},
-                                    .c = {c.data<T>(), b.cols, 1}});
-  });
-  return c;
-}
-
 kernels::LinearAct kernel_act(Activation activation) {
   switch (activation) {
     case Activation::kRelu:
@@ -57,6 +44,44 @@ kernels::LinearAct kernel_act(Activation activation) {
     default:
       return kernels::LinearAct::kNone;
   }
+}
+
+void check_linear(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias, const char* weight_name,
+                  const char* bias_name) {
+  dispatch_float(op, x.dtype(), []<class T>() {});
+  TERN_CHECK(weight.dtype() == x.dtype(), DTypeError, "[", op, "] expected ", weight_name, " of ", x.dtype(), ", got ",
+             weight.dtype());
+  TERN_CHECK(weight.dim() == 2, ShapeError, "[", op, "] expected ", weight_name, " [out, in], got ", weight.shape());
+  TERN_CHECK(x.dim() >= 1 && x.size(-1) == weight.shape()[1], ShapeError, "[", op, "] expected x [..., ",
+             weight.shape()[1], "] for ", weight_name, " ", weight.shape(), ", got ", x.shape());
+  if (!bias.defined()) return;
+  TERN_CHECK(bias.dtype() == x.dtype(), DTypeError, "[", op, "] expected ", bias_name, " of ", x.dtype(), ", got ",
+             bias.dtype());
+  TERN_CHECK(bias.shape() == Shape{weight.shape()[0]}, ShapeError, "[", op, "] expected ", bias_name, " [",
+             weight.shape()[0], "] for ", weight_name, " ", weight.shape(), ", got ", bias.shape());
+}
+
+}  // namespace detail
+
+namespace {
+
+using detail::check_linear;
+using detail::column_sums;
+using detail::fold_rows;
+using detail::kernel_act;
+
+// [m, n] = a b, dense.
+Tensor product(const MatrixView& a, const MatrixView& b) {
+  Tensor c = empty({a.rows, b.cols}, a.tensor.dtype());
+  dispatch_float("linear", c.dtype(), [&]<class T>() {
+    gemm::multiply(gemm::Product<T>{.m = a.rows,
+                                    .n = b.cols,
+                                    .k = a.cols,
+                                    .a = {a.tensor.data<T>(), a.row_stride, a.col_stride},
+                                    .b = {b.tensor.data<T>(), b.row_stride, b.col_stride},
+                                    .c = {c.data<T>(), b.cols, 1}});
+  });
+  return c;
 }
 
 // The gradient of act(z) with respect to z, and its column sums where `sums` is wanted. saved: y for relu, else z.
@@ -108,20 +133,6 @@ struct LinearActBackward {
     return gradients;
   }
 };
-
-void check_linear(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  dispatch_float(op, x.dtype(), []<class T>() {});
-  TERN_CHECK(weight.dtype() == x.dtype(), DTypeError, "[", op, "] expected a weight of ", x.dtype(), ", got ",
-             weight.dtype());
-  TERN_CHECK(weight.dim() == 2, ShapeError, "[", op, "] expected a weight [out, in], got ", weight.shape());
-  TERN_CHECK(x.dim() >= 1 && x.size(-1) == weight.shape()[1], ShapeError, "[", op, "] expected x [..., ",
-             weight.shape()[1], "] for a weight ", weight.shape(), ", got ", x.shape());
-  if (!bias.defined()) return;
-  TERN_CHECK(bias.dtype() == x.dtype(), DTypeError, "[", op, "] expected a bias of ", x.dtype(), ", got ",
-             bias.dtype());
-  TERN_CHECK(bias.shape() == Shape{weight.shape()[0]}, ShapeError, "[", op, "] expected a bias [", weight.shape()[0],
-             "] for a weight ", weight.shape(), ", got ", bias.shape());
-}
 
 // z = x w^T + b and y = act(z), each block right after it has been computed. y may be z.
 void forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation, Tensor& z, Tensor& y) {
@@ -183,6 +194,10 @@ Tensor linear_act(const Tensor& x, const Tensor& weight, const Tensor& bias, Act
   forward(x, weight, bias, activation, z, y);
   return autograd::record<LinearActBackward>(y, {x, weight, bias},
                                              {.x = x, .weight = weight, .saved = z, .activation = activation});
+}
+
+Tensor detail::transposed_product(const Tensor& a, const Tensor& b) {
+  return product(as_matrices(a).transposed(), as_matrices(b));
 }
 
 }  // namespace tern

@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <mutex>
 #include <numeric>
 #include <tuple>
+#include <vector>
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/copy.h>
@@ -63,22 +65,32 @@ struct Angles {
   RotaryConvention convention = RotaryConvention::kHalves;
 };
 
+// The result's axes lie in memory in the order of x's: heads split from a token's row stay where they are.
 Tensor rotated(const Tensor& x, const Angles& angles, bool backwards) {
   const NoGradGuard no_grad;
   const Tensor source = x.dim() > 0 && (x.strides().back() == 1 || x.size(-1) == 1) ? x : x.contiguous();
   Tensor y = empty(x.shape(), x.dtype());
   if (x.numel() == 0) return y;
+  std::vector<int64_t> order(static_cast<size_t>(x.dim() - 1));  // outermost first
+  std::iota(order.begin(), order.end(), int64_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return source.strides()[a] > source.strides()[b]; });
+  int64_t step = x.size(-1);
+  for (size_t i = order.size(); i-- > 0; step *= x.shape()[order[i]]) y.impl().layout.strides[order[i]] = step;
   dispatch_float("rotary_embedding", x.dtype(), [&]<class T>() {
     kernels::Rotation<T> p;
     p.axes = x.dim() - 1;
     p.half = x.size(-1) / 2;
     p.rows = x.numel() / (2 * p.half);
-    for (int64_t a = 0; a < p.axes; ++a) {
-      p.size[a] = x.shape()[a];
-      p.x_stride[a] = source.strides()[a];
+    for (int64_t i = 0; i < p.axes; ++i) {
+      const int64_t a = order[static_cast<size_t>(i)];
+      p.size[i] = x.shape()[a];
+      p.x_stride[i] = source.strides()[a];
+      if (a == angles.time_axis)
+        p.table_step[i] = 1;
+      else if (a == 0 && angles.rows.dim() == 2)
+        p.table_step[i] = angles.rows.shape()[1];
     }
-    p.table_step[angles.time_axis] = 1;
-    if (angles.rows.dim() == 2) p.table_step[0] = angles.rows.shape()[1];
     p.x = source.data<T>();
     p.cos = angles.cos.data<T>();
     p.sin = angles.sin.data<T>();

@@ -117,6 +117,9 @@ VitMlp::VitMlp(const Options& options)
       drop(this, "drop", {.p = options.dropout}) {}
 
 Tensor VitMlp::forward(const Tensor& x) {
+  const Dropout* plain = drop.plain();
+  const bool drops = plain == nullptr || (plain->is_training() && plain->options().p > 0);
+  if (!drops) return feed_forward(fc1, fc2, x, Activation::kGelu);
   return drop(fc2(drop(linear_act(fc1, x, Activation::kGelu))));
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/operators.h>
+#include <tern/core/random.h>
 #include <tern/core/reduce.h>
 #include <tern/nn/fused.h>
 #include <tern/nn/init.h>
@@ -186,6 +187,102 @@ TEST(Fused, TransformerBlocksAgreeWithTheirCompositions) {
   const Tensor a = fused(x);
   const NoFusionGuard off;
   EXPECT_LT(largest_difference(a, (*plain)(x)), 1e-12);
+}
+
+// Enough rows for the feed-forward by blocks.
+VitOptions small_vit() {
+  return {.image_size = 8, .patch_size = 4, .num_classes = 3, .width = 12, .depth = 2};
+}
+
+TEST(Fused, GradientsOfAVitAgreeWithItsComposition) {
+  Vit fused(small_vit());
+  fused.to(DType::kF64);
+  const auto plain = clone(fused);
+  const Tensor x = random({32, 3, 8, 8}, DType::kF64), weights = random({32, 3}, DType::kF64);
+  const Tensor a = fused(x);
+  (a * weights).sum().backward();
+  const NoFusionGuard off;
+  const Tensor b = (*plain)(x);
+  EXPECT_LT(largest_difference(a, b), 1e-12);
+  (b * weights).sum().backward();
+  const auto p = fused.named_parameters(), q = plain->named_parameters();
+  for (size_t i = 0; i < p.size(); ++i)
+    EXPECT_LT(largest_difference(p[i].second.grad(), q[i].second.grad()), 1e-11) << p[i].first;
+}
+
+TEST(Fused, TheLastBlockOfAVitBypassesNothing) {
+  struct Half : Parametrization {
+    Half() : Parametrization("half") {}
+    Tensor effective(const Tensor& latent) override { return latent * 0.5; }
+  };
+  struct Counting : Linear {
+    using Linear::Linear;
+    std::vector<Shape> seen;
+    Tensor forward(const Tensor& x) override {
+      seen.push_back(x.shape());
+      return Linear::forward(x) * 2.0;
+    }
+  };
+  const Tensor x = random({32, 3, 8, 8}, DType::kF64);
+  const auto agrees = [&](Vit& model, const char* what) {
+    const NoGradGuard no_grad;
+    const Tensor fused = model(x);
+    const NoFusionGuard off;
+    EXPECT_LT(largest_difference(fused, model(x)), 1e-12) << what;
+  };
+  // A hook on any module of the block sees all tokens.
+  for (const char* path : {"blocks.1", "blocks.1.attn", "blocks.1.attn.qkv", "blocks.1.attn.proj", "blocks.1.norm2",
+                           "blocks.1.mlp", "blocks.1.mlp.fc1", "blocks.1.mlp.fc2", "blocks.1.drop_path"}) {
+    Vit model(small_vit());
+    model.to(DType::kF64);
+    const NoGradGuard no_grad;
+    const Tensor before = model(x);
+    std::vector<Shape> seen;
+    for (const auto& [name, module] : model.named_modules())
+      if (name == path)
+        module->register_forward_hook(
+            [&](Module&, std::span<const Tensor> inputs, const Tensor&) { seen.push_back(inputs[0].shape()); });
+    EXPECT_LT(largest_difference(model(x), before), 1e-12) << path;
+    ASSERT_FALSE(seen.empty()) << path;
+    for (const Shape& shape : seen) EXPECT_EQ(shape, Shape({32, 5, shape.back()})) << path;
+  }
+  // A replaced child is called, with all tokens.
+  for (const char* path : {"blocks.1.attn.qkv", "blocks.1.attn.proj", "blocks.1.mlp.fc1", "blocks.1.mlp.fc2"}) {
+    Vit model(small_vit());
+    model.to(DType::kF64);
+    std::shared_ptr<Counting> counting;
+    for (const auto& [name, module] : model.named_modules())
+      if (name == path) counting = make<Counting>(dynamic_cast<Linear&>(*module).options());
+    counting->to(DType::kF64);
+    model.replace(path, counting);
+    agrees(model, path);
+    ASSERT_EQ(counting->seen.size(), 2u) << path;
+    EXPECT_EQ(counting->seen[0], counting->seen[1]) << path;
+  }
+  // A quantizer's weights are the ones used.
+  for (const char* path : {"blocks.1.attn.qkv", "blocks.1.mlp.fc1", "blocks.1.mlp.fc2", "blocks.0.mlp.fc2"}) {
+    Vit model(small_vit());
+    model.to(DType::kF64);
+    const NoGradGuard no_grad;
+    const Tensor before = model(x);
+    for (const auto& [name, module] : model.named_modules())
+      if (name == path) dynamic_cast<Linear&>(*module).weight.parametrize(std::make_shared<Half>());
+    EXPECT_GT(largest_difference(model(x), before), 1e-9) << path;
+    agrees(model, path);
+  }
+  // Dropout at work: random numbers are drawn as without fusion.
+  for (double VitOptions::*rate : {&VitOptions::dropout, &VitOptions::attention_dropout, &VitOptions::drop_path}) {
+    VitOptions o = small_vit();
+    o.*rate = 0.5;
+    Vit model(o);
+    model.to(DType::kF64);
+    const NoGradGuard no_grad;
+    manual_seed(7);
+    const Tensor fused = model(x);
+    manual_seed(7);
+    const NoFusionGuard off;
+    EXPECT_LT(largest_difference(fused, model(x)), 1e-12);
+  }
 }
 
 TEST(Fused, LeavesHooksReplacementsAndParametrizationsInCharge) {
