@@ -1,5 +1,6 @@
 // Measures a classifier's accuracy: our own checkpoints, which know their model and preprocessing, and published
 // weights.
+#include <cmath>
 #include <cstdio>
 
 #include <tern/tern.h>
@@ -10,6 +11,7 @@ namespace {
 
 struct Arguments {
   std::string model, weights, data, dataset = "auto", split = "test";
+  std::vector<std::string> set;
   std::vector<double> mean, std;
   int64_t resize = 0, crop = 0, batch_size = 0, threads = 0, limit = 0, workers = 1;
   bool json = false;
@@ -23,6 +25,10 @@ int run(int argc, char** argv) {
   cli.option("--data", a.data, "DIR", "directory of the data set").required();
   cli.option("--model", a.model, "NAME", "model of published weights; our own checkpoints name theirs",
              train::image_model_names());
+  train::ModelSpec spec;
+  train::Schema sizes("eval");
+  train::declare_model(sizes, spec);
+  cli.option("--set", a.set, "KEY=VALUE", "a size of that model, such as model.depth=6; may be given several times");
   cli.option("--dataset", a.dataset, "KIND", "auto, cifar10, cifar100 or image_folder",
              {"auto", "cifar10", "cifar100", "image_folder"});
   cli.option("--split", a.split, "NAME", "test or train", {"test", "train"});
@@ -39,6 +45,9 @@ int run(int argc, char** argv) {
   if (!cli.parse(argc, argv)) return 0;
   if (a.threads > 0) set_num_threads(static_cast<int>(a.threads));
 
+  for (const std::string& assignment : a.set) sizes.set(assignment);
+  if (!a.model.empty()) spec.name = a.model;
+
   const train::Checkpoint checkpoint = train::load_checkpoint(a.weights);
   const bool ours = checkpoint.metadata.contains(nn::models::kModelKey);
   if (!ours && a.model.empty())
@@ -47,6 +56,9 @@ int run(int argc, char** argv) {
   if (ours && !a.model.empty() && checkpoint.metadata_at(nn::models::kModelKey) != a.model)
     throw train::UsageError(concat("[eval] expected --model ", checkpoint.metadata_at(nn::models::kModelKey),
                                    " or none, as ", a.weights, " says, got ", a.model));
+
+  if (ours && !a.set.empty())
+    throw train::UsageError(concat("[eval] expected no --set, as ", a.weights, " says what its model is"));
 
   const bool train_split = a.split == "train";
   const train::ImageData images = train::open_image_data(a.dataset, a.data, train_split, a.limit, a.limit);
@@ -61,9 +73,6 @@ int run(int argc, char** argv) {
         io::Json::parse("eval", a.weights, checkpoint.metadata_at(train::meta::kPreprocessing)));
     batch_size = train::eval_batch_size_of(checkpoint, batch_size);
   } else {
-    model =
-        train::make_image_model({.name = a.model, .classes = dataset->num_classes(), .image_size = images.image_size});
-    train::load_weights(*model, checkpoint);
     preprocessing = train::published_preprocessing(a.model);
     if (preprocessing.mean.empty()) preprocessing.mean = images.mean, preprocessing.std = images.std;
   }
@@ -72,10 +81,18 @@ int run(int argc, char** argv) {
   if (cli.given("--resize")) preprocessing.resize = a.resize;
   if (cli.given("--crop")) preprocessing.crop = a.crop;
   if (cli.given("--batch-size")) batch_size = a.batch_size;
+  if (!ours) {
+    if (spec.classes == 0) spec.classes = dataset->num_classes();
+    if (spec.image_size == 0) spec.image_size = train::input_side(preprocessing, images);
+    model = train::make_image_model(spec);
+    train::load_weights(*model, checkpoint);
+  }
 
   data::DataLoader loader(
       dataset, {.batch_size = batch_size, .workers = a.workers, .transform = train::eval_transform(preprocessing)});
   const train::EvalResult result = train::evaluate(*model, loader);
+  TERN_CHECK(std::isfinite(result.loss), NonFiniteError, "[eval] expected a finite loss, got ", result.loss, " with ",
+             a.weights);
   if (a.json) {
     io::Json json = io::Json::object();
     json["top1"] = result.top1;

@@ -92,15 +92,33 @@ bool parse(int argc, char** argv, Arguments& a, train::ClassifierConfig& config,
   if (a.resume && (a.out.empty() || a.overwrite))
     throw train::UsageError("[train_classifier] expected --resume with --out and without --overwrite");
   settle(schema, cli, a);
+  train::check(config);
   if (config.data.path.empty() && config.data.dataset != "synthetic")
     throw train::UsageError("[train_classifier] expected --data DIR (see --help)");
   if (!a.out.empty() && !a.resume && !a.overwrite)
     for (const char* name : kFiles)
-      if (std::filesystem::exists(in(a.out, name)))
+      if (std::error_code ignored; std::filesystem::exists(in(a.out, name), ignored))
         throw train::UsageError(concat("[train_classifier] expected an unused directory, got ", a.out,
                                        " with a run in it; give --resume to go on, --overwrite to replace it"));
   if (a.fast_dev_run) shrink(config);
+  if (!a.out.empty() && !a.resume) train::make_directory(a.out);
   return true;
+}
+
+// A resumed run is the run that was interrupted: what shaped it may not change.
+void need_same_settings(const train::Schema& schema, const std::string& out) {
+  constexpr std::string_view kFree[] = {"epochs",    "test_every",   "save_every",
+                                        "data.path", "data.workers", "data.eval_batch_size"};
+  const std::string file = in(out, "last.safetensors");
+  const train::Checkpoint last = train::load_checkpoint(file);
+  const auto saved = last.metadata.find(train::meta::kConfig);
+  if (saved == last.metadata.end()) return;  // Trainer::load says what is wrong with it
+  for (const std::string& key : schema.differing(saved->second, file))
+    if (std::find(std::begin(kFree), std::end(kFree), key) == std::end(kFree))
+      throw train::UsageError(concat("[train_classifier] expected the settings of the run in ", out,
+                                     " with --resume, got another ", key,
+                                     "; only epochs, test_every, save_every, data.path, data.workers and "
+                                     "data.eval_batch_size may change"));
 }
 
 // The images of a run, and the model that learns them.
@@ -129,13 +147,15 @@ Subject open_subject(train::ClassifierConfig& config, bool resume) {
   if (!config.weights.empty() && !resume)
     start = std::make_unique<train::Checkpoint>(train::load_checkpoint(config.weights));
   s.preprocessing = settle_preprocessing(config, s.images, start.get());
-  s.side = s.preprocessing.crop > 0  ? s.preprocessing.crop
-           : s.images.image_size > 0 ? s.images.image_size
-                                     : s.preprocessing.resize;
-  if (config.model.classes == 0) config.model.classes = s.images.test->num_classes();
+  s.side = train::input_side(s.preprocessing, s.images);
+  if (config.model.classes == 0) config.model.classes = s.images.train->num_classes();
   if (config.model.image_size == 0) config.model.image_size = s.side;
   s.model = train::make_image_model(config.model);
   if (start != nullptr) train::load_weights(*s.model, *start);
+  const std::vector<std::string> quantized = quant::codeq::attached_layers(*s.model);
+  if (!quantized.empty() && config.codeq.mode == "none")
+    throw train::UsageError(concat("[train_classifier] expected codeq.mode fixed or mixed, as ", config.weights,
+                                   " holds layers with CoDeQ (", quantized.front(), " is one), got none"));
   std::cout << concat(config.model.name, ": ", s.model->parameter_count(), " parameters, ", s.training->size(),
                       " training and ", s.images.test->size(), " test images of ", s.images.kind, ", ", num_threads(),
                       " threads, ", name_of(isa()))
@@ -228,11 +248,13 @@ int run(int argc, char** argv) {
                                        if (layers != nullptr) layers->write(train::layers_row(model, epoch, step));
                                      },
                                  .stop = [] { return train::StopSignal::received() != 0; }});
-  if (a.resume) trainer.load(in(a.out, "last.safetensors"));
+  if (a.resume) {
+    need_same_settings(schema, a.out);
+    trainer.load(in(a.out, "last.safetensors"));
+  }
   if (!a.out.empty()) {
-    std::filesystem::create_directories(a.out);
     if (a.overwrite)
-      for (const char* name : kFiles) std::filesystem::remove(in(a.out, name));
+      for (const char* name : kFiles) train::remove_file(in(a.out, name));
     io::write_file_atomic("config", in(a.out, "config.json"), describe_run(schema).dump(2) + "\n");
     if (config.codeq.mode != "none") {
       train::cut_metrics_after(in(a.out, "layers.jsonl"), trainer.global_step());

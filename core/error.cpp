@@ -15,6 +15,7 @@ namespace {
 
 template <class T>
 std::string shortest(T v) {
+  if (v != v) return "nan";  // without the sign that means nothing
   char buffer[40];
   const auto result = std::to_chars(buffer, buffer + sizeof buffer, v);
   return std::string(buffer, result.ptr);

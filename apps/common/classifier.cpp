@@ -2,6 +2,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
 #include <tern/data/cifar.h>
 #include <tern/data/image_folder.h>
@@ -146,6 +147,10 @@ Preprocessing preprocessing_from(const io::Json& json) {
   return p;
 }
 
+int64_t input_side(const Preprocessing& p, const ImageData& images) {
+  return p.crop > 0 ? p.crop : images.image_size > 0 ? images.image_size : p.resize;
+}
+
 data::Transform eval_transform(const Preprocessing& p) {
   data::Transform chain;
   if (p.resize > 0) chain = chain.then(data::resize(p.resize));
@@ -194,8 +199,21 @@ ImageData open_image_data(const std::string& wanted, const std::string& path, bo
                                                                             : root / "val")
                                              .string()));
   };
-  if (with_train) d.train = first(open(data::Split::kTrain), train_limit);
   d.test = first(open(data::Split::kTest), test_limit);
+  if (with_train) {
+    d.train = first(open(data::Split::kTrain), train_limit);
+    // Labels are places in the list of classes: both lists must be one.
+    const std::vector<std::string>&a = d.train->class_names(), &b = d.test->class_names();
+    const auto in = [](const std::vector<std::string>& names, const std::string& name) {
+      return std::find(names.begin(), names.end(), name) != names.end();
+    };
+    for (const std::string& name : a)
+      TERN_CHECK(in(b, name), ValueError, "[data] expected the same classes in both splits of ", path, ", got \"", name,
+                 "\" among the training images alone");
+    for (const std::string& name : b)
+      TERN_CHECK(in(a, name), ValueError, "[data] expected the same classes in both splits of ", path, ", got \"", name,
+                 "\" among the test images alone");
+  }
   d.image_size = d.kind == "image_folder" ? 0 : 32;
   if (d.kind == "cifar10") d.mean = data::Cifar10::mean(), d.std = data::Cifar10::std();
   if (d.kind == "cifar100") d.mean = data::Cifar100::mean(), d.std = data::Cifar100::std();
@@ -286,6 +304,9 @@ std::unique_ptr<optim::LrScheduler> make_schedule(optim::Optimizer& optimizer, c
 
 std::string attach_codeq(nn::Module& model, const ClassifierConfig::Codeq& c) {
   if (c.mode == "none") return {};
+  // Quantizers that came with the weights give way to those of this run, and hand their logits on.
+  const codeq::Report before = codeq::layer_states(model);
+  if (!codeq::attached_layers(model).empty()) codeq::detach(model);
   codeq::AttachOptions options;
   options.exclude = c.exclude;
   options.rule = c.exclude_rule == "substring" ? codeq::ExcludeRule::kSubstring : codeq::ExcludeRule::kGlob;
@@ -303,6 +324,16 @@ std::string attach_codeq(nn::Module& model, const ClassifierConfig::Codeq& c) {
   options.quantizer.max_logit_gradient = c.max_logit_gradient;
   options.quantizer.min_abs_logit = c.min_abs_logit;
   const codeq::AttachReport report = codeq::attach(model, options);
+  const NoGradGuard no_grad;
+  for (const codeq::LayerReport& layer : before.layers) {
+    if (!layer.quantized ||
+        std::find(report.attached.begin(), report.attached.end(), layer.name) == report.attached.end())
+      continue;
+    Tensor dead_zone = model.get_parameter(layer.name + ".weight.codeq.logit_dz").latent(),
+           bits = model.get_parameter(layer.name + ".weight.codeq.logit_bit").latent();
+    dead_zone.fill_(layer.logit_dz);
+    bits.fill_(layer.logit_bit);
+  }
   std::string text = concat("CoDeQ on ", report.attached.size(), " layers:");
   for (const std::string& name : report.attached) text += " " + name;
   for (const auto& [name, reason] : report.skipped) text += concat("\nleft as it is: ", name, " (", reason, ")");

@@ -54,6 +54,9 @@ struct ImageData {
   int64_t image_size = 0;                            ///< side of the images; 0: it varies
 };
 
+/// Side of a model's square input: that of the crop, else of the images, else of the resize; 0 where none is known.
+int64_t input_side(const Preprocessing& preprocessing, const ImageData& images);
+
 /// Opens a data set. kind: as in ImageData, or "auto": told from the files in the directory (a synthetic one has none).
 /// An image folder has subdirectories "train" and "test" (or "val"). Limits keep the first so many images, 0 all.
 /// Throws IoError, naming what was looked for, if the directory is not there or is none of these; FormatError for

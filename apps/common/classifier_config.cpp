@@ -136,4 +136,23 @@ void declare(Schema& schema, ClassifierConfig& c) {
   schema.ignore("environment");
 }
 
+void check(const ClassifierConfig& c) {
+  const auto need = [](bool condition, auto&&... text) {
+    if (!condition) throw UsageError(concat("[config] ", text...));
+  };
+  need(!c.optim.nesterov || c.optim.name != "sgd" || c.optim.momentum > 0,
+       "expected optim.momentum above 0 with optim.nesterov, got ", c.optim.momentum);
+  need(c.codeq.mode != "mixed" || c.codeq.min_bits <= c.codeq.max_bits,
+       "expected codeq.min_bits of at most codeq.max_bits, got ", c.codeq.min_bits, " and ", c.codeq.max_bits);
+  need(c.schedule.name != "plateau" || c.schedule.gamma < 1, "expected schedule.gamma below 1 with plateau, got ",
+       c.schedule.gamma);
+  need(c.schedule.name != "multistep" || !c.schedule.milestones.empty(),
+       "expected schedule.milestones with multistep, got none");
+  for (size_t i = 1; i < c.schedule.milestones.size(); ++i)
+    need(c.schedule.milestones[i - 1] < c.schedule.milestones[i], "expected rising schedule.milestones, got ",
+         c.schedule.milestones[i], " after ", c.schedule.milestones[i - 1]);
+  need(c.schedule.warmup_epochs < static_cast<double>(c.epochs),
+       "expected schedule.warmup_epochs below the run's epochs (", c.epochs, "), got ", c.schedule.warmup_epochs);
+}
+
 }  // namespace tern::train

@@ -111,4 +111,7 @@ void declare_model(Schema& schema, ModelSpec& spec);
 /// saved configurations carry, is ignored.
 void declare(Schema& schema, ClassifierConfig& config);
 
+/// Refuses settings that contradict each other, with a UsageError that names them.
+void check(const ClassifierConfig& config);
+
 }  // namespace tern::train

@@ -1,8 +1,11 @@
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <exception>
+#include <iostream>
 #include <new>
 
+#include <tern/core/error.h>
 #include <tern/train/cli.h>
 
 namespace tern::train {
@@ -123,8 +126,14 @@ std::string Cli::help() const {
 }
 
 int run_program(const char* program, const std::function<int()>& body) {
+  // Writing beyond a file-size limit is an error to report, not a signal to die of.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
-    return body();
+    const int code = body();
+    std::cout.flush();
+    const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good();
+    TERN_CHECK(written || code != 0, IoError, "[", program, "] expected to write to standard output, got an error");
+    return code;
   } catch (const UsageError& error) {
     std::fprintf(stderr, "%s: %s\n", program, error.what());
     return 2;

@@ -1,9 +1,12 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
 #include <unistd.h>
 
+#include <tern/core/error.h>
 #include <tern/train/process.h>
 
 namespace tern::train {
@@ -24,6 +27,19 @@ void settle_threads(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
   if (setenv("OMP_WAIT_POLICY", "passive", 1) != 0 || setenv("GOMP_SPINCOUNT", "10000", 1) != 0) return;
   execv("/proc/self/exe", argv);  // returns only where that failed: go on as we are
+}
+
+void make_directory(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  TERN_CHECK(!error && std::filesystem::is_directory(path, error), IoError, "[run] expected to create the directory ",
+             path, ", got: ", error ? error.message() : "a file of that name");
+}
+
+void remove_file(const std::string& path) {
+  std::error_code error;
+  std::filesystem::remove(path, error);
+  TERN_CHECK(!error, IoError, "[run] expected to remove ", path, ", got: ", error.message());
 }
 
 StopSignal::StopSignal() {

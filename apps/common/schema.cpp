@@ -300,6 +300,19 @@ std::string Schema::to_json() const {
   return root.dump(2) + "\n";
 }
 
+std::vector<std::string> Schema::differing(std::string_view saved, std::string_view source) const {
+  const Json before = Json::parse(name_.c_str(), std::string(source), saved);
+  std::vector<std::string> keys;
+  for (const Field& field : fields_) {
+    const Json* at = &before;
+    std::istringstream parts(field.key);
+    for (std::string part; at != nullptr && std::getline(parts, part, '.');)
+      at = at->is_object() ? at->find(part) : nullptr;
+    if (at != nullptr && at->dump() != Parser::json_of(field).dump()) keys.push_back(field.key);
+  }
+  return keys;
+}
+
 std::string Schema::describe() const {
   std::string out;
   for (const Field& field : fields_) {

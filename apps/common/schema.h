@@ -67,6 +67,9 @@ class Schema {
 
   /// All settings as a nested JSON object, indented, in the order of declaration.
   std::string to_json() const;
+  /// Keys whose values differ from those in a saved configuration (a nested JSON object, as to_json() writes it), in
+  /// the order of declaration. Keys that it lacks do not count.
+  std::vector<std::string> differing(std::string_view saved, std::string_view source) const;
   /// One line a setting: key, default or present value, range, documentation.
   std::string describe() const;
   /// The known key that is closest to a wrong one.

@@ -5,11 +5,13 @@
 #include <ostream>
 
 #include <tern/core/autograd/autograd.h>
+#include <tern/core/compare.h>
 #include <tern/core/elementwise.h>
 #include <tern/core/error.h>
 #include <tern/core/io/json.h>
 #include <tern/core/loss.h>
 #include <tern/core/random.h>
+#include <tern/core/reduce.h>
 #include <tern/optim/clip.h>
 #include <tern/train/progress.h>
 #include <tern/train/trainer.h>
@@ -317,10 +319,18 @@ struct Trainer::Loop {
             {"lr", options.optimizer.lr()}, {"images_per_s", images_per_s}};
   }
 
+  void need_finite_parameters() const {
+    const NoGradGuard no_grad;
+    for (const auto& [name, parameter] : trainer.model_.named_parameters())
+      TERN_CHECK(all(isfinite(parameter), Dims{}).item() != 0, NonFiniteError, "[trainer] expected finite parameters, got ",
+                 name, " with NaN or infinity after step ", state.step, " (epoch ", state.epoch + 1, ")");
+  }
+
   // Measures, records and saves what a complete epoch has come to.
   void finish_epoch(double images_per_s) {
     const bool last = state.epoch + 1 == options.epochs;
     const auto due = [&](int64_t every) { return last || (every > 0 && (state.epoch + 1) % every == 0); };
+    need_finite_parameters();  // the loss was looked at before the last update
     result.train = state.accuracy.result();
     result.train.loss = running_loss();
     result.observed = options.observe ? options.observe() : MetricRow{};

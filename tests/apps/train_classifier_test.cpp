@@ -8,6 +8,7 @@
 #include <tern/core/io/safetensors.h>
 
 #include "apps/process.h"
+#include "data/image_writer.h"
 
 namespace tern::testing {
 namespace {
@@ -196,6 +197,60 @@ TEST(TrainClassifier, InterruptedAndResumedEqualsUndisturbed) {
     EXPECT_EQ(rows_of((directory / "whole/") + file).size(), rows_of((directory / "parts/") + file).size());
 }
 
+TEST(TrainClassifier, ResumeRefusesAnotherRunsSettings) {
+  TemporaryDirectory directory;
+  const std::string out = directory / "run";
+  ASSERT_EQ(run_program("train_classifier", small_run(out, {"codeq.mode=fixed"})).exit_code, 0);
+  const std::string config = io::read_file("test", out + "/config.json");
+  for (const char* change : {"optim.lr=5", "codeq.bits=2", "data.batch_size=64", "data.val_fraction=0.5", "seed=9"}) {
+    const ProcessResult run = run_program("train_classifier", {"--out", out, "--resume", "--set", change});
+    EXPECT_EQ(run.exit_code, 2) << change;
+    const std::string key = std::string(change).substr(0, std::string(change).find('='));
+    EXPECT_NE(run.err.find("got another " + key + ";"), std::string::npos) << run.err;
+    EXPECT_EQ(io::read_file("test", out + "/config.json"), config) << change;
+  }
+  const ProcessResult longer = run_program("train_classifier", {"--out", out, "--resume", "--set", "epochs=3"});
+  EXPECT_EQ(longer.exit_code, 0) << longer.err;
+}
+
+TEST(TrainClassifier, StartsFromACheckpointWithQuantizers) {
+  TemporaryDirectory directory;
+  ASSERT_EQ(run_program("train_classifier",
+                        small_run(directory / "a", {"codeq.mode=fixed", "codeq.dz_decay=5", "codeq.dz_lr=0.01"}))
+                .exit_code,
+            0);
+  const std::string weights = directory / "a/last.safetensors";
+  const ProcessResult plain = run_program("train_classifier", small_run(directory / "b", {"--weights", weights}));
+  EXPECT_EQ(plain.exit_code, 2);
+  EXPECT_NE(plain.err.find("expected codeq.mode fixed or mixed, as " + weights), std::string::npos) << plain.err;
+  const ProcessResult mixed = run_program(
+      "train_classifier", small_run(directory / "c", {"codeq.mode=mixed", "codeq.dz_lr=0", "--weights", weights}));
+  ASSERT_EQ(mixed.exit_code, 0) << mixed.err;
+  const auto before = io::load_safetensors(weights).tensors,
+             after = io::load_safetensors(directory / "c/last.safetensors").tensors;
+  const std::string logit = "layer1.0.conv1.weight.codeq.logit_dz";
+  EXPECT_EQ(after.at(logit).item(), before.at(logit).item()) << "the dead-zone goes on where it was";
+  EXPECT_NE(before.at(logit).item(), 3.0);
+}
+
+TEST(TrainClassifier, DivergenceInTheLastStepIsNoticed) {
+  TemporaryDirectory directory;
+  const std::string out = directory / "run";
+  const ProcessResult run =
+      run_program("train_classifier", small_run(out, {"epochs=1", "data.train_limit=125", "data.batch_size=100",
+                                                      "optim.lr=1e38", "schedule.name=constant"}));
+  EXPECT_EQ(run.exit_code, 1) << run.out;
+  EXPECT_NE(run.err.find("expected finite parameters, got "), std::string::npos) << run.err;
+  EXPECT_FALSE(std::filesystem::exists(out + "/last.safetensors"));
+}
+
+TEST(TrainClassifier, OutputThatCannotBeWrittenIsAnError) {
+  TemporaryDirectory directory;
+  const std::string program = std::string(TERN_APPS_DIR) + "/eval --help > /dev/full 2> " + (directory / "text");
+  EXPECT_EQ(WEXITSTATUS(std::system(program.c_str())), 1);
+  EXPECT_NE(io::read_file("test", directory / "text").find("expected to write to standard output"), std::string::npos);
+}
+
 TEST(TrainClassifier, TheSavedConfigurationRepeatsTheRun) {
   TemporaryDirectory directory;
   ASSERT_EQ(run_program("train_classifier", small_run(directory / "a")).exit_code, 0);
@@ -240,6 +295,11 @@ TEST(TrainClassifier, MistakesGetOneSentence) {
     wrong[3073 * 7] = 10;
     write((directory / "label") + "/" + name, wrong);
   }
+  for (const char* name : {"train/a", "train/b", "test/b", "test/c"}) {
+    std::filesystem::create_directories((directory / "folders/") + name);
+    const std::vector<uint8_t> pixels(8 * 8 * 3, 100);
+    write((directory / "folders/") + name + "/x.png", test::png_of(pixels, 8, 8, 3));
+  }
   const std::vector<Case> cases{
       {{}, 2, "expected --out DIR"},
       {{"--out", out}, 2, "expected --data DIR"},
@@ -274,7 +334,26 @@ TEST(TrainClassifier, MistakesGetOneSentence) {
       {{"--data", mini, "--out", out, "--set", "codeq.bits=1"},
        2,
        "expected codeq.bits to be a whole number at least 2"},
-      {{"--data", mini, "--out", write(directory / "file", "x") + "/run"}, 1, "file"},
+      {{"--data", mini, "--out", write(directory / "file", "x") + "/run"},
+       1,
+       "[run] expected to create the directory " + (directory / "file/run") + ", got: Not a directory"},
+      {{"--data", mini, "--out", out, "--set", "codeq.mode=mixed", "codeq.min_bits=9"},
+       2,
+       "expected codeq.min_bits of at most codeq.max_bits, got 9 and 8"},
+      {{"--data", mini, "--out", out, "--set", "optim.nesterov=true", "optim.momentum=0"},
+       2,
+       "expected optim.momentum above 0 with optim.nesterov, got 0"},
+      {{"--data", mini, "--out", out, "--set", "schedule.name=plateau", "schedule.gamma=1"},
+       2,
+       "expected schedule.gamma below 1 with plateau, got 1"},
+      {{"--data", mini, "--out", out, "--set", "schedule.name=multistep"}, 2, "expected schedule.milestones"},
+      {{"--data", mini, "--out", out, "--set", "schedule.milestones=5,3"},
+       2,
+       "expected rising schedule.milestones, got 3 after 5"},
+      {{"--data", directory / "folders", "--out", out, "--set", "data.resize=32", "data.crop=32"},
+       1,
+       "expected the same classes in both splits of " + (directory / "folders") +
+           ", got \"a\" among the training images alone"},
       {{"--out", directory / "empty", "--resume"}, 1, "config.json"},
       {{"--data", mini, "--out", out, "--resume", "--overwrite"},
        2,
