@@ -101,8 +101,12 @@ inline void pack_panels_transposed(const T* b, int64_t ldb, int64_t k, int64_t n
 #pragma GCC unroll 16
         for (int r = 0; r < W; ++r) S::store(panels + (l + r) * kPanel<T> + half, rows[r]);
       }
-      for (; l < k; ++l)
-        for (int64_t j = 0; j < W; ++j) panels[l * kPanel<T> + half + j] = half + j < cols ? from[j * ldb + l] : T(0);
+      const int64_t here = cols - half < 0 ? 0 : cols - half < W ? cols - half : W;
+      for (; l < k; ++l) {
+        T* to = panels + l * kPanel<T> + half;
+        if (here < W) S::store(to, typename S::Vec{});
+        for (int64_t j = 0; j < here; ++j) to[j] = from[j * ldb + l];
+      }
     }
   }
 }
