@@ -199,9 +199,9 @@ ImageData open_image_data(const std::string& wanted, const std::string& path, bo
                                                                             : root / "val")
                                              .string()));
   };
+  if (with_train) d.train = first(open(data::Split::kTrain), train_limit);
   d.test = first(open(data::Split::kTest), test_limit);
   if (with_train) {
-    d.train = first(open(data::Split::kTrain), train_limit);
     // Labels are places in the list of classes: both lists must be one.
     const std::vector<std::string>&a = d.train->class_names(), &b = d.test->class_names();
     const auto in = [](const std::vector<std::string>& names, const std::string& name) {

@@ -322,8 +322,9 @@ struct Trainer::Loop {
   void need_finite_parameters() const {
     const NoGradGuard no_grad;
     for (const auto& [name, parameter] : trainer.model_.named_parameters())
-      TERN_CHECK(all(isfinite(parameter), Dims{}).item() != 0, NonFiniteError, "[trainer] expected finite parameters, got ",
-                 name, " with NaN or infinity after step ", state.step, " (epoch ", state.epoch + 1, ")");
+      TERN_CHECK(all(isfinite(parameter), Dims{}).item() != 0, NonFiniteError,
+                 "[trainer] expected finite parameters, got ", name, " with NaN or infinity after step ", state.step,
+                 " (epoch ", state.epoch + 1, ")");
   }
 
   // Measures, records and saves what a complete epoch has come to.
@@ -382,7 +383,9 @@ struct Trainer::Loop {
       trainer.save(file("last.safetensors"));
   }
 
-  static void report(const char* name, const EvalResult& r, MetricRow& row, std::string& line) {
+  void report(const char* name, const EvalResult& r, MetricRow& row, std::string& line) const {
+    TERN_CHECK(std::isfinite(r.loss), NonFiniteError, "[trainer] expected a finite loss on the ", name, " images, got ",
+               r.loss, " after step ", state.step, " (epoch ", state.epoch + 1, ")");
     row.push_back({concat(name, "_loss"), r.loss});
     row.push_back({concat(name, "_top1"), r.top1});
     line += concat(" | ", name, " loss ", rounded(r.loss, 4), " acc ", rounded(100 * r.top1, 2), "%");
