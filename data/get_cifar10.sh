@@ -18,6 +18,14 @@ fail() {
   echo "get_cifar10.sh: $1" >&2
   exit "${2:-1}"
 }
+advise() {
+  cat >&2 <<END
+Without a network:
+  - fetch cifar-10-binary.tar.gz (about 170 MB) on another machine from https://www.cs.toronto.edu/~kriz/cifar.html,
+    copy it here and run: data/get_cifar10.sh --url file:///PATH/TO/cifar-10-binary.tar.gz
+  - or train on the 5,000 images in data/cifar10_mini, which come with the sources.
+END
+}
 usage() {
   sed -n '2,9s/^# \{0,1\}//p' "$0"
 }
@@ -45,7 +53,14 @@ done
 has_all() {
   for file in $files; do [ -s "$1/$file" ] || return 1; done
 }
-if [ "$force" = no ] && has_all "$target"; then
+# Whole files: 10,000 records of 3073 bytes in each of the binary ones.
+is_complete() {
+  has_all "$1" || return 1
+  for file in "$1"/data_batch_[1-5].bin "$1/test_batch.bin"; do
+    [ "$(wc -c <"$file" | tr -d ' ')" -eq 30730000 ] || return 1
+  done
+}
+if [ "$force" = no ] && is_complete "$target"; then
   echo "CIFAR-10 is already in $target (--force fetches it again)"
   exit 0
 fi
@@ -74,16 +89,13 @@ case $url in
     elif command -v wget >/dev/null 2>&1; then
       wget --quiet --tries=3 --timeout=20 --output-document="$archive" "$url" || got=no
     else
-      fail "expected curl or wget, found neither; install one of them (Debian: apt-get install curl)"
+      echo "get_cifar10.sh: expected curl or wget, found neither; install one of them (Debian: apt-get install curl)" >&2
+      advise
+      exit 1
     fi
     if [ "${got:-yes}" = no ]; then
-      cat >&2 <<END
-get_cifar10.sh: the download failed: $url
-Without a network:
-  - fetch cifar-10-binary.tar.gz (about 170 MB) on another machine from https://www.cs.toronto.edu/~kriz/cifar.html,
-    copy it here and run: data/get_cifar10.sh --url file:///PATH/TO/cifar-10-binary.tar.gz
-  - or train on the 5,000 images in data/cifar10_mini, which come with the sources.
-END
+      echo "get_cifar10.sh: the download failed: $url" >&2
+      advise
       exit 1
     fi
     ;;

@@ -44,8 +44,19 @@ check "with nothing beside it" [ "$(ls -A "$work/a")" = cifar ]
 check "and with the usual access rights" [ -r "$work/a/cifar/test_batch.bin" ]
 
 run --url "file://$work/missing.tar.gz" "$work/a/cifar"
+check "files of another size than the official ones are fetched again" [ "$status" -eq 1 ]
+check "and not taken for the data" says "cannot read $work/missing.tar.gz"
+mkdir "$work/whole"
+for file in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch; do
+  truncate -s 30730000 "$work/whole/$file.bin"
+done
+echo airplane >"$work/whole/batches.meta.txt"
+run --url "file://$work/missing.tar.gz" "$work/whole"
 check "data that is there is not fetched again" [ "$status" -eq 0 ]
 check "and says so" says "already in"
+truncate -s 30729999 "$work/whole/test_batch.bin"
+run --url "file://$work/missing.tar.gz" "$work/whole"
+check "a truncated file is fetched again" [ "$status" -eq 1 ]
 
 run --force --url "file://$work/ragged.tar.gz" --md5 "$(sum_of ragged)" "$work/a/cifar"
 check "broken records are refused" [ "$status" -eq 1 ]
@@ -82,6 +93,8 @@ status=0
 output=$(PATH="$work/bin" "$work/bin/sh" "$script" "$work/c/cifar" 2>&1) || status=$?
 check "without curl and wget it fails" [ "$status" -eq 1 ]
 check "and says what to install" says "expected curl or wget, found neither"
+check "and what to do without a network" says "--url file:///PATH/TO/cifar-10-binary.tar.gz"
+check "and leaves nothing behind" nothing_left c
 for tool in wget curl; do  # curl comes first where both exist
   printf '#!/bin/sh\nfor a in "$@"; do case $a in --output-document=*) echo half >"${a#*=}" ;; esac; done\nexit 6\n' >"$work/bin/$tool"
   chmod +x "$work/bin/$tool"
