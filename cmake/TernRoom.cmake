@@ -16,7 +16,9 @@ function(tern_target_settings target)
         $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds -Wno-restrict -Wno-stringop-overflow>)
   endif()
   if(TERN_SANITIZE)
-    target_compile_options(${target} PRIVATE -fsanitize=${TERN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    # Instrumented code makes GCC 12 see uninitialized members in the standard library's function and regex.
+    target_compile_options(${target} PRIVATE -fsanitize=${TERN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
+                           $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
     target_link_options(${target} PUBLIC -fsanitize=${TERN_SANITIZE})
   endif()
 endfunction()

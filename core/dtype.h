@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include <tern/core/error.h>
 
@@ -111,27 +112,6 @@ decltype(auto) dispatch_all(DType dtype, F&& f) {
   throw InternalError("unknown dtype");
 }
 
-/// The same over f32, f64 and the integers: the dtypes that have arithmetic.
-template <class F>
-decltype(auto) dispatch_arithmetic(const char* op, DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::kF32:
-      return f.template operator()<float>();
-    case DType::kF64:
-      return f.template operator()<double>();
-    case DType::kI64:
-      return f.template operator()<int64_t>();
-    case DType::kI32:
-      return f.template operator()<int32_t>();
-    case DType::kI8:
-      return f.template operator()<int8_t>();
-    case DType::kU8:
-      return f.template operator()<uint8_t>();
-    default:
-      throw DTypeError(concat("[", op, "] expected f32, f64 or an integer dtype, got ", dtype));
-  }
-}
-
 /// The same over f32, f64 and i64: for loops that narrower integers reach by conversion.
 template <class F>
 decltype(auto) dispatch_wide(const char* op, DType dtype, F&& f) {
@@ -144,6 +124,21 @@ decltype(auto) dispatch_wide(const char* op, DType dtype, F&& f) {
       return f.template operator()<int64_t>();
     default:
       throw DTypeError(concat("[", op, "] expected f32, f64 or an integer dtype, got ", dtype));
+  }
+}
+
+/// The same over f32, f64 and the integers: the dtypes that have arithmetic.
+template <class F>
+decltype(auto) dispatch_arithmetic(const char* op, DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::kI32:
+      return f.template operator()<int32_t>();
+    case DType::kI8:
+      return f.template operator()<int8_t>();
+    case DType::kU8:
+      return f.template operator()<uint8_t>();
+    default:
+      return dispatch_wide(op, dtype, std::forward<F>(f));
   }
 }
 

@@ -35,10 +35,12 @@ bool fusion_enabled();
                             bool activate = true);
 
 /// activation(linear(x)): each block of the result gets its bias and activation while it is still in the caches.
-/// x: [..., in_features]; the result is [..., out_features].
+/// x: [..., in_features], f32 or f64; the result is [..., out_features]. Throws what the layer alone throws.
 [[nodiscard]] Tensor linear_act(const Child<Linear>& linear, const Tensor& x, Activation activation);
 
 /// down(activation(up(x))), by blocks of rows: the values between the two layers are used while they are in the caches.
+/// x: [..., up's in_features], f32 or f64; the result is [..., down's out_features]. Throws what the layers alone
+/// throw.
 [[nodiscard]] Tensor feed_forward(const Child<Linear>& up, const Child<Linear>& down, const Tensor& x,
                                   Activation activation);
 

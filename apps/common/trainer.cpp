@@ -13,6 +13,7 @@
 #include <tern/core/random.h>
 #include <tern/core/reduce.h>
 #include <tern/optim/clip.h>
+#include <tern/train/process.h>
 #include <tern/train/progress.h>
 #include <tern/train/trainer.h>
 
@@ -247,9 +248,7 @@ struct Trainer::Loop {
     if (options.progress != nullptr)
       progress = std::make_unique<Progress>(*options.progress, Progress::Options{.terminal = options.terminal});
     if (options.out.empty()) return;
-    std::error_code error;
-    std::filesystem::create_directories(options.out, error);
-    TERN_CHECK(!error, IoError, "[trainer] expected to create the directory ", options.out, ", got: ", error.message());
+    make_directory(options.out);
     if (state.step > 0) cut_metrics_after(file("metrics.jsonl"), state.step);
     log = std::make_unique<MetricsLog>(file("metrics.jsonl"),
                                        state.step > 0 ? MetricsLog::Open::kAppend : MetricsLog::Open::kNew);

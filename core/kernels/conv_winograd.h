@@ -6,7 +6,7 @@
 
 namespace tern {
 
-/// A convolution by tiles of `tile` x `tile` outputs (2 or 4); see winograd_plan in conv_method.h.
+/// A convolution by tiles of `tile` x `tile` outputs (2 or 4); see winograd_plan in winograd_plan.h.
 struct WinogradPlan {
   static constexpr int64_t kGap = 16;           ///< elements between frequencies, lest cache lines compete
   int64_t tile = 0;                             ///< 0: not to be done so

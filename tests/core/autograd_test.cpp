@@ -13,18 +13,12 @@
 #include <tern/core/reduce.h>
 #include <tern/core/shape.h>
 
+#include "message_of.h"
+
 namespace tern {
 namespace {
 
-template <class Kind, class F>
-std::string thrown(F&& f) {
-  try {
-    f();
-  } catch (const Kind& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
+using test::message_of;
 
 Tensor f64(const std::vector<double>& v) {
   return tensor(v);
@@ -96,7 +90,7 @@ TEST(Engine, ASecondBackwardIsAnError) {
   const Tensor x = leaf({3});
   const Tensor y = x * x, z = y * 2;
   z.backward();
-  EXPECT_EQ(thrown<StateError>([&] { z.backward(); }),
+  EXPECT_EQ(message_of<StateError>([&] { z.backward(); }),
             "[backward] the graph was already used by a backward, which freed it (at mul); run the forward again");
   EXPECT_THROW((y * 3).backward(), StateError) << "a new op on a freed part";
   EXPECT_EQ(x.grad().item(), 12);
@@ -106,7 +100,7 @@ TEST(Engine, GradientsOfGradientsAreRefusedClearly) {
   const Tensor x = leaf({3});
   (x * x).backward();
   EXPECT_FALSE(x.grad().requires_grad());
-  EXPECT_NE(thrown<StateError>([&] { x.grad().backward(); }).find("gradients of gradients are not recorded"),
+  EXPECT_NE(message_of<StateError>([&] { x.grad().backward(); }).find("gradients of gradients are not recorded"),
             std::string::npos);
 }
 
@@ -123,13 +117,13 @@ TEST(Engine, SavedTensorsAreFreedByTheBackward) {
 
 TEST(Engine, BackwardNeedsAFittingGradient) {
   const Tensor x = leaf({1, 2});
-  EXPECT_EQ(thrown<ShapeError>([&] { (x * 2).backward(); }),
+  EXPECT_EQ(message_of<ShapeError>([&] { (x * 2).backward(); }),
             "[backward] expected a gradient for an output of more than one element, got none for shape [2]");
-  EXPECT_EQ(thrown<ShapeError>([&] {
+  EXPECT_EQ(message_of<ShapeError>([&] {
               (x * 2).backward(f64({1, 2, 3}));
             }),
             "[backward] expected a gradient of the output's shape [2], got [3]");
-  EXPECT_EQ(thrown<DTypeError>([&] {
+  EXPECT_EQ(message_of<DTypeError>([&] {
               (x * 2).backward(tensor({1.0, 2.0}));
             }),
             "[backward] expected a gradient of the output's dtype f64, got f32");
@@ -203,14 +197,14 @@ TEST(Leaves, TwoLeavesNeverShareAGradient) {
 }
 
 TEST(Leaves, RequiresGradIsForFloatingLeaves) {
-  EXPECT_EQ(thrown<DTypeError>([] { arange(3).requires_grad_(); }),
+  EXPECT_EQ(message_of<DTypeError>([] { arange(3).requires_grad_(); }),
             "[requires_grad_] expected a floating-point tensor, got i64 [3]");
   const Tensor x = leaf({1});
   Tensor y = x * 2;
   EXPECT_FALSE(y.is_leaf());
   EXPECT_TRUE(y.requires_grad());
   EXPECT_THROW(y.requires_grad_(), StateError);
-  EXPECT_EQ(thrown<ShapeError>([&] {
+  EXPECT_EQ(message_of<ShapeError>([&] {
               Tensor(x).set_grad(f64({1, 2}));
             }),
             "[set_grad] expected a gradient of shape [1], got [2]");
@@ -260,11 +254,11 @@ TEST(GradModes, NestAndRestore) {
 
 TEST(InPlaceChecks, RefuseWhatWouldLoseAGradient) {
   Tensor x = leaf({1, 2});
-  EXPECT_EQ(thrown<StateError>([&] { x.add_(1); }),
+  EXPECT_EQ(message_of<StateError>([&] { x.add_(1); }),
             "[add_] cannot write in place to a tensor that requires a gradient; use NoGradGuard for weight updates");
   EXPECT_THROW(x.slice(0, 0, 1).fill_(0), StateError) << "a view of it";
   Tensor plain = zeros({2}, DType::kF64);
-  EXPECT_EQ(thrown<StateError>([&] { plain.copy_(x * 2); }),
+  EXPECT_EQ(message_of<StateError>([&] { plain.copy_(x * 2); }),
             "[copy_] cannot write a tensor that requires a gradient in place, as the operation would not be recorded; "
             "detach it or use the operation that returns a new tensor");
   const NoGradGuard no_grad;
@@ -278,7 +272,7 @@ TEST(InPlaceChecks, AChangeOfASavedTensorIsNoticed) {
   Tensor alias = x.detach();  // same storage, outside the graph
   const Tensor y = x * x;
   alias.fill_(5);
-  EXPECT_EQ(thrown<StateError>([&] {
+  EXPECT_EQ(message_of<StateError>([&] {
               y.backward(f64({1, 1}));
             }),
             "[backward] a tensor needed for the backward pass (f64 [2]) was changed in place after the operation that "
@@ -308,13 +302,13 @@ TEST(GradFunction, GivesGradientsWithoutTouchingLeaves) {
 TEST(GradFunction, ChecksItsArguments) {
   const Tensor x = leaf({2}), plain = f64({1});
   const Tensor outputs[] = {x * 2}, inputs[] = {plain}, none[] = {plain};
-  EXPECT_EQ(thrown<StateError>([&] { (void)autograd::grad(outputs, inputs); }),
+  EXPECT_EQ(message_of<StateError>([&] { (void)autograd::grad(outputs, inputs); }),
             "[grad] expected inputs that require a gradient, got input 0 (f64 [1]) that does not");
   const Tensor leaves[] = {x};
-  EXPECT_EQ(thrown<StateError>([&] { (void)autograd::grad(none, leaves); }),
+  EXPECT_EQ(message_of<StateError>([&] { (void)autograd::grad(none, leaves); }),
             "[grad] expected an output that requires a gradient, got none");
   const Tensor two[] = {plain, plain};
-  EXPECT_EQ(thrown<ValueError>([&] { (void)autograd::grad(outputs, leaves, two); }),
+  EXPECT_EQ(message_of<ValueError>([&] { (void)autograd::grad(outputs, leaves, two); }),
             "[grad] expected one gradient an output (1), got 2");
 }
 
@@ -396,7 +390,7 @@ TEST(Gradcheck, SkipsMarkedElementsAndRefusesF32) {
   EXPECT_TRUE(autograd::gradcheck(kink, {leaf({1e-9, 2})}, {.skip = {tensor({1, 0})}}));
   Tensor single = tensor({1.0});
   single.requires_grad_();
-  EXPECT_EQ(thrown<DTypeError>([&] { (void)autograd::gradcheck(kink, {single}); }),
+  EXPECT_EQ(message_of<DTypeError>([&] { (void)autograd::gradcheck(kink, {single}); }),
             "[gradcheck] expected f64 inputs, got input 0 of f32");
 }
 

@@ -16,18 +16,6 @@
 namespace tern::test {
 namespace {
 
-// Root mean square of the error of x, relative to that of the exact y.
-double rms_error(const Tensor& x, const Tensor& y) {
-  EXPECT_EQ(x.shape(), y.shape());
-  const auto a = x.to_vector<double>(), b = y.to_vector<double>();
-  double error = 0, scale = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    error += (a[i] - b[i]) * (a[i] - b[i]);
-    scale += b[i] * b[i];
-  }
-  return std::sqrt(error / scale);
-}
-
 struct Path {
   const char* name;
   Shape x, weight;

@@ -19,17 +19,6 @@ namespace {
 
 constexpr ConvMethod kWinograds[] = {ConvMethod::kWinograd2, ConvMethod::kWinograd4};
 
-double rms_error(const Tensor& x, const Tensor& y) {
-  EXPECT_EQ(x.shape(), y.shape());
-  const auto a = x.to_vector<double>(), b = y.to_vector<double>();
-  double error = 0, scale = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    error += (a[i] - b[i]) * (a[i] - b[i]);
-    scale += b[i] * b[i];
-  }
-  return std::sqrt(error / scale);
-}
-
 struct Case {
   Shape x, weight;
   Size2 padding;

@@ -29,6 +29,18 @@ inline Tensor normal(const Shape& shape, uint64_t seed, DType dtype = DType::kF6
   return x.to(dtype);
 }
 
+/// Root mean square of the error of x, relative to that of the exact y.
+inline double rms_error(const Tensor& x, const Tensor& y) {
+  EXPECT_EQ(x.shape(), y.shape());
+  const auto a = x.to_vector<double>(), b = y.to_vector<double>();
+  double error = 0, scale = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    error += (a[i] - b[i]) * (a[i] - b[i]);
+    scale += b[i] * b[i];
+  }
+  return std::sqrt(error / scale);
+}
+
 /// The largest |x - y| divided by the largest |y| (at least `floor`); infinity where one holds a NaN.
 inline double relative_error(const Tensor& x, const Tensor& y, double floor = 1e-30) {
   EXPECT_EQ(x.shape(), y.shape());

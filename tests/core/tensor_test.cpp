@@ -8,18 +8,12 @@
 #include <tern/core/shape.h>
 #include <tern/core/tensor.h>
 
+#include "message_of.h"
+
 namespace tern {
 namespace {
 
-template <class Kind, class F>
-std::string thrown(F&& f) {
-  try {
-    f();
-  } catch (const Kind& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
+using test::message_of;
 
 Tensor counted(const Shape& shape) {
   return arange(numel_of(shape)).to(DType::kF32).reshape(shape);
@@ -40,7 +34,7 @@ TEST(Tensor, DescribesItself) {
 TEST(Tensor, UndefinedThrowsInsteadOfCrashing) {
   const Tensor none;
   EXPECT_FALSE(none.defined());
-  EXPECT_EQ(thrown<StateError>([&] { (void)none.shape(); }),
+  EXPECT_EQ(message_of<StateError>([&] { (void)none.shape(); }),
             "[tensor] expected a defined tensor, got an undefined one");
   EXPECT_THROW((void)none.requires_grad(), StateError);
   EXPECT_THROW((void)none.clone(), StateError);
@@ -48,7 +42,7 @@ TEST(Tensor, UndefinedThrowsInsteadOfCrashing) {
 
 TEST(Tensor, DataChecksTheElementType) {
   const Tensor x = zeros({2});
-  EXPECT_EQ(thrown<DTypeError>([&] { (void)x.data<double>(); }), "[data] expected a tensor of f64, got f32 [2]");
+  EXPECT_EQ(message_of<DTypeError>([&] { (void)x.data<double>(); }), "[data] expected a tensor of f64, got f32 [2]");
 }
 
 TEST(Tensor, LayoutMustStayInsideItsStorage) {
@@ -70,7 +64,7 @@ TEST(Tensor, ItemConvertsAndRefusesMany) {
   Tensor large = zeros({}, DType::kI64);
   *large.data<int64_t>() = (int64_t{1} << 60) + 1;
   EXPECT_EQ(large.item_i64(), (int64_t{1} << 60) + 1);  // a double would lose the 1
-  EXPECT_EQ(thrown<ShapeError>([] { (void)zeros({2}).item(); }),
+  EXPECT_EQ(message_of<ShapeError>([] { (void)zeros({2}).item(); }),
             "[item] expected a tensor of one element, got shape [2]");
   EXPECT_THROW((void)zeros({0}).item(), ShapeError);
 }
@@ -174,11 +168,11 @@ TEST(InPlace, WritesBroadcastConvertedAndStrided) {
   EXPECT_EQ(x.to_vector<double>(), (std::vector<double>{6, 10, 17, 12, 20, 34}));
   x.sub_(full({}, 6)).mul_(0.5).add_(1);
   EXPECT_EQ(x.to_vector<double>(), (std::vector<double>{1, 3, 6.5, 4, 8, 15}));
-  EXPECT_EQ(thrown<ShapeError>([&] {
+  EXPECT_EQ(message_of<ShapeError>([&] {
               x.add_(zeros({2, 2, 3}));
             }),
             "[add_] expected a tensor that broadcasts to [2, 3], got [2, 2, 3]");
-  EXPECT_EQ(thrown<ShapeError>([&] { x.copy_(zeros({4})); }),
+  EXPECT_EQ(message_of<ShapeError>([&] { x.copy_(zeros({4})); }),
             "[copy_] expected shapes that broadcast together, got [2, 3] and [4]");
 }
 
@@ -197,17 +191,17 @@ TEST(InPlace, HandlesOverlapOfSourceAndDestination) {
 
 TEST(InPlace, RefusesExpandedTensorsAndLossyIntegers) {
   Tensor x = zeros({1, 3}).expand({2, 3});
-  EXPECT_EQ(thrown<StateError>([&] { x.add_(1); }),
+  EXPECT_EQ(message_of<StateError>([&] { x.add_(1); }),
             "[add_] cannot write in place to an expanded tensor, whose elements share memory (shape [2, 3], strides "
             "[0, 1]); clone it first");
   EXPECT_THROW(x.fill_(1), StateError);
   EXPECT_THROW(x.copy_(zeros({3})), StateError);
   Tensor i = arange(3);
-  EXPECT_EQ(thrown<DTypeError>([&] {
+  EXPECT_EQ(message_of<DTypeError>([&] {
               i.add_(tensor({0.5, 1.5, 2.5}));
             }),
             "[add_] expected an integer operand for i64, got f32");
-  EXPECT_EQ(thrown<ValueError>([&] { i.mul_(0.5); }), "[mul_] expected a whole number for i64, got 0.5");
+  EXPECT_EQ(message_of<ValueError>([&] { i.mul_(0.5); }), "[mul_] expected a whole number for i64, got 0.5");
   EXPECT_EQ(i.mul_(3).add_(1).to_vector<int64_t>(), (std::vector<int64_t>{1, 4, 7}));
 }
 

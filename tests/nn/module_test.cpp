@@ -6,6 +6,7 @@
 #include <tern/nn/child.h>
 #include <tern/nn/module.h>
 
+#include "message_of.h"
 #include "nn/toys.h"
 
 namespace tern::nn {
@@ -18,17 +19,7 @@ std::vector<std::string> names(const Tensors& tensors) {
   return out;
 }
 
-template <class Kind, class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const Kind& error) {
-    return error.what();
-  } catch (const std::exception& error) {
-    return concat("another kind of error: ", error.what());
-  }
-  return "no error";
-}
+using test::message_of;
 
 TEST(Module, ListsWhatItsMembersRegistered) {
   Block block(2);

@@ -17,6 +17,8 @@
 #include <tern/nn/models/resnet_cifar.h>
 #include <tern/quant/codeq/codeq.h>
 
+#include "message_of.h"
+
 namespace tern::quant::codeq {
 namespace {
 
@@ -37,15 +39,7 @@ struct Net : nn::Module {
 
 using Names = std::vector<std::string>;
 
-template <class E, class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const E& e) {
-    return e.what();
-  }
-  return "nothing thrown";
-}
+using test::message_of;
 
 TEST(Attach, ByTypeWithGlobExclusion) {
   Net all;

@@ -13,6 +13,8 @@
 #include <tern/core/random.h>
 #include <tern/quant/codeq/dead_zone.h>
 
+#include "message_of.h"
+
 namespace tern::quant::codeq {
 namespace {
 
@@ -298,15 +300,7 @@ TEST(Safeguards, RelativeEpsKeepsTinyWeights) {
   EXPECT_NEAR(largest(), abs_quantile(w, 0.99), 1e-15);
 }
 
-template <class E, class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const E& e) {
-    return e.what();
-  }
-  return "nothing thrown";
-}
+using test::message_of;
 
 TEST(DeadZoneErrors, NameTheOffendingValue) {
   const Tensor w = gaussian({4, 4}, 0.1, 1);
