@@ -329,7 +329,7 @@ TEST(Clone, KeepsStructureValuesTiesAndModes) {
 
 TEST(Clone, SaysWhatCannotBeBuilt) {
   Block block(2);
-  EXPECT_EQ(message_of<StateError>([&] { return block.first->clone(); }), "no error");
+  EXPECT_NO_THROW((void)block.first->clone());
   struct Args : Module {
     explicit Args(int) {}
   } args(1);
