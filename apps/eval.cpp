@@ -110,6 +110,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  train::settle_threads(argv);
   return train::run_program("eval", [&] { return run(argc, argv); });
 }

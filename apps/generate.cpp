@@ -75,6 +75,5 @@ int generate(int argc, char** argv) {
 }  // namespace tern
 
 int main(int argc, char** argv) {
-  tern::train::settle_threads(argv);
   return tern::train::run_program("generate", [&] { return tern::generate(argc, argv); });
 }

@@ -96,6 +96,5 @@ int perplexity(int argc, char** argv) {
 }  // namespace tern
 
 int main(int argc, char** argv) {
-  tern::train::settle_threads(argv);
   return tern::train::run_program("perplexity", [&] { return tern::perplexity(argc, argv); });
 }

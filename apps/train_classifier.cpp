@@ -278,6 +278,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  train::settle_threads(argv);
   return train::run_program("train_classifier", [&] { return run(argc, argv); });
 }

@@ -1,7 +1,7 @@
 #include <limits>
-#include <mutex>
 
 #include <cblas.h>
+#include <dlfcn.h>
 
 #include <tern/core/blas.h>
 #include <tern/core/error.h>
@@ -9,10 +9,34 @@
 namespace tern::blas {
 namespace {
 
-void prepare() {
-  static std::once_flag once;  // OpenBLAS' own threads would fight ours for the cores
-  std::call_once(once, [] { openblas_set_num_threads(1); });
-}
+// While one lives, OpenBLAS runs on the calling thread alone: its own threads would fight ours for the cores. Its
+// pthread build is told once; its OpenMP build asks that run time, which knows a number of threads for every thread.
+class OneThread {
+ public:
+  OneThread() {
+    static const bool told = (openblas_set_num_threads(1), true);
+    static_cast<void>(told);
+    if (omp().get == nullptr || omp().set == nullptr) return;
+    before_ = omp().get();
+    if (before_ != 1) omp().set(1);
+  }
+  ~OneThread() {
+    if (before_ > 1) omp().set(before_);
+  }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  struct OpenMp {
+    int (*get)() = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
+    void (*set)(int) = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
+  };
+  static const OpenMp& omp() {
+    static const OpenMp functions;
+    return functions;
+  }
+  int before_ = 0;
+};
 
 blasint narrow(int64_t v) {
   TERN_CHECK(v <= std::numeric_limits<blasint>::max(), ShapeError, "[matmul] expected matrix sizes below 2^31, got ",
@@ -28,14 +52,14 @@ CBLAS_TRANSPOSE op(bool transpose) {
 
 void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda, const float* b,
           int64_t ldb, float beta, float* c, int64_t ldc) {
-  prepare();
+  const OneThread one_thread;
   cblas_sgemm(CblasRowMajor, op(ta), op(tb), narrow(m), narrow(n), narrow(k), alpha, a, narrow(lda), b, narrow(ldb),
               beta, c, narrow(ldc));
 }
 
 void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, const double* a, int64_t lda,
           const double* b, int64_t ldb, double beta, double* c, int64_t ldc) {
-  prepare();
+  const OneThread one_thread;
   cblas_dgemm(CblasRowMajor, op(ta), op(tb), narrow(m), narrow(n), narrow(k), alpha, a, narrow(lda), b, narrow(ldb),
               beta, c, narrow(ldc));
 }

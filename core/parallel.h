@@ -1,5 +1,5 @@
-// The one thread pool (OpenMP, in parallel.cpp). Work is cut by its size, never by the number of threads, so every
-// result is the same, bit for bit, at any thread count.
+// The one thread pool. Work is cut by its size, never by the number of threads, so every result is the same, bit for bit,
+// at any thread count. A processor that another program keeps busy costs its share of the work: see parallel.cpp.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +40,8 @@ void run_chunks(int64_t chunks, ChunkFunction function, const void* context);
 }
 
 /// Calls body(begin, end) for consecutive ranges of at most `grain` items that cover [0, n). Ranges depend on n and
-/// grain alone. Nested calls run on the calling thread.
+/// grain alone. Rethrows the exception of the lowest range that threw. Nested calls run on the calling thread, and so
+/// does a call while the pool works for another thread of the program.
 template <class Body>
 [[gnu::always_inline]] inline void parallel_for(int64_t n, int64_t grain, const Body& body) {
   if (n <= 0) return;

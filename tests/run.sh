@@ -60,8 +60,6 @@ tern_configure -DTERN_BUILD_APPS=ON -DTERN_BUILD_TESTS=ON -DTERN_DEV="${TERN_DEV
 cmake --build build --parallel "$jobs" || fail "the build stopped (above)"
 built=$SECONDS
 
-# Threads that wait for each other spin only for a moment, so that neighbours on the machine cost no more than their share.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 ctest --test-dir build --output-on-failure --no-tests=error "${selection[@]}" || fail "see the list above"
 ended=$SECONDS
 echo "tests: all passed (packages $((installed - started)) s, build $((built - installed)) s, tests $((ended - built)) s)"

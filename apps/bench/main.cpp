@@ -148,6 +148,5 @@ int bench(int argc, char** argv) {
 }  // namespace tern::bench
 
 int main(int argc, char** argv) {
-  tern::train::settle_threads(argv);
   return tern::train::run_program("bench", [&] { return tern::bench::bench(argc, argv); });
 }

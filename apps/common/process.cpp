@@ -1,6 +1,5 @@
 #include <atomic>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <system_error>
 
@@ -22,12 +21,6 @@ void on_signal(int signal) {
 }
 
 }  // namespace
-
-void settle_threads(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
-  if (setenv("OMP_WAIT_POLICY", "passive", 1) != 0 || setenv("GOMP_SPINCOUNT", "10000", 1) != 0) return;
-  execv("/proc/self/exe", argv);  // returns only where that failed: go on as we are
-}
 
 void make_directory(const std::string& path) {
   std::error_code error;

@@ -1,4 +1,5 @@
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -6,6 +7,9 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <tern/core/error.h>
 #include <tern/core/parallel.h>
@@ -86,6 +90,65 @@ TEST_P(Parallel, MayBeCalledFromSeveralThreads) {
     });
   for (std::thread& caller : callers) caller.join();
   EXPECT_EQ(sum, 3 * 20 * 100);
+}
+
+// Jobs of every size, one right after the other: workers come late to most of them.
+TEST_P(Parallel, NoChunkIsLostOrTakenTwiceInManyShortJobs) {
+  for (int job = 0; job < 20000; ++job) {
+    const int64_t n = 2 + job % 7;
+    std::atomic<int64_t> sum{0};
+    parallel_for(n, 1, [&](int64_t begin, int64_t) { sum += begin + 1; });
+    ASSERT_EQ(sum, n * (n + 1) / 2) << "job " << job;
+  }
+}
+
+TEST_P(Parallel, WorkersWakeAfterAPause) {
+  for (int job = 0; job < 5; ++job) {
+    std::atomic<int> count{0};
+    parallel_for(50, 1, [&](int64_t, int64_t) { ++count; });
+    EXPECT_EQ(count, 50);
+    std::this_thread::sleep_for(std::chrono::milliseconds(3));
+  }
+}
+
+TEST_P(Parallel, UsesTheThreadsItIsGiven) {
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  for (int job = 0; job < 10; ++job)
+    parallel_for(64, 1, [&](int64_t, int64_t) {
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+      const std::lock_guard lock(mutex);
+      threads.insert(std::this_thread::get_id());
+    });
+  EXPECT_EQ(threads.size(), static_cast<size_t>(GetParam()));
+}
+
+TEST_P(Parallel, LeavesTheThreadsProcessorsAlone) {
+  cpu_set_t before, after;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  std::atomic<int> narrowed{0};
+  for (int job = 0; job < 1000; ++job)
+    parallel_for(16, 1, [&](int64_t, int64_t) {
+      cpu_set_t own;
+      if (sched_getaffinity(0, sizeof own, &own) != 0 || !CPU_EQUAL(&own, &before)) ++narrowed;
+    });
+  EXPECT_EQ(narrowed, 0);
+  ASSERT_EQ(sched_getaffinity(0, sizeof after, &after), 0);
+  EXPECT_TRUE(CPU_EQUAL(&before, &after));
+}
+
+TEST_P(Parallel, WorksInAForkedChild) {
+  parallel_for(16, 1, [](int64_t, int64_t) {});
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    std::atomic<int> count{0};
+    for (int job = 0; job < 20; ++job) parallel_for(16, 1, [&](int64_t, int64_t) { ++count; });
+    _exit(count == 320 ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 TEST(NumThreads, CanBeSetAndAsked) {
