@@ -8,6 +8,7 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/copy.h>
+#include <tern/core/name_list.h>
 #include <tern/nn/child.h>
 #include <tern/nn/detail/parameter_state.h>
 #include <tern/nn/init.h>
@@ -212,9 +213,7 @@ namespace {
 
 std::string listed(const char* what, const std::vector<std::string>& names) {
   if (names.empty()) return {};
-  std::string text = concat("; ", what, ": ");
-  for (size_t i = 0; i < names.size(); ++i) text += (i == 0 ? "" : ", ") + names[i];
-  return text;
+  return concat("; ", what, ": ", name_list(names));
 }
 
 bool ends_with_counter(std::string_view name) {

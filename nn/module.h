@@ -138,10 +138,10 @@ class Module {
 
   /// All parameters and persistent buffers by name, tied ones once. The tensors are the module's own, not copies.
   io::TensorMap state_dict() const;
-  /// Copies values in by name, converting between floating dtypes. Missing, unexpected and misshapen names are all
-  /// listed in one ValueError, and then nothing has been changed. A missing "num_batches_tracked" is tolerated; of tied
-  /// parameters either name serves, and both must agree. With strict off, missing and unexpected names are only
-  /// returned.
+  /// Copies values in by name, converting between floating dtypes. Missing, unexpected and misshapen names are listed
+  /// in one ValueError (at most eight of each), and then nothing has been changed. A missing "num_batches_tracked" is
+  /// tolerated; of tied parameters either name serves, and both must agree. With strict off, missing and unexpected
+  /// names are only returned.
   LoadReport load_state_dict(const io::TensorMap& state, bool strict = true);
 
   /// Training mode for this module and all below (dropout drops, batch norm uses the batch). Starts on. Independent of

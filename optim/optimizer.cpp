@@ -2,6 +2,7 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
+#include <tern/core/name_list.h>
 #include <tern/optim/optimizer.h>
 #include <tern/optim/segments.h>
 
@@ -40,8 +41,9 @@ void Optimizer::add_group(const ParamList& params, double lr, double weight_deca
                " to be a leaf tensor, got one that an operation produced");
     TERN_CHECK(tensor.is_dense(), ValueError, "[", op_, "] expected parameter ", name,
                " to fill its memory without holes, got shape ", tensor.shape(), " with strides ", tensor.strides());
-    TERN_CHECK(known.insert(&tensor.impl()).second, ValueError, "[", op_, "] expected every parameter once, got ", name,
-               " again");
+    TERN_CHECK(known.insert(&tensor.impl()).second, ValueError, "[", op_,
+               "] expected every parameter once, got parameter ",
+               given.empty() ? concat(i, " of group ", groups_.size()) : given, " again");
     TERN_CHECK(names.insert(name).second, ValueError, "[", op_, "] expected every name once, got ", name, " again");
     added.params.emplace_back(name, tensor);
   }
@@ -158,14 +160,12 @@ void Optimizer::load_state_dict(const io::TensorMap& state) {
       group.states[i] = std::move(fresh);
     }
   }
-  std::string unknown;
+  std::vector<std::string> unknown;
   for (const auto& [name, tensor] : state)
-    if (!used.contains(name)) unknown += (unknown.empty() ? "" : ", ") + name;
-  std::string absent;
-  for (const std::string& name : missing) absent += (absent.empty() ? "" : ", ") + name;
-  TERN_CHECK(unknown.empty() && absent.empty(), ValueError, "[load_state_dict] expected the state of this ", op_,
-             " optimizer, got one", unknown.empty() ? "" : " with unknown ", unknown,
-             unknown.empty() || absent.empty() ? "" : " and", absent.empty() ? "" : " without ", absent);
+    if (!used.contains(name)) unknown.push_back(name);
+  TERN_CHECK(unknown.empty() && missing.empty(), ValueError, "[load_state_dict] expected the state of this ", op_,
+             " optimizer, got one", unknown.empty() ? "" : " with unknown ", name_list(unknown),
+             unknown.empty() || missing.empty() ? "" : " and", missing.empty() ? "" : " without ", name_list(missing));
   groups_ = std::move(loaded);
 }
 

@@ -232,6 +232,15 @@ TEST(StateDict, LoadsStrictlyOrNotAtAll) {
       "misshapen: second.weight (expected f64 [2], got i64 [2])");
 }
 
+TEST(StateDict, NamesFewOfManyUnexpectedEntries) {
+  Block block(2);
+  io::TensorMap state = block.state_dict();
+  for (int i = 0; i < 10; ++i) state.insert(concat("x", i), filled({1}, {1}));
+  EXPECT_EQ(message_of<ValueError>([&] { block.load_state_dict(state); }),
+            "[load_state_dict] expected the 4 tensors of Block, got 14; unexpected: x0, x1, x2, x3, x4, x5, x6, x7 and "
+            "2 more");
+}
+
 TEST(StateDict, RoundTripsAndConverts) {
   Block a(2), b(2);
   {

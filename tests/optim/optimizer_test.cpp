@@ -262,7 +262,7 @@ TEST(Optimizer, RefusesBadParameters) {
   const auto refusal = [](const optim::ParamList& params) {
     return sentence_of<Error>([&] { optim::Sgd(params, {.lr = 0.1}); });
   };
-  EXPECT_EQ(refusal({w, w}), "[sgd] expected every parameter once, got 0.1 again");
+  EXPECT_EQ(refusal({w, w}), "[sgd] expected every parameter once, got parameter 1 of group 0 again");
   EXPECT_EQ(refusal({Tensor()}), "[sgd] expected parameter 0.0 to be a tensor, got an undefined one");
   EXPECT_EQ(refusal({w.clone()}),
             "[sgd] expected parameter 0.0 to be a leaf tensor, got one that an operation produced");
@@ -275,7 +275,17 @@ TEST(Optimizer, RefusesBadParameters) {
   EXPECT_EQ(sentence_of<ValueError>([&] {
               optim::Sgd({.lr = 0.1}, {{.params = {w}}, {.params = {w}}});
             }),
-            "[sgd] expected every parameter once, got 1.0 again");
+            "[sgd] expected every parameter once, got parameter 0 of group 1 again");
+  EXPECT_EQ(refusal(Named{{"w", w}, {"v", w}}), "[sgd] expected every parameter once, got parameter v again");
+}
+
+TEST(Optimizer, NamesFewOfManyUnknownEntries) {
+  optim::Sgd opt({noise({2}, 1).requires_grad_()}, {.lr = 0.1});
+  io::TensorMap state = opt.state_dict();
+  for (int i = 10; i < 33; ++i) state.insert(concat("x", i), noise({2}, 1));
+  EXPECT_EQ(sentence_of<ValueError>([&] { opt.load_state_dict(state); }),
+            "[load_state_dict] expected the state of this sgd optimizer, got one with unknown x10, x11, x12, x13, x14, "
+            "x15, x16, x17 and 15 more");
 }
 
 TEST(Optimizer, RefusesBadSettings) {
