@@ -1,5 +1,6 @@
 // The only user of stb_image.
 #include <climits>
+#include <cstring>
 #include <memory>
 
 #define STB_IMAGE_IMPLEMENTATION
@@ -26,6 +27,22 @@ std::string reason() {
   return text == nullptr ? "unknown" : text;
 }
 
+// Width and height as the header of a PNG gives them, 0 for other files. stb_image calls a PNG that it finds too large
+// an unknown type, so its size is looked at before.
+struct PngSize {
+  int64_t width = 0, height = 0;
+};
+PngSize png_size(std::span<const std::byte> bytes) {
+  constexpr uint8_t kStart[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n', 0, 0, 0, 13, 'I', 'H', 'D', 'R'};
+  if (bytes.size() < sizeof kStart + 8 || std::memcmp(bytes.data(), kStart, sizeof kStart) != 0) return {};
+  const auto big_endian = [&](size_t at) {
+    int64_t v = 0;
+    for (size_t i = at; i < at + 4; ++i) v = v << 8 | std::to_integer<int64_t>(bytes[i]);
+    return v;
+  };
+  return {big_endian(sizeof kStart), big_endian(sizeof kStart + 4)};
+}
+
 }  // namespace
 
 Tensor decode_image(std::span<const std::byte> bytes, const std::string& name, const ImageLimits& limits) {
@@ -34,12 +51,16 @@ Tensor decode_image(std::span<const std::byte> bytes, const std::string& name, c
   TERN_CHECK(size <= limits.max_file_bytes && size <= INT_MAX, FormatError, "[", kOp, "] expected at most ",
              limits.max_file_bytes, " bytes in '", name, "', got ", size);
   const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
+  const auto check_pixels = [&](int64_t w, int64_t h) {
+    TERN_CHECK(w > 0 && h > 0 && w <= limits.max_pixels / h, FormatError, "[", kOp, "] expected an image of 1 to ",
+               limits.max_pixels, " pixels in '", name, "', got ", w, " x ", h);
+  };
+  if (const auto [w, h] = png_size(bytes); w > 0 && h > 0) check_pixels(w, h);
   int width = 0, height = 0, channels = 0;
   TERN_CHECK(stbi_info_from_memory(data, static_cast<int>(size), &width, &height, &channels) != 0, FormatError, "[",
              kOp, "] expected a PNG, JPEG or BMP image in '", name, "', got other content (", reason(), ")");
   const int64_t pixels = int64_t{width} * height;
-  TERN_CHECK(width > 0 && height > 0 && pixels <= limits.max_pixels, FormatError, "[", kOp,
-             "] expected an image of 1 to ", limits.max_pixels, " pixels in '", name, "', got ", width, " x ", height);
+  check_pixels(width, height);
   TERN_CHECK(pixels <= size * kMaxPixelsPerByte, FormatError, "[", kOp, "] expected the pixels of a ", width, " x ",
              height, " image in '", name, "', got a file of only ", size, " bytes");
   int decoded_width = 0, decoded_height = 0;

@@ -158,7 +158,8 @@ struct DataLoader::Impl {
   bool resumed = false;  // position was loaded: the next loop continues there
   LoaderStats stats;
   Clock::time_point started;
-  std::shared_ptr<const Recipe> recipe;  // of the running loop
+  std::shared_ptr<const Recipe> recipe;                          // of the running loop
+  std::shared_ptr<std::optional<Clock::time_point>> left_early;  // when its last iterator went before its end
   std::unique_ptr<Crew> crew;
   detail::Image image;
 
@@ -206,8 +207,13 @@ const LoaderOptions& DataLoader::options() const {
 int64_t DataLoader::epoch() const {
   return impl_->epoch;
 }
-const LoaderStats& DataLoader::stats() const {
-  return impl_->stats;
+LoaderStats DataLoader::stats() const {
+  LoaderStats stats = impl_->stats;
+  if (impl_->recipe != nullptr) {
+    const Clock::time_point now = impl_->left_early->value_or(Clock::now());
+    stats.total_seconds = std::chrono::duration<double>(now - impl_->started).count();
+  }
+  return stats;
 }
 
 void DataLoader::set_epoch(int64_t epoch) {
@@ -235,10 +241,11 @@ DataLoader::Iterator DataLoader::begin() {
   recipe->order = m.options.sampler->indices(m.options.seed, m.epoch);
   recipe->batches = size();
   m.recipe = recipe;
-  const int64_t left = recipe->batches - m.position;
-  const int64_t workers = std::min(m.options.workers, left);
+  const int64_t workers = std::min(m.options.workers, recipe->batches - m.position);
   if (workers > 0) m.crew = std::make_unique<Crew>(recipe, m.position, workers, workers * m.options.prefetch);
-  return Iterator(this);
+  const auto left = std::make_shared<std::optional<Clock::time_point>>();
+  m.left_early = left;
+  return Iterator(this, std::shared_ptr<const void>(nullptr, [left](const void*) { *left = Clock::now(); }));
 }
 
 DataLoader::Iterator& DataLoader::Iterator::operator++() {

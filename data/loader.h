@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <utility>
 
 #include <tern/core/io/tensor_map.h>
 #include <tern/core/tensor.h>
@@ -29,7 +30,7 @@ struct LoaderOptions {
 
 /// How an epoch has gone so far.
 struct LoaderStats {
-  double total_seconds = 0;  ///< from the start of the epoch to the last batch that was asked for
+  double total_seconds = 0;  ///< from the start of the epoch to now, or to the end of its loop
   double wait_seconds = 0;   ///< of these, the time in which the consumer waited for a batch
   int64_t batches = 0;
   int64_t images = 0;
@@ -73,8 +74,11 @@ class DataLoader {
 
    private:
     friend class DataLoader;
-    explicit Iterator(DataLoader* loader) : loader_(loader) { ++*this; }
+    Iterator(DataLoader* loader, std::shared_ptr<const void> running) : loader_(loader), running_(std::move(running)) {
+      ++*this;
+    }
     DataLoader* loader_;
+    std::shared_ptr<const void> running_;  // tells the loader when the last copy goes: the loop is over
     Batch batch_;
   };
   Iterator begin();
@@ -84,8 +88,8 @@ class DataLoader {
   int64_t epoch() const;
   /// Lets the next loop be that epoch. Throws ValueError below 0.
   void set_epoch(int64_t epoch);
-  /// The epoch that the last or running loop is in.
-  const LoaderStats& stats() const;
+  /// Of the last or running loop, as they are now.
+  LoaderStats stats() const;
 
   /// Which batch comes next: "epoch" and "batch", with the seed and sizes they belong to. May be asked for inside a
   /// loop: a loader that loads it continues with the batch after the present one.

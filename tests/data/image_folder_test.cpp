@@ -70,6 +70,18 @@ TEST(DecodeImage, SizeIsCappedBeforeDecoding) {
   EXPECT_EQ(sentence_of<FormatError>([&] { static_cast<void>(decode(lie)); }),
             concat("[decode_image] expected the pixels of a 8000 x 8000 image in 'f', got a file of only ", png.size(),
                    " bytes"));
+  std::string huge = png;  // 60000 x 60000
+  huge[18] = huge[22] = static_cast<char>(0xea);
+  huge[19] = huge[23] = 0x60;
+  EXPECT_EQ(sentence_of<FormatError>([&] { static_cast<void>(decode(huge, {.max_pixels = 1000})); }),
+            "[decode_image] expected an image of 1 to 1000 pixels in 'f', got 60000 x 60000");
+  std::string jpg = test::jpg_of(pixels(16, 16, 3), 16, 16, 3, 80);
+  const size_t frame = jpg.find("\xff\xc0");  // its height and width stand 5 bytes on
+  ASSERT_NE(frame, std::string::npos);
+  jpg.replace(frame + 5, 4, "\xea\x60\xea\x60");
+  for (const int64_t most : {int64_t{1000}, data::ImageLimits().max_pixels})
+    EXPECT_EQ(sentence_of<FormatError>([&] { static_cast<void>(decode(jpg, {.max_pixels = most})); }),
+              concat("[decode_image] expected an image of 1 to ", most, " pixels in 'f', got 60000 x 60000"));
 }
 
 TEST(DecodeImage, TruncationsAndRandomChangesAreReadOrRefused) {

@@ -255,6 +255,29 @@ TEST(DataLoader, KnowsTheShareOfTimeSpentWaiting) {
   EXPECT_GT(busy.stats().total_seconds, 0.15);
 }
 
+TEST(DataLoader, CountsTheTimeSinceTheLastBatchInsideALoopAlone) {
+  const auto wait = [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
+  DataLoader loader(Counted(12), {.batch_size = 2});
+  for (const auto& batch : loader) {
+    static_cast<void>(batch);
+    const double before = loader.stats().total_seconds;
+    wait();
+    EXPECT_GE(loader.stats().total_seconds - before, 0.019);
+    break;
+  }
+  // Time stands still after a loop, whether it was left or ended.
+  const double left = loader.stats().total_seconds;
+  EXPECT_GE(left, 0.019);
+  wait();
+  EXPECT_EQ(loader.stats().total_seconds, left);
+  EXPECT_EQ(loader.stats().batches, 1);
+  epoch_of(loader);
+  EXPECT_EQ(loader.stats().batches, 6);
+  const double ended = loader.stats().total_seconds;
+  wait();
+  EXPECT_EQ(loader.stats().total_seconds, ended);
+}
+
 TEST(DataLoader, WorkersStayWithinTheirQueue) {
   std::atomic<int> made{0};
   const auto count = data::custom([&](const Tensor& image, Generator&) {
