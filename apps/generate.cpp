@@ -29,7 +29,7 @@ int generate(int argc, char** argv) {
   train::GenerateOptions options{.steps = 256, .sample = {.temperature = 1.0, .top_p = 0.9}};
   int64_t seed = 0, threads = 0;
   train::Cli cli("generate", "Continues a text with a language model, as llama2.c does.");
-  cli.option("--weights", weights, "FILE", "llama2.c checkpoint (.bin) or safetensors").required();
+  cli.option("--weights", weights, "FILE", "llama2.c checkpoint or safetensors").required();
   cli.option("--tokenizer", tokenizer_path, "FILE", "tokenizer of llama2.c").required();
   cli.option("--config", config, "FILE", "config.json of a safetensors file that does not carry its own");
   cli.option("--prompt", prompt, "TEXT", "what to continue; nothing if not given");

@@ -41,7 +41,7 @@ int perplexity(int argc, char** argv) {
                  "With --separator, the text is documents: each is stripped, encoded after a beginning-of-text token\n"
                  "and cut to the context. Without, it is one running text: every token is predicted once, in windows\n"
                  "of the context that begin every --stride tokens.");
-  cli.option("--weights", settings.weights, "FILE", "llama2.c checkpoint (.bin) or safetensors").required();
+  cli.option("--weights", settings.weights, "FILE", "llama2.c checkpoint or safetensors").required();
   cli.option("--tokenizer", settings.tokenizer, "FILE", "tokenizer of llama2.c").required();
   cli.option("--text", settings.text, "FILE", "text to predict").required();
   cli.option("--config", settings.config, "FILE", "config.json of a safetensors file that does not carry its own");

@@ -23,7 +23,7 @@ std::shared_ptr<Llama> load_checkpointed(const std::string& path) {
 }
 
 std::shared_ptr<Llama> load_llama(const std::string& weights, const std::string& config) {
-  const bool llama2c = weights.ends_with(".bin");
+  const bool llama2c = Llama::is_llama2c(weights);
   TERN_CHECK(!llama2c || config.empty(), ValueError, "[load_language_model] expected no configuration with '", weights,
              "', as llama2.c checkpoints have their own, got '", config, "'");
   const bool checkpoint = !llama2c && io::SafetensorsReader(weights).metadata().contains(meta::kVersion);

@@ -10,7 +10,8 @@ namespace tern::nn {
 class MaxPool2d : public Module {
  public:
   using Options = MaxPool2dOptions;
-  explicit MaxPool2d(const Options& options) : options_(options) {}
+  /// Throws ValueError for sizes that max_pool2d refuses.
+  explicit MaxPool2d(const Options& options);
   const Options& options() const { return options_; }
   Tensor forward(const Tensor& x) override { return max_pool2d(x, options_); }
   std::string extra_text() const override;
@@ -23,7 +24,8 @@ class MaxPool2d : public Module {
 class AvgPool2d : public Module {
  public:
   using Options = AvgPool2dOptions;
-  explicit AvgPool2d(const Options& options) : options_(options) {}
+  /// Throws ValueError for sizes that avg_pool2d refuses.
+  explicit AvgPool2d(const Options& options);
   const Options& options() const { return options_; }
   Tensor forward(const Tensor& x) override { return avg_pool2d(x, options_); }
   std::string extra_text() const override;
@@ -38,7 +40,8 @@ class AdaptiveAvgPool2d : public Module {
   struct Options {
     Size2 output_size = 1;
   };
-  explicit AdaptiveAvgPool2d(const Options& options) : options_(options) {}
+  /// Throws ValueError for an output_size below 1.
+  explicit AdaptiveAvgPool2d(const Options& options);
   const Options& options() const { return options_; }
   Tensor forward(const Tensor& x) override { return adaptive_avg_pool2d(x, options_.output_size); }
   std::string extra_text() const override;

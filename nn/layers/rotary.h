@@ -1,6 +1,9 @@
 // RotaryEmbedding: positions as rotations of queries and keys.
 #pragma once
 
+#include <cmath>
+
+#include <tern/core/error.h>
 #include <tern/core/rope.h>
 #include <tern/nn/module.h>
 
@@ -14,7 +17,11 @@ class RotaryEmbedding : public Module {
     RotaryConvention convention = RotaryConvention::kHalves;
     int64_t time_axis = -2;
   };
-  explicit RotaryEmbedding(const Options& options) : options_(options) {}
+  /// Throws ValueError for a theta that is not above 0.
+  explicit RotaryEmbedding(const Options& options) : options_(options) {
+    TERN_CHECK(std::isfinite(options.theta) && options.theta > 0, ValueError,
+               "[RotaryEmbedding] expected a theta above 0, got ", options.theta);
+  }
   const Options& options() const { return options_; }
   /// Positions 0, 1, ... along the time axis.
   Tensor forward(const Tensor& x) override { return rotate(x, 0); }

@@ -174,9 +174,12 @@ class Llama : public Model {
   static Options options_from_hugging_face(const io::Json& config);
 
   /// A model from a file: safetensors with its own metadata or a config.json (which is in Hugging Face's form for
-  /// foreign files), under Hugging Face's or Meta's names; or, where the name ends in ".bin", a llama2.c checkpoint.
+  /// foreign files), under Hugging Face's or Meta's names; or a llama2.c checkpoint (is_llama2c).
   /// Throws IoError and FormatError for broken files, ValueError for a configuration that is missing or does not fit.
   static std::shared_ptr<Llama> load(const std::string& path, const std::string& config_path = "");
+  /// Whether a file starts as a llama2.c checkpoint does, with seven sizes that fit together. Its name does not matter.
+  /// False where there is no such file; throws IoError for one that cannot be read.
+  static bool is_llama2c(const std::string& path);
   /// A llama2.c checkpoint (version 0): seven i32, then f32 weights; the file must have exactly the size they imply.
   static std::shared_ptr<Llama> load_llama2c(const std::string& path);
 

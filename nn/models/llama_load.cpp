@@ -1,6 +1,8 @@
+#include <filesystem>
 #include <limits>
 #include <span>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include <tern/core/autograd/autograd.h>
@@ -141,8 +143,25 @@ Llama::Options Llama::options_from_hugging_face(const io::Json& config) {
   return o;
 }
 
+// A safetensors file starts with the 64-bit length of its header, so its second word is 0; in text, four letters make a
+// number beyond every size.
+bool Llama::is_llama2c(const std::string& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return false;
+  const io::InputFile file("Llama", path);
+  int32_t header[7];
+  if (file.size() < sizeof header) return false;
+  file.read_at(0, std::as_writable_bytes(std::span(header)));
+  constexpr int32_t kLargestSize = 1 << 28;
+  int32_t& vocab = header[5];
+  if (vocab < 0 && vocab > -kLargestSize) vocab = -vocab;  // its sign tells tied from untied
+  for (const int32_t size : header)
+    if (size < 1 || size >= kLargestSize) return false;
+  return header[0] % header[3] == 0 && header[3] % header[4] == 0;
+}
+
 std::shared_ptr<Llama> Llama::load(const std::string& path, const std::string& config_path) {
-  if (path.ends_with(".bin")) return load_llama2c(path);
+  if (is_llama2c(path)) return load_llama2c(path);
   const WeightFile file = open_weights("Llama", path, config_path);
   TERN_CHECK(file.model.empty() || file.model == "llama", ValueError, "[Llama] expected weights of a llama in '", path,
              "', got those of ", file.model);

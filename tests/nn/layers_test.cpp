@@ -76,6 +76,23 @@ TEST(Conv2dLayer, PassesItsSettingsOn) {
   EXPECT_EQ(layer.extra_text(), "4, 6, kernel_size=[3, 2], stride=[2, 1], padding=[1, 0], dilation=[1, 2], groups=2");
 }
 
+TEST(PoolLayers, RefuseImpossibleSettings) {
+  EXPECT_EQ(message_of([] { MaxPool2d({.kernel_size = -1}); }),
+            "[MaxPool2d] expected a kernel_size of at least 1, got [-1, -1]");
+  EXPECT_EQ(message_of([] { AvgPool2d({.kernel_size = 2, .stride = -1}); }),
+            "[AvgPool2d] expected a stride of at least 1, got [-1, -1]");
+  EXPECT_EQ(message_of([] { AvgPool2d({.kernel_size = 2, .padding = 2}); }),
+            "[AvgPool2d] expected a padding of at most half the kernel_size [2, 2], got [2, 2]");
+  EXPECT_EQ(message_of([] { AdaptiveAvgPool2d({.output_size = -1}); }),
+            "[AdaptiveAvgPool2d] expected an output_size of at least 1, got [-1, -1]");
+  EXPECT_EQ(message_of([] { MaxPool2d({.kernel_size = 2, .padding = -1}); }),
+            "[MaxPool2d] expected a padding of at least 0, got [-1, -1]");
+  EXPECT_EQ(message_of([] { MaxPool2d({.kernel_size = 2, .dilation = 0}); }),
+            "[MaxPool2d] expected a dilation of at least 1, got [0, 0]");
+  EXPECT_EQ(MaxPool2d({.kernel_size = 2, .stride = {0, 1}})(random({1, 1, 4, 4})).shape(), Shape({1, 1, 2, 3}));
+  EXPECT_EQ(message_of([] { RotaryEmbedding({.theta = -1}); }), "[RotaryEmbedding] expected a theta above 0, got -1");
+}
+
 TEST(Conv2dLayer, RefusesImpossibleSettings) {
   EXPECT_EQ(message_of([] { Conv2d({.in_channels = 3, .out_channels = 4}); }),
             "[Conv2d] expected a kernel_size of at least 1, got [0, 0]");

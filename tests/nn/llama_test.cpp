@@ -257,6 +257,16 @@ TEST_F(LlamaFiles, ReadsLlama2cCheckpoints) {
   const auto untied = Llama::load(write("untied.bin", llama2c_bytes(-11)));
   EXPECT_FALSE(untied->options().tie_word_embeddings);
   EXPECT_TRUE(untied->state_dict().contains("lm_head.weight"));
+  // Whatever files are called.
+  EXPECT_TRUE(Llama::load(write("tied.weights", llama2c_bytes(11)))->options().tie_word_embeddings);
+  EXPECT_FALSE(Llama::load(write("untied", llama2c_bytes(-11)))->options().tie_word_embeddings);
+  EXPECT_TRUE(Llama::is_llama2c(path("untied")));
+  io::save_safetensors(path("model.bin"), tied->state_dict(), tied->metadata());
+  EXPECT_FALSE(Llama::is_llama2c(path("model.bin")));
+  EXPECT_EQ(Llama::load(path("model.bin"))->state_dict().size(), state.size());
+  for (const std::string& text : {std::string(), std::string("PK\3\4"), std::string(1000, 'x'), std::string(28, '\0')})
+    EXPECT_FALSE(Llama::is_llama2c(write("other.bin", text)));
+  EXPECT_FALSE(Llama::is_llama2c(path("absent.bin")));
 }
 
 TEST_F(LlamaFiles, RefusesBrokenLlama2cCheckpoints) {

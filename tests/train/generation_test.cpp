@@ -15,6 +15,7 @@
 #include <tern/train/language_model.h>
 
 #include "apps/chain_model.h"
+#include "message_of.h"
 #include "temporary_directory.h"
 
 namespace tern::train {
@@ -178,6 +179,25 @@ TEST_F(LanguageModelFiles, LoadCheckpointsWithQuantizers) {
   checkpoint.metadata.merge(model_->metadata());
   save_checkpoint(weights_, checkpoint);
   expect_same();
+}
+
+TEST_F(LanguageModelFiles, AreKnownByTheirContent) {
+  weights_ = directory_ / "model.bin";
+  io::save_safetensors(weights_, model_->state_dict(), model_->metadata());
+  expect_same();
+  // A llama2.c checkpoint under another name: the seven sizes, then all weights 0.
+  weights_ = directory_ / "weights";
+  const auto vocabulary = static_cast<int32_t>(chain_.vocabulary());
+  const int32_t header[7] = {4, 8, 1, 2, 1, vocabulary, 16};
+  const size_t values = static_cast<size_t>(vocabulary) * 4 + 4 + 16 + 8 + 8 + 16 + 4 + 3 * 32 + 4 + 2 * 16;
+  std::string bytes(reinterpret_cast<const char*>(header), sizeof header);
+  bytes.append(values * sizeof(float), '\0');
+  io::write_file_atomic("test", weights_, bytes);
+  EXPECT_EQ(load_language_model(weights_, tokenizer_).model->options().hidden_size, 4);
+  EXPECT_EQ(test::message_of<ValueError>(
+                [&] { static_cast<void>(load_language_model(weights_, tokenizer_, "config.json")); }),
+            concat("[load_language_model] expected no configuration with '", weights_,
+                   "', as llama2.c checkpoints have their own, got 'config.json'"));
 }
 
 TEST_F(LanguageModelFiles, AreRefusedWhereTheyDoNotFit) {
