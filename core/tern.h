@@ -71,6 +71,7 @@
 #include <tern/nn/fused.h>
 #include <tern/nn/init.h>
 #include <tern/nn/linear.h>
+#include <tern/nn/loss.h>
 #include <tern/nn/models/llama.h>
 #include <tern/nn/models/mlp.h>
 #include <tern/nn/models/model.h>
@@ -80,6 +81,7 @@
 #include <tern/nn/models/vit.h>
 #include <tern/nn/module.h>
 #include <tern/nn/norms.h>
+#include <tern/nn/padding.h>
 #include <tern/nn/parameter.h>
 #include <tern/nn/parametrization.h>
 #include <tern/nn/pool.h>
