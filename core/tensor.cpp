@@ -45,8 +45,12 @@ Tensor::Tensor(std::shared_ptr<Storage> storage, const Layout& layout, DType dty
   impl_->dtype = dtype;
 }
 
+void detail::throw_undefined(const char* op) {
+  throw StateError(concat("[", op, "] expected a defined tensor, got an undefined one"));
+}
+
 void Tensor::throw_undefined() {
-  throw StateError("[tensor] expected a defined tensor, got an undefined one");
+  detail::throw_undefined("tensor");
 }
 
 void Tensor::throw_dtype(DType wanted) const {

@@ -188,6 +188,16 @@ class Tensor {
 /// A view of x's storage with another layout: no copy, no graph. For ops that attach their own node.
 [[nodiscard]] Tensor alias_with(const Tensor& x, const Layout& layout);
 
+namespace detail {
+[[noreturn]] void throw_undefined(const char* op);
+}
+/// Throws StateError, naming `op`, unless the tensors are defined: what an op begins with, or a check that ops share.
+template <class... Tensors>
+void check_defined(const char* op, const Tensors&... tensors) {
+  if (!(tensors.defined() && ...)) [[unlikely]]
+    detail::throw_undefined(op);
+}
+
 /// "f32 [2, 3]", for messages.
 std::string describe(const Tensor& x);
 

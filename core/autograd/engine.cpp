@@ -162,6 +162,7 @@ void check_forward(const char* op, const Tensor& output) {
 }  // namespace detail
 
 void check_in_place(const char* op, const Tensor& x, const Tensor& source) {
+  check_defined(op, x);
   for (int64_t i = 0; i < x.dim(); ++i)
     TERN_CHECK(x.strides()[i] != 0 || x.shape()[i] <= 1 || x.numel() == 0, StateError, "[", op,
                "] cannot write in place to an expanded tensor, whose elements share memory (shape ", x.shape(),

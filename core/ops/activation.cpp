@@ -10,6 +10,7 @@ using detail::Keeps;
 using detail::unary;
 
 void check_alike(const char* op, const Tensor& a, const Tensor& b) {
+  check_defined(op, a, b);
   detail::check_real(op, a);
   TERN_CHECK(a.dtype() == b.dtype(), DTypeError, "[", op, "] expected two tensors of one dtype, got ", a.dtype(),
              " and ", b.dtype());

@@ -319,6 +319,7 @@ struct PackedAttentionBackward {
 };
 
 Problem check_attention(const char* op, const Tensor& q, const Tensor& k, const Tensor& v) {
+  check_defined(op, q, k, v);
   dispatch_float(op, q.dtype(), []<class T>() {});
   TERN_CHECK(k.dtype() == q.dtype() && v.dtype() == q.dtype(), DTypeError, "[", op, "] expected k and v of ", q.dtype(),
              ", got ", k.dtype(), " and ", v.dtype());
@@ -364,6 +365,7 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
 
 Tensor packed_attention(const Tensor& qkv, int64_t heads, const AttentionOptions& options) {
   const char* op = "packed_attention";
+  check_defined(op, qkv);
   dispatch_float(op, qkv.dtype(), []<class T>() {});
   TERN_CHECK(heads >= 1, ValueError, "[", op, "] expected at least one head, got ", heads);
   TERN_CHECK(qkv.dim() == 3 && qkv.size(-1) % (3 * heads) == 0, ShapeError, "[", op, "] expected qkv [B, T, 3 * ",

@@ -98,6 +98,7 @@ void check_parameter(const char* op, const char* name, const Tensor& p, const Te
 
 void check(const char* op, const Tensor& x, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight,
            const Tensor& bias, const Tensor& residual, const BnActOptions& o) {
+  check_defined(op, x);
   TERN_CHECK(x.dim() >= 2 && x.dim() <= 4, ShapeError, "[", op,
              "] expected an input of shape [N, C], [N, C, L] or [N, C, H, W], got ", x.shape());
   TERN_CHECK(x.dtype() == DType::kF32 || x.dtype() == DType::kF64, DTypeError, "[", op, "] expected f32 or f64, got ",

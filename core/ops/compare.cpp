@@ -13,6 +13,7 @@ namespace tern {
 namespace {
 
 Tensor compared(const char* name, CompareOp op, const Tensor& a, const Tensor& b) {
+  check_defined(name, a, b);
   const NoGradGuard no_grad;
   const Shape shape = broadcast_shapes(name, a.shape(), b.shape());
   const DType dtype = promote(a.dtype(), b.dtype());
@@ -27,12 +28,14 @@ Tensor compared(const char* name, CompareOp op, const Tensor& a, const Tensor& b
 
 // Integers are compared with a number in f64, so that 2 < 2.5 holds; beyond 2^53 they are rounded.
 Tensor compared(const char* name, CompareOp op, const Tensor& a, double b) {
+  check_defined(name, a);
   const NoGradGuard no_grad;
   return compared(name, op, a.is_floating() ? a : cast(a, DType::kF64),
                   full({}, b, a.is_floating() ? a.dtype() : DType::kF64));
 }
 
 Tensor classified(const char* name, ClassifyOp op, const Tensor& x) {
+  check_defined(name, x);
   const NoGradGuard no_grad;
   if (!x.is_floating()) return full_like(empty_like(x, DType::kU8), op == ClassifyOp::kIsFinite ? 1 : 0);
   return dispatch_float(name, x.dtype(), [&]<class T>() {
@@ -99,6 +102,7 @@ Tensor logical_xor(const Tensor& a, const Tensor& b) {
   return compared("logical_xor", CompareOp::kXor, a, b);
 }
 Tensor logical_not(const Tensor& x) {
+  check_defined("logical_not", x);
   return compared("logical_not", CompareOp::kEq, x, zeros({}, x.dtype()));
 }
 
@@ -113,13 +117,16 @@ Tensor isfinite(const Tensor& x) {
 }
 
 bool all(const Tensor& x) {
+  check_defined("all", x);
   return count_nonzero(compared("all", CompareOp::kNe, x, zeros({}, x.dtype()))) == x.numel();
 }
 bool any(const Tensor& x) {
+  check_defined("any", x);
   return count_nonzero(compared("any", CompareOp::kNe, x, zeros({}, x.dtype()))) != 0;
 }
 
 bool equal(const Tensor& a, const Tensor& b) {
+  check_defined("equal", a, b);
   if (!(a.shape() == b.shape()) || a.dtype() != b.dtype()) return false;
   return count_nonzero(compared("equal", CompareOp::kEq, a, b)) == a.numel();
 }

@@ -249,6 +249,7 @@ struct Conv2dBackward {
 };
 
 void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& o) {
+  check_defined("conv2d", x, weight);
   TERN_CHECK(x.dim() == 4, ShapeError, "[conv2d] expected an input of shape [N, C, H, W], got ", x.shape());
   TERN_CHECK(weight.dim() == 4, ShapeError,
              "[conv2d] expected a weight of shape [out_channels, in_channels / groups, kh, kw], got ", weight.shape());

@@ -54,6 +54,7 @@ Tensor copied(const Tensor& x, DType dtype, MemoryFormat format) {
 
 template <class F>
 Tensor& in_place(const char* op, Tensor& x, const Tensor& other, F&& body) {
+  check_defined(op, x, other);
   autograd::check_in_place(op, x, other);
   TERN_CHECK(broadcast_shapes(op, x.shape(), other.shape()) == x.shape(), ShapeError, "[", op,
              "] expected a tensor that broadcasts to ", x.shape(), ", got ", other.shape());
@@ -80,22 +81,27 @@ Tensor& in_place(const char* op, Tensor& x, const Tensor& other, F&& body) {
 }  // namespace
 
 Tensor clone(const Tensor& x, MemoryFormat format) {
+  check_defined("clone", x);
   return copied(x, x.dtype(), format);
 }
 
 Tensor contiguous(const Tensor& x, MemoryFormat format) {
+  check_defined("contiguous", x);
   return x.is_contiguous(format) ? x : copied(x, x.dtype(), format);
 }
 
 Tensor dense(const Tensor& x) {
+  check_defined("dense", x);
   return x.is_dense() ? x : copied(x, x.dtype(), MemoryFormat::kContiguous);
 }
 
 Tensor cast(const Tensor& x, DType dtype) {
+  check_defined("cast", x);
   return x.dtype() == dtype ? x : copied(x, dtype, MemoryFormat::kPreserve);
 }
 
 void copy_into(Tensor& destination, const Tensor& source) {
+  check_defined("copy_", destination, source);
   autograd::check_in_place("copy_", destination, source);
   TERN_CHECK(broadcast_shapes("copy_", destination.shape(), source.shape()) == destination.shape(), ShapeError,
              "[copy_] expected a source that broadcasts to ", destination.shape(), ", got ", source.shape());
@@ -153,6 +159,7 @@ Tensor& Tensor::mul_(const Tensor& other) {
 namespace {
 
 Tensor number_for(const char* op, const Tensor& x, double v) {
+  check_defined(op, x);
   TERN_CHECK(x.is_floating() || v == std::trunc(v), ValueError, "[", op, "] expected a whole number for ", x.dtype(),
              ", got ", v);
   return empty({}, x.dtype()).fill_(v);

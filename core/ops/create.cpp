@@ -43,6 +43,7 @@ std::vector<uint64_t> random_words(int64_t n, Generator* generator) {
 }
 
 void check_fillable(const char* op, const Tensor& x) {
+  check_defined(op, x);
   TERN_CHECK(x.is_dense(), ShapeError, "[", op, "] expected a dense tensor, got shape ", x.shape(), " with strides ",
              x.strides());
   TERN_CHECK(!(grad_enabled() && x.requires_grad()), StateError, "[", op,
@@ -66,12 +67,15 @@ Tensor full(const Shape& shape, double value, DType dtype) {
 }
 
 Tensor zeros_like(const Tensor& x) {
+  check_defined("zeros_like", x);
   return full_like(x, 0);
 }
 Tensor ones_like(const Tensor& x) {
+  check_defined("ones_like", x);
   return full_like(x, 1);
 }
 Tensor full_like(const Tensor& x, double value) {
+  check_defined("full_like", x);
   return empty_like(x).fill_(value);
 }
 
@@ -165,9 +169,11 @@ Tensor randn(const Shape& shape, DType dtype, Generator* generator) {
   return normal_filled("randn", empty(shape, dtype), generator);
 }
 Tensor rand_like(const Tensor& x, Generator* generator) {
+  check_defined("rand_like", x);
   return uniform_filled("rand_like", empty_like(x), generator);
 }
 Tensor randn_like(const Tensor& x, Generator* generator) {
+  check_defined("randn_like", x);
   return normal_filled("randn_like", empty_like(x), generator);
 }
 

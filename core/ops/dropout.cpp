@@ -48,6 +48,7 @@ void check_probability(const char* op, double p) {
 }  // namespace
 
 Tensor dropout(const Tensor& x, double p, bool training) {
+  check_defined("dropout", x);
   check_probability("dropout", p);
   dispatch_float("dropout", x.dtype(), []<class T>() {});
   if (!training || p == 0) return x;
@@ -57,6 +58,7 @@ Tensor dropout(const Tensor& x, double p, bool training) {
 }
 
 Tensor drop_path(const Tensor& x, double p, bool training) {
+  check_defined("drop_path", x);
   check_probability("drop_path", p);
   TERN_CHECK(x.dim() >= 1, ShapeError, "[drop_path] expected at least one axis, got a scalar");
   dispatch_float("drop_path", x.dtype(), []<class T>() {});

@@ -32,11 +32,13 @@ bool takes_integers(UnaryOp op) {
 }  // namespace
 
 void check_real(const char* op, const Tensor& x) {
+  check_defined(op, x);
   TERN_CHECK(x.dtype() == DType::kF32 || x.dtype() == DType::kF64, DTypeError, "[", op, "] expected f32 or f64, got ",
              x.dtype());
 }
 
 Tensor apply_unary(const char* name, UnaryOp op, const Tensor& x, double a, double b) {
+  check_defined(name, x);
   const auto run = [&]<class T>() {
     const T first = scalar_as<T>(name, a), second = scalar_as<T>(name, b);
     Tensor y = empty_like(x);
@@ -177,6 +179,7 @@ struct Promoted {
 };
 
 Promoted promoted(const char* name, const Tensor& a, const Tensor& b) {
+  check_defined(name, a, b);
   (void)broadcast_shapes(name, a.shape(), b.shape());  // before anything is converted
   const DType dtype = promote(a.dtype(), b.dtype());
   return {cast(a, dtype), cast(b, dtype)};
@@ -187,6 +190,7 @@ bool needs_grad(const Tensor& x) {
 }
 
 Tensor as_real(const Tensor& x) {
+  check_defined("div", x);
   return x.is_floating() ? x : cast(x, DType::kF32);
 }
 
@@ -366,6 +370,7 @@ struct SelectBackward {
 };
 
 Tensor select_by(const char* name, const Tensor& condition, const Tensor& a, const Tensor& b) {
+  check_defined(name, condition, a, b);
   TERN_CHECK(condition.dtype() == DType::kU8, DTypeError, "[", name, "] expected a u8 condition, got ",
              condition.dtype());
   const auto [x, y] = promoted(name, a, b);
@@ -375,6 +380,7 @@ Tensor select_by(const char* name, const Tensor& condition, const Tensor& a, con
 
 // A number as a tensor of x's dtype.
 Tensor number_like(const char* name, double v, const Tensor& x) {
+  check_defined(name, x);
   return dispatch_arithmetic(name, x.dtype(), [&]<class T>() {
     Tensor out = empty({}, x.dtype());
     *out.data<T>() = detail::scalar_as<T>(name, v);

@@ -41,6 +41,7 @@ ExtremeResult extreme(const char* op, const Tensor& x, int64_t axis, bool keepdi
 template <bool kLargest>
 ExtremeResult along(const Tensor& x, int64_t wanted_axis, bool keepdim) {
   using Backward = ExtremeBackward<kLargest>;
+  check_defined(Backward::kName, x);
   const int64_t axis = normalize_axis(Backward::kName, wanted_axis, x.dim());
   const ExtremeResult found = extreme(Backward::kName, x.detach(), axis, keepdim, kLargest);
   if (!x.is_floating()) return found;
@@ -51,6 +52,7 @@ ExtremeResult along(const Tensor& x, int64_t wanted_axis, bool keepdim) {
 }
 
 Tensor place(const char* op, const Tensor& input, std::optional<int64_t> axis, bool keepdim, bool largest) {
+  check_defined(op, input);
   const Tensor x = input.detach();
   if (axis) return extreme(op, x, normalize_axis(op, *axis, x.dim()), keepdim, largest).indices;
   TERN_CHECK(x.numel() > 0, ShapeError, "[", op, "] expected at least one element, got shape ", x.shape());

@@ -100,6 +100,7 @@ struct FeedForwardBackward {
 Tensor feed_forward(const Tensor& x, const Tensor& up_weight, const Tensor& up_bias, Activation activation,
                     const Tensor& down_weight, const Tensor& down_bias) {
   const char* op = "feed_forward";
+  check_defined(op, x, up_weight, down_weight);
   detail::check_linear(op, x, up_weight, up_bias, "an up_weight", "an up_bias");
   const int64_t in = up_weight.shape()[1], hidden = up_weight.shape()[0];
   TERN_CHECK(down_weight.dim() == 2 && down_weight.shape()[1] == hidden, ShapeError, "[", op,

@@ -15,6 +15,7 @@
 namespace tern {
 
 void check_indices(const char* op, const Tensor& index, int64_t size) {
+  check_defined(op, index);
   TERN_CHECK(index.dtype() == DType::kI64, DTypeError, "[", op, "] expected indices of i64, got ", index.dtype());
   const Tensor flat = index.contiguous();
   const int64_t* v = flat.data<int64_t>();
@@ -46,6 +47,7 @@ IndexLines index_lines(const Tensor& x, int64_t axis, const Tensor& index, const
 }
 
 int64_t check_lines(const char* op, const Tensor& x, int64_t wanted_axis, const Tensor& index) {
+  check_defined(op, x, index);
   const int64_t axis = normalize_axis(op, wanted_axis, x.dim());
   bool fits = index.dim() == x.dim();
   for (int64_t a = 0; fits && a < x.dim(); ++a) fits = a == axis || index.shape()[a] <= x.shape()[a];
@@ -204,6 +206,7 @@ Tensor gather(const Tensor& x, int64_t wanted_axis, const Tensor& index) {
 }
 
 Tensor take_along_axis(const Tensor& x, const Tensor& index, int64_t wanted_axis) {
+  check_defined("take_along_axis", x, index);
   TERN_CHECK(x.dim() == index.dim(), ShapeError, "[take_along_axis] expected an index with the axes of ", x.shape(),
              ", got ", index.shape());
   if (x.dim() == 0) return gather(x, wanted_axis, index);
@@ -218,6 +221,7 @@ Tensor take_along_axis(const Tensor& x, const Tensor& index, int64_t wanted_axis
 }
 
 Tensor scatter(const Tensor& x, int64_t wanted_axis, const Tensor& index, const Tensor& source) {
+  check_defined("scatter", x, index, source);
   const int64_t axis = check_lines("scatter", x, wanted_axis, index);
   TERN_CHECK(source.shape() == index.shape() && source.dtype() == x.dtype(), ShapeError,
              "[scatter] expected a source of ", x.dtype(), " ", index.shape(), ", got ", describe(source));
@@ -243,6 +247,7 @@ Tensor scatter(const Tensor& x, int64_t wanted_axis, const Tensor& index, double
 }
 
 Tensor scatter_add(const Tensor& x, int64_t wanted_axis, const Tensor& index, const Tensor& source) {
+  check_defined("scatter_add", x, index, source);
   const int64_t axis = check_lines("scatter_add", x, wanted_axis, index);
   TERN_CHECK(source.shape() == index.shape() && source.dtype() == x.dtype(), ShapeError,
              "[scatter_add] expected a source of ", x.dtype(), " ", index.shape(), ", got ", describe(source));
@@ -256,6 +261,7 @@ Tensor scatter_add(const Tensor& x, int64_t wanted_axis, const Tensor& index, co
 }
 
 Tensor index_select(const Tensor& x, int64_t wanted_axis, const Tensor& wanted_index) {
+  check_defined("index_select", x, wanted_index);
   TERN_CHECK(x.dim() > 0, ShapeError, "[index_select] expected at least one axis, got a scalar");
   TERN_CHECK(wanted_index.dim() <= 1, ShapeError, "[index_select] expected an index of one axis, got ",
              wanted_index.shape());
@@ -270,6 +276,7 @@ Tensor index_select(const Tensor& x, int64_t wanted_axis, const Tensor& wanted_i
 }
 
 Tensor embedding(const Tensor& indices, const Tensor& weight, std::optional<int64_t> padding_idx) {
+  check_defined("embedding", indices, weight);
   TERN_CHECK(weight.dim() == 2, ShapeError, "[embedding] expected a weight [V, D], got ", weight.shape());
   dispatch_float("embedding", weight.dtype(), []<class T>() {});
   check_indices("embedding", indices, weight.size(0));
@@ -288,6 +295,7 @@ Tensor embedding(const Tensor& indices, const Tensor& weight, std::optional<int6
 }
 
 Tensor one_hot(const Tensor& labels, int64_t num_classes, DType dtype) {
+  check_defined("one_hot", labels);
   TERN_CHECK(labels.dtype() == DType::kI64, DTypeError, "[one_hot] expected labels of i64, got ", labels.dtype());
   TERN_CHECK(num_classes >= -1, ValueError, "[one_hot] expected num_classes of at least 0, or -1, got ", num_classes);
   const Tensor flat = contiguous(labels);
@@ -308,6 +316,7 @@ Tensor one_hot(const Tensor& labels, int64_t num_classes, DType dtype) {
 }
 
 Tensor masked_select(const Tensor& x, const Tensor& mask) {
+  check_defined("masked_select", x, mask);
   TERN_CHECK(mask.dtype() == DType::kU8, DTypeError, "[masked_select] expected a mask of u8, got ", mask.dtype());
   const Shape shape = broadcast_shapes("masked_select", x.shape(), mask.shape());
   const Tensor positions = from_vector(positions_of_nonzero(expand(mask, shape)));
@@ -319,6 +328,7 @@ Tensor masked_select(const Tensor& x, const Tensor& mask) {
 }
 
 Tensor nonzero(const Tensor& x) {
+  check_defined("nonzero", x);
   const std::vector<int64_t> positions = positions_of_nonzero(x);
   const int64_t count = static_cast<int64_t>(positions.size());
   Tensor out = empty({count, x.dim()}, DType::kI64);

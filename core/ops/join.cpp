@@ -96,6 +96,7 @@ Tensor roll_axis(const Tensor& x, int64_t wanted_shift, int64_t axis) {
 }
 
 Tensor triangle(const char* op, const Tensor& x, int64_t diagonal, bool lower) {
+  check_defined(op, x);
   TERN_CHECK(x.dim() >= 2, ShapeError, "[", op, "] expected at least 2 axes, got shape ", x.shape());
   Tensor out = x.detach().clone(MemoryFormat::kContiguous);
   const int64_t rows = x.size(-2), columns = x.size(-1);
@@ -119,6 +120,7 @@ Tensor triangle(const char* op, const Tensor& x, int64_t diagonal, bool lower) {
 
 Tensor cat(std::span<const Tensor> tensors, int64_t wanted_axis) {
   TERN_CHECK(!tensors.empty(), ValueError, "[cat] expected at least one tensor, got none");
+  for (const Tensor& x : tensors) check_defined("cat", x);
   const Tensor& first = tensors[0];
   TERN_CHECK(first.dim() > 0, ShapeError, "[cat] expected tensors of at least one axis, got a scalar");
   const int64_t axis = normalize_axis("cat", wanted_axis, first.dim());
@@ -153,6 +155,7 @@ Tensor cat(const std::vector<Tensor>& tensors, int64_t axis) {
 
 Tensor stack(std::span<const Tensor> tensors, int64_t wanted_axis) {
   TERN_CHECK(!tensors.empty(), ValueError, "[stack] expected at least one tensor, got none");
+  for (const Tensor& x : tensors) check_defined("stack", x);
   const int64_t axis = normalize_axis("stack", wanted_axis, tensors[0].dim() + 1);
   std::vector<Tensor> lifted;
   for (size_t i = 0; i < tensors.size(); ++i) {
@@ -169,6 +172,7 @@ Tensor stack(const std::vector<Tensor>& tensors, int64_t axis) {
 }
 
 std::vector<Tensor> split_sizes(const Tensor& x, const std::vector<int64_t>& sizes, int64_t wanted_axis) {
+  check_defined("split", x);
   TERN_CHECK(x.dim() > 0, ShapeError, "[split] expected at least one axis, got a scalar");
   const int64_t axis = normalize_axis("split", wanted_axis, x.dim());
   int64_t total = 0;
@@ -191,6 +195,7 @@ std::vector<Tensor> split_sizes(const Tensor& x, const std::vector<int64_t>& siz
 }
 
 std::vector<Tensor> split(const Tensor& x, int64_t size, int64_t wanted_axis) {
+  check_defined("split", x);
   TERN_CHECK(x.dim() > 0, ShapeError, "[split] expected at least one axis, got a scalar");
   TERN_CHECK(size > 0, ValueError, "[split] expected a size of at least 1, got ", size);
   const int64_t total = x.size(wanted_axis);
@@ -201,12 +206,14 @@ std::vector<Tensor> split(const Tensor& x, int64_t size, int64_t wanted_axis) {
 }
 
 std::vector<Tensor> chunk(const Tensor& x, int64_t chunks, int64_t axis) {
+  check_defined("chunk", x);
   TERN_CHECK(x.dim() > 0, ShapeError, "[chunk] expected at least one axis, got a scalar");
   TERN_CHECK(chunks > 0, ValueError, "[chunk] expected at least 1 chunk, got ", chunks);
   return split(x, std::max<int64_t>((x.size(axis) + chunks - 1) / chunks, 1), axis);
 }
 
 Tensor pad(const Tensor& x, const std::vector<int64_t>& padding, double value) {
+  check_defined("pad", x);
   const int64_t pairs = static_cast<int64_t>(padding.size()) / 2;
   TERN_CHECK(padding.size() % 2 == 0 && pairs <= x.dim(), ShapeError,
              "[pad] expected pairs (before, after) for at most ", x.dim(), " axes (shape ", x.shape(), "), got ",
@@ -238,11 +245,13 @@ Tensor pad(const Tensor& x, const std::vector<int64_t>& padding, double value) {
 }
 
 Tensor pad2d(const Tensor& x, int64_t amount, double value) {
+  check_defined("pad2d", x);
   TERN_CHECK(x.dim() >= 2, ShapeError, "[pad2d] expected at least 2 axes, got shape ", x.shape());
   return pad(x, {amount, amount, amount, amount}, value);
 }
 
 Tensor flip(const Tensor& x, const Dims& wanted_axes) {
+  check_defined("flip", x);
   if (wanted_axes.empty()) return clone(x);
   const Dims axes = normalize_axes("flip", wanted_axes, x.dim());
   Layout layout{x.shape(), x.strides(), x.offset()};
@@ -257,6 +266,7 @@ Tensor flip(const Tensor& x, const Dims& wanted_axes) {
 }
 
 Tensor roll(const Tensor& x, const Dims& shifts, const Dims& axes) {
+  check_defined("roll", x);
   if (axes.empty()) {
     TERN_CHECK(shifts.size() == 1, ValueError, "[roll] expected one shift when no axes are given, got ", shifts);
     return reshape(roll_axis(reshape(x, {x.numel()}), shifts[0], 0), x.shape());
@@ -269,6 +279,7 @@ Tensor roll(const Tensor& x, const Dims& shifts, const Dims& axes) {
 }
 
 Tensor repeat(const Tensor& x, const Dims& repeats) {
+  check_defined("repeat", x);
   TERN_CHECK(repeats.size() >= x.dim(), ShapeError, "[repeat] expected at least ", x.dim(), " numbers for shape ",
              x.shape(), ", got ", repeats);
   for (const int64_t r : repeats)

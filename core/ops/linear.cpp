@@ -48,6 +48,7 @@ kernels::LinearAct kernel_act(Activation activation) {
 
 void check_linear(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias, const char* weight_name,
                   const char* bias_name) {
+  check_defined(op, x, weight);
   dispatch_float(op, x.dtype(), []<class T>() {});
   TERN_CHECK(weight.dtype() == x.dtype(), DTypeError, "[", op, "] expected ", weight_name, " of ", x.dtype(), ", got ",
              weight.dtype());

@@ -178,6 +178,7 @@ struct NllLossBackward {
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options) {
   constexpr const char* kOp = "cross_entropy";
+  check_defined(kOp, logits, target);
   check_row_reduction(kOp, options.reduction);
   TERN_CHECK(options.label_smoothing >= 0 && options.label_smoothing <= 1, ValueError,
              "[cross_entropy] expected label_smoothing in [0, 1], got ", options.label_smoothing);
@@ -227,6 +228,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
 
 Tensor nll_loss(const Tensor& log_probabilities, const Tensor& target, const NllLossOptions& options) {
   constexpr const char* kOp = "nll_loss";
+  check_defined(kOp, log_probabilities, target);
   check_row_reduction(kOp, options.reduction);
   const ClassRows input = class_rows(kOp, log_probabilities);
   const Tensor& rows = input.rows;

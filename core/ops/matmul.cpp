@@ -102,6 +102,7 @@ struct MatmulBackward {
 };
 
 Tensor record_matmul(const char* op, const Tensor& a, const Tensor& b) {
+  check_defined(op, a, b);
   TERN_CHECK(a.dim() >= 1 && b.dim() >= 1, ShapeError, "[", op, "] expected tensors with at least one axis, got ",
              a.shape(), " and ", b.shape());
   TERN_CHECK(a.dtype() == b.dtype(), DTypeError, "[", op, "] expected two tensors of one dtype, got ", a.dtype(),
@@ -121,6 +122,7 @@ Tensor record_matmul(const char* op, const Tensor& a, const Tensor& b) {
 }
 
 void check_dims(const char* op, const Tensor& a, int64_t a_dim, const Tensor& b, int64_t b_dim) {
+  check_defined(op, a, b);
   TERN_CHECK(a.dim() == a_dim && b.dim() == b_dim, ShapeError, "[", op, "] expected tensors of ", a_dim, " and ", b_dim,
              " axes, got ", a.shape(), " and ", b.shape());
 }

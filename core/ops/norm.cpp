@@ -31,6 +31,7 @@ void check_parameter(const char* op, const char* what, const Tensor& p, const Te
 }
 
 void check_input(const char* op, const Tensor& x, double eps) {
+  check_defined(op, x);
   dispatch_float(op, x.dtype(), []<class T>() {});
   TERN_CHECK(std::isfinite(eps) && eps >= 0, ValueError, "[", op, "] expected an eps of at least 0, got ", eps);
 }
@@ -143,6 +144,7 @@ ResidualNorm row_norm(const char* op, const Tensor& x, const Tensor& residual, c
 }
 
 Shape last_size(const char* op, const Tensor& x) {
+  check_defined(op, x);
   TERN_CHECK(x.dim() >= 1, ShapeError, "[", op, "] expected x with at least one axis, got ", x.shape());
   return {x.size(-1)};
 }

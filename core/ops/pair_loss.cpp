@@ -90,6 +90,7 @@ struct PairSettings {
 template <PairLoss kKind>
 Tensor pair_loss(const Tensor& input, const Tensor& wanted_target, const PairSettings& settings) {
   constexpr const char* kOp = name_of_loss<kKind>();
+  check_defined(kOp, input, wanted_target);
   TERN_CHECK(input.shape() == wanted_target.shape() && input.dtype() == wanted_target.dtype(), ShapeError, "[", kOp,
              "] expected input and target of one shape and dtype, got ", describe(input), " and ",
              describe(wanted_target));

@@ -58,6 +58,7 @@ Windows covering_windows(int64_t size, int64_t count) {
 }
 
 void check_images(const char* op, const Tensor& x) {
+  check_defined(op, x);
   TERN_CHECK(x.dim() == 4, ShapeError, "[", op, "] expected an input of shape [N, C, H, W], got ", x.shape());
   TERN_CHECK(x.dtype() == DType::kF32 || x.dtype() == DType::kF64, DTypeError, "[", op, "] expected f32 or f64, got ",
              x.dtype());

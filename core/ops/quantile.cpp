@@ -115,6 +115,7 @@ Tensor quantiles_of_rows(const Tensor& x, const std::vector<Place>& places) {
 // The quantiles along a new first axis.
 Tensor quantiles_over(const char* op, const Tensor& x, const std::vector<double>& q, const Dims& wanted, bool keepdim,
                       Interpolation interpolation) {
+  check_defined(op, x);
   dispatch_float(op, x.dtype(), []<class T>() {});
   TERN_CHECK(!q.empty(), ValueError, "[", op, "] expected at least one q, got none");
   for (const double one : q) TERN_CHECK(one >= 0 && one <= 1, ValueError, "[", op, "] expected q in [0, 1], got ", one);

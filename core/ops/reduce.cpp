@@ -15,8 +15,9 @@ namespace tern {
 namespace {
 
 // Kernels know one integer type: the others are copied to it first, which costs less than four times the code.
-Tensor widened(const Tensor& x) {
-  return x.is_floating() ? x : cast(x, DType::kI64);
+Tensor widened(const char* op, const Tensor& x) {
+  check_defined(op, x);
+  return x.is_floating() ? x.detach() : cast(x.detach(), DType::kI64);
 }
 
 // Everything that the kernels need to know of one call.
@@ -28,7 +29,7 @@ struct Call {
   int64_t count = 1;  // elements an output
 
   Call(const char* name, const Tensor& input, const Dims& wanted, bool keep)
-      : op(name), x(widened(input.detach())), axes(normalize_axes(name, wanted, input.dim())), keepdim(keep) {
+      : op(name), x(widened(name, input)), axes(normalize_axes(name, wanted, input.dim())), keepdim(keep) {
     for (const int64_t a : axes) count *= x.shape()[a];
   }
   Shape kept() const { return reduced_shape(x.shape(), axes, true); }
@@ -39,6 +40,7 @@ struct Call {
 };
 
 void need_float(const char* op, const Tensor& x) {
+  check_defined(op, x);
   dispatch_float(op, x.dtype(), []<class T>() {});
 }
 

@@ -137,6 +137,7 @@ Tensor positions_of(const Tensor& x, int64_t time_axis, const RotaryOptions& opt
 
 Tensor rotary_embedding(const Tensor& x, const RotaryOptions& options) {
   const char* op = "rotary_embedding";
+  check_defined(op, x);
   dispatch_float(op, x.dtype(), []<class T>() {});
   TERN_CHECK(x.dim() >= 2, ShapeError, "[", op, "] expected x with at least two axes, got ", x.shape());
   const int64_t width = x.size(-1), time_axis = normalize_axis(op, options.time_axis, x.dim());

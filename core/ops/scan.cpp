@@ -27,6 +27,7 @@ struct CumsumBackward {
 }  // namespace
 
 Tensor cumsum(const Tensor& x, int64_t wanted_axis) {
+  check_defined("cumsum", x);
   const int64_t axis = normalize_axis("cumsum", wanted_axis, x.dim());
   const Tensor y = cumulated(x.detach(), axis, false);
   if (!x.is_floating()) return y;

@@ -75,6 +75,7 @@ std::optional<Strides> view_strides(const Tensor& x, const Shape& shape) {
 }
 
 Shape resolve_shape(const char* op, const Tensor& x, const Shape& wanted) {
+  check_defined(op, x);
   Shape shape = wanted;
   int64_t unknown = -1, known = 1;
   for (int64_t i = 0; i < shape.size(); ++i) {
@@ -116,6 +117,7 @@ Tensor view(const Tensor& x, const Shape& wanted) {
 }
 
 Tensor permute(const Tensor& x, const Dims& axes) {
+  check_defined("permute", x);
   TERN_CHECK(axes.size() == x.dim(), ShapeError, "[permute] expected ", x.dim(), " axes for shape ", x.shape(),
              ", got ", axes);
   Layout layout{x.shape(), x.strides(), x.offset()};
@@ -131,6 +133,7 @@ Tensor permute(const Tensor& x, const Dims& axes) {
 }
 
 Tensor transpose(const Tensor& x, int64_t axis0, int64_t axis1) {
+  check_defined("transpose", x);
   const int64_t a = normalize_axis("transpose", axis0, x.dim()), b = normalize_axis("transpose", axis1, x.dim());
   Dims axes;
   for (int64_t i = 0; i < x.dim(); ++i) axes.push_back(i == a ? b : i == b ? a : i);
@@ -138,6 +141,7 @@ Tensor transpose(const Tensor& x, int64_t axis0, int64_t axis1) {
 }
 
 Tensor slice(const Tensor& x, int64_t axis, int64_t begin, int64_t end, int64_t step) {
+  check_defined("slice", x);
   TERN_CHECK(x.dim() > 0, ShapeError, "[slice] expected at least one axis, got a scalar");
   TERN_CHECK(step >= 1, ValueError, "[slice] expected a step of at least 1, got ", step);
   const int64_t a = normalize_axis("slice", axis, x.dim());
@@ -153,6 +157,7 @@ Tensor slice(const Tensor& x, int64_t axis, int64_t begin, int64_t end, int64_t 
 }
 
 Tensor select(const Tensor& x, int64_t axis, int64_t index) {
+  check_defined("select", x);
   TERN_CHECK(x.dim() > 0, ShapeError, "[select] expected at least one axis, got a scalar");
   const int64_t a = normalize_axis("select", axis, x.dim());
   const int64_t size = x.shape()[a];
@@ -163,6 +168,7 @@ Tensor select(const Tensor& x, int64_t axis, int64_t index) {
 }
 
 Tensor expand(const Tensor& x, const Shape& wanted) {
+  check_defined("expand", x);
   const int64_t shift = wanted.size() - x.dim();
   TERN_CHECK(shift >= 0, ShapeError, "[expand] expected at least ", x.dim(), " axes, got ", wanted);
   Layout layout{wanted, Strides(wanted.size(), 0), x.offset()};
@@ -179,6 +185,7 @@ Tensor expand(const Tensor& x, const Shape& wanted) {
 }
 
 Tensor squeeze(const Tensor& x, int64_t axis) {
+  check_defined("squeeze", x);
   const int64_t a = normalize_axis("squeeze", axis, x.dim());
   if (x.dim() == 0 || x.shape()[a] != 1) return x;
   Layout layout{x.shape(), x.strides(), x.offset()};
@@ -188,6 +195,7 @@ Tensor squeeze(const Tensor& x, int64_t axis) {
 }
 
 Tensor unsqueeze(const Tensor& x, int64_t axis) {
+  check_defined("unsqueeze", x);
   const int64_t a = normalize_axis("unsqueeze", axis, x.dim() + 1);
   Layout layout{x.shape(), x.strides(), x.offset()};
   layout.strides.insert(a, a < x.dim() ? x.shape()[a] * x.strides()[a] : 1);
@@ -196,6 +204,7 @@ Tensor unsqueeze(const Tensor& x, int64_t axis) {
 }
 
 Tensor flatten(const Tensor& x, int64_t first, int64_t last) {
+  check_defined("flatten", x);
   if (x.dim() == 0) return reshape(x, {1});
   const int64_t a = normalize_axis("flatten", first, x.dim()), b = normalize_axis("flatten", last, x.dim());
   TERN_CHECK(a <= b, ShapeError, "[flatten] expected the first axis before the last, got ", first, " and ", last);
@@ -212,6 +221,7 @@ Tensor flatten(const Tensor& x, int64_t first, int64_t last) {
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {
+  check_defined("sum_to", x);
   if (x.shape() == shape) return x;
   const int64_t shift = x.dim() - shape.size();
   Dims axes;

@@ -34,6 +34,7 @@ struct LogSoftmaxBackward {
 
 template <class Backward>
 Tensor softmax_along(const Tensor& input, int64_t wanted_axis, bool logarithm) {
+  check_defined(Backward::kName, input);
   const int64_t axis = normalize_axis(Backward::kName, wanted_axis, input.dim());
   const Tensor x = dense(input);
   Tensor y = empty_like(x);

@@ -116,15 +116,18 @@ SortResult first_in_order(const char* op, const Tensor& x, int64_t axis, int64_t
 }  // namespace
 
 SortResult sort(const Tensor& x, int64_t axis, bool descending) {
+  check_defined("sort", x);
   const int64_t a = normalize_axis("sort", axis, x.dim());
   return first_in_order("sort", x, a, x.dim() == 0 ? 1 : x.shape()[a], descending);
 }
 
 Tensor argsort(const Tensor& x, int64_t axis, bool descending) {
+  check_defined("argsort", x);
   return sort(x.detach(), axis, descending).indices;
 }
 
 SortResult topk(const Tensor& x, int64_t k, int64_t axis, bool largest) {
+  check_defined("topk", x);
   const int64_t a = normalize_axis("topk", axis, x.dim());
   const int64_t n = x.dim() == 0 ? 1 : x.shape()[a];
   TERN_CHECK(k >= 0 && k <= n && (x.dim() > 0 || k == 1), ValueError, "[topk] expected k in [", x.dim() > 0 ? 0 : 1,

@@ -40,6 +40,21 @@ TEST(Tensor, UndefinedThrowsInsteadOfCrashing) {
   EXPECT_THROW((void)none.clone(), StateError);
 }
 
+TEST(Tensor, OpsNameThemselvesWhenGivenAnUndefinedOne) {
+  const Tensor none, x = zeros({2, 2});
+  const auto sentence = [](const char* op) {
+    return concat("[", op, "] expected a defined tensor, got an undefined one");
+  };
+  EXPECT_EQ(message_of<StateError>([&] { (void)abs(none); }), sentence("abs"));
+  EXPECT_EQ(message_of<StateError>([&] { (void)mul(x, none); }), sentence("mul"));
+  EXPECT_EQ(message_of<StateError>([&] { (void)none.reshape({1}); }), sentence("reshape"));
+  EXPECT_EQ(message_of<StateError>([&] { (void)none.clone(); }), sentence("clone"));
+  EXPECT_EQ(message_of<StateError>([&] { (void)none.sum(); }), sentence("sum"));
+  EXPECT_EQ(message_of<StateError>([&] { (void)zeros({2}).copy_(none); }), sentence("copy_"));
+  EXPECT_EQ(message_of<StateError>([&] { (void)zeros({2}).add_(none); }), sentence("add_"));
+  EXPECT_EQ(message_of<StateError>([&] { (void)none.shape(); }), sentence("tensor"));
+}
+
 TEST(Tensor, DataChecksTheElementType) {
   const Tensor x = zeros({2});
   EXPECT_EQ(message_of<DTypeError>([&] { (void)x.data<double>(); }), "[data] expected a tensor of f64, got f32 [2]");
