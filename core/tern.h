@@ -68,6 +68,7 @@
 #include <tern/nn/embedding.h>
 #include <tern/nn/eval_mode.h>
 #include <tern/nn/functional.h>
+#include <tern/nn/fuse_for_inference.h>
 #include <tern/nn/fused.h>
 #include <tern/nn/init.h>
 #include <tern/nn/linear.h>

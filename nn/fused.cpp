@@ -1,7 +1,11 @@
+#include <typeinfo>
+
 #include <tern/core/activation.h>
 #include <tern/core/batch_norm.h>
+#include <tern/core/conv.h>
 #include <tern/core/elementwise.h>
 #include <tern/core/error.h>
+#include <tern/nn/containers.h>
 #include <tern/nn/fused.h>
 
 namespace tern::nn {
@@ -53,6 +57,16 @@ Tensor bn_act(const Child<BatchNorm2d>& bn, const Tensor& x, const Tensor& resid
                          .eps = plain->options().eps,
                          .relu = activate});
   });
+}
+
+Tensor conv_bn_act(const Child<Conv2d>& conv, const Child<BatchNorm2d>& bn, const Tensor& x, const Tensor& residual,
+                   bool activate) {
+  Conv2d* plain = fusion ? conv.plain() : nullptr;
+  const Module& after = *bn.module();
+  if (plain == nullptr || typeid(after) != typeid(Identity) || after.has_hooks())
+    return bn_act(bn, conv(x), residual, activate);
+  return conv.within(
+      [&] { return conv2d_act(x, plain->weight(), plain->bias(), residual, plain->conv2d_options(), activate); });
 }
 
 Tensor linear_act(const Child<Linear>& linear, const Tensor& x, Activation activation) {

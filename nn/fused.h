@@ -8,6 +8,7 @@
 #include <tern/core/norm.h>
 #include <tern/nn/batch_norm.h>
 #include <tern/nn/child.h>
+#include <tern/nn/conv2d.h>
 #include <tern/nn/linear.h>
 #include <tern/nn/norms.h>
 
@@ -33,6 +34,12 @@ bool fusion_enabled();
 /// of x's shape.
 [[nodiscard]] Tensor bn_act(const Child<BatchNorm2d>& bn, const Tensor& x, const Tensor& residual = {},
                             bool activate = true);
+
+/// relu(bn(conv(x)) + residual), each of residual and ReLU optional as above. Once fuse_for_inference has folded the
+/// norm into the convolution this is tern::conv2d_act, which adds and cuts what it has just computed; before, it is
+/// bn_act. x: [N, in_channels, H, W], f32 or f64; residual: of the result's shape. Throws what the layers alone throw.
+[[nodiscard]] Tensor conv_bn_act(const Child<Conv2d>& conv, const Child<BatchNorm2d>& bn, const Tensor& x,
+                                 const Tensor& residual = {}, bool activate = true);
 
 /// activation(linear(x)): each block of the result gets its bias and activation while it is still in the caches.
 /// x: [..., in_features], f32 or f64; the result is [..., out_features]. Throws what the layer alone throws.

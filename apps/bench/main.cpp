@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <iterator>
 
+#include <tern/core/cpu.h>
 #include <tern/core/error.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
@@ -13,6 +14,7 @@
 #include <tern/train/metrics.h>
 #include <tern/train/process.h>
 
+#include "machine.h"
 #include "workload.h"
 
 namespace tern::bench {
@@ -70,7 +72,13 @@ Result run(const Workload& workload, int64_t reps) {
   return result;
 }
 
-std::string json_line(const Workload& workload, const Result& result, int64_t reps) {
+// The share of the bound that a workload reaches: the time that its operations would take at the processor's peak, by
+// direct algorithms, over the time they took. Winograd convolutions, with fewer operations, may exceed 1.
+double share_of_bound(const Workload& workload, const Result& result, double peak) {
+  return workload.flop / peak * 1e-6 / result.ms;
+}
+
+std::string json_line(const Workload& workload, const Result& result, int64_t reps, double peak) {
   train::MetricRow row{{"workload", workload.name},
                        {"ms", rounded(result.ms, 1e3)},
                        {"items_per_s", rounded(static_cast<double>(workload.items) / result.ms * 1e3, 10)},
@@ -78,16 +86,18 @@ std::string json_line(const Workload& workload, const Result& result, int64_t re
                        {"reps", reps * workload.repetitions}};
   if (!std::isnan(result.loss)) row.push_back({"loss", result.loss});
   row.push_back({"gflop_per_s", rounded(workload.flop / result.ms * 1e-6, 10)});
+  row.push_back({"share_of_bound", rounded(share_of_bound(workload, result, peak), 1e3)});
   row.push_back({"peak_bytes", result.peak_bytes});
   row.push_back({"allocations", rounded(result.allocations, 1e3)});
   row.push_back({"system_allocations", rounded(result.system_allocations, 1e3)});
   return train::to_json(row).dump();
 }
 
-void print_table_line(const Workload& workload, const Result& result) {
-  std::printf("%-16s %10.2f %12.1f %9.1f %9.1f %11.1f", workload.name.c_str(), result.ms,
+void print_table_line(const Workload& workload, const Result& result, double peak) {
+  std::printf("%-16s %10.2f %12.1f %9.1f %8.1f%% %9.1f %11.1f", workload.name.c_str(), result.ms,
               static_cast<double>(workload.items) / result.ms * 1e3, workload.flop / result.ms * 1e-6,
-              static_cast<double>(result.peak_bytes) * 1e-6, result.allocations);
+              share_of_bound(workload, result, peak) * 100, static_cast<double>(result.peak_bytes) * 1e-6,
+              result.allocations);
   if (!std::isnan(result.loss)) std::printf(" %9.4f", result.loss);
   std::printf("\n");
 }
@@ -118,7 +128,11 @@ int bench(int argc, char** argv) {
   cli.option("--reps", reps, {.min = 1, .max = 1e6}, "R", "timed steps (matmul: three times as many); 7 if not given");
   cli.flag("--json", json, "one JSON object a line in place of the table");
   cli.epilogue([] {
-    std::string text = "Workloads:\n";
+    std::string text =
+        "GFLOP/s counts a workload's operations by direct algorithms; the bound is the time that these would take at\n"
+        "the processor's peak, which is measured first. Winograd convolutions, with fewer operations, may exceed it.\n"
+        "Allocations are tensors made in a step; memory for them comes from the system in the first steps only.\n\n"
+        "Workloads:\n";
     for (const Workload& workload : all_workloads()) {
       std::string line = "  " + workload.name;
       line.resize(20, ' ');
@@ -130,15 +144,17 @@ int bench(int argc, char** argv) {
   const std::vector<Workload> workloads = chosen(only);
   set_num_threads(static_cast<int>(threads));
 
+  const double peak = peak_gflop_per_s();
   if (!json)
-    std::printf("%-16s %10s %12s %9s %9s %11s %9s   (%d threads)\n", "workload", "ms", "items/s", "GFLOP/s", "peak MB",
-                "allocations", "loss", num_threads());
+    std::printf("%d threads, %s, %.0f GFLOP/s at most\n%-16s %10s %12s %9s %9s %9s %11s %9s\n", num_threads(),
+                std::string(name_of(isa())).c_str(), peak, "workload", "ms", "items/s", "GFLOP/s", "of bound",
+                "peak MB", "allocations", "loss");
   for (const Workload& workload : workloads) {
     const Result result = run(workload, reps);
     if (json)
-      std::printf("%s\n", json_line(workload, result, reps).c_str());
+      std::printf("%s\n", json_line(workload, result, reps, peak).c_str());
     else
-      print_table_line(workload, result);
+      print_table_line(workload, result, peak);
     std::fflush(stdout);
   }
   return 0;

@@ -1,5 +1,6 @@
 // ResNet-20 and a tiny ViT on 32 x 32 images.
 #include <tern/core/create.h>
+#include <tern/nn/fuse_for_inference.h>
 #include <tern/nn/models/resnet_cifar.h>
 #include <tern/nn/models/vit.h>
 #include <tern/optim/adam.h>
@@ -69,7 +70,10 @@ Prepared resnet20_qat() {
 }
 
 Prepared resnet20_infer() {
-  return inference(nn::make<nn::models::ResNetCifar>({.depth = 20}), random_batch(kResNetBatch).images);
+  const auto model = nn::make<nn::models::ResNetCifar>({.depth = 20});
+  const Batch batch = random_batch(kResNetBatch);
+  nn::fuse_for_inference(*model, batch.images);
+  return inference(model, batch.images);
 }
 
 Prepared vit_tiny_train() {
@@ -100,7 +104,7 @@ std::vector<Workload> vision_workloads() {
        .flop = 3 * resnet,
        .prepare = resnet20_qat},
       {.name = "resnet20_infer",
-       .what = "ResNet-20, evaluation mode, no gradients, batch 128",
+       .what = "ResNet-20 after fuse_for_inference, no gradients, batch 128",
        .items = kResNetBatch,
        .flop = resnet,
        .prepare = resnet20_infer},

@@ -113,7 +113,7 @@ void conv_depthwise_pack(const DirectConv& c, const T* weights, const WeightStri
 }
 
 template <class T>
-void conv_depthwise(const DirectConv& c, const T* x, const T* weights, const T* bias, T* y) {
+void conv_depthwise(const DirectConv& c, const T* x, const T* weights, const ConvFinish<T>& finish, T* y) {
   if (c.batch == 0) return;
   const DirectConv all = all_channels(c);
   const Pieces<T> pieces(all);
@@ -128,7 +128,7 @@ void conv_depthwise(const DirectConv& c, const T* x, const T* weights, const T* 
         T* y_row = out + n * c.out_image + r * c.out_row;
         for (int64_t k = 0; k < c.groups; k += kLanes<T>) {
           const int64_t lanes = c.groups - k;
-          const T* b = bias == nullptr ? nullptr : bias + k;
+          const T* b = finish.bias == nullptr ? nullptr : finish.bias + k;
           if (lanes >= kLanes<T>)
             row<T, true>(c, piece, x_row + k, weights + k, b, y_row + k, lanes);
           else
@@ -136,6 +136,7 @@ void conv_depthwise(const DirectConv& c, const T* x, const T* weights, const T* 
         }
       }
     }
+    finish_piece(c, piece, finish, 0, c.groups, y);
   });
 }
 
@@ -169,9 +170,9 @@ void conv_depthwise_weight_grad(const DirectConv& c, const WeightGradPlan& plan,
   });
 }
 
-#define INSTANTIATE(T)                                                                      \
-  template void conv_depthwise_pack(const DirectConv&, const T*, const WeightStrides&, T*); \
-  template void conv_depthwise(const DirectConv&, const T*, const T*, const T*, T*);        \
+#define INSTANTIATE(T)                                                                           \
+  template void conv_depthwise_pack(const DirectConv&, const T*, const WeightStrides&, T*);      \
+  template void conv_depthwise(const DirectConv&, const T*, const T*, const ConvFinish<T>&, T*); \
   template void conv_depthwise_weight_grad(const DirectConv&, const WeightGradPlan&, const T*, const T*, T*, T*);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -9,7 +9,8 @@ TERN_DECLARE_KERNELS(
     void conv_depthwise_pack(const DirectConv& conv, const T* weights, const WeightStrides& strides, T* packed);
     /// y as conv_direct would give it, for channels = out_channels = 1. packed: [tap_h][tap_w][groups]; bias: [groups]
     /// or null
-    template <class T> void conv_depthwise(const DirectConv& conv, const T* x, const T* packed, const T* bias, T* y);
+    template <class T>
+    void conv_depthwise(const DirectConv& conv, const T* x, const T* packed, const ConvFinish<T>& finish, T* y);
     /// partials: [plan.count, plan.elements], where elements is at least taps_h taps_w groups; grad_weights:
     /// [tap_h][tap_w][groups]
     template <class T> void conv_depthwise_weight_grad(const DirectConv& conv, const WeightGradPlan& plan, const T* x,

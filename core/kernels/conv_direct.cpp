@@ -203,7 +203,7 @@ void conv_pack(const DirectConv& c, const T* weights, const WeightStrides& s, T*
 }
 
 template <class T>
-void conv_direct(const DirectConv& c, const T* x, const T* packed, const T* bias, T* y) {
+void conv_direct(const DirectConv& c, const T* x, const T* packed, const ConvFinish<T>& finish, T* y) {
   if (c.batch == 0) return;
   const Pieces<T> pieces(c);
   const int64_t padded = padded_channels<T>(c.out_channels);
@@ -229,7 +229,8 @@ void conv_direct(const DirectConv& c, const T* x, const T* packed, const T* bias
         const int64_t width = vectors * kLanes<T>;
         T b[kMaxVectors * kLanes<T>];
         for (int64_t lane = 0; lane < width; ++lane)
-          b[lane] = bias != nullptr && o + lane < c.out_channels ? bias[group * c.out_channels + o + lane] : T(0);
+          b[lane] = finish.bias != nullptr && o + lane < c.out_channels ? finish.bias[group * c.out_channels + o + lane]
+                                                                        : T(0);
         const T* w = packed + group * c.packed_group() + o * c.depth();
         reduce(c, piece, width, [&](const Depth& part, const T* x_part, int64_t depth_done) {
           block(vectors, c, piece, part, x_part, w + depth_done * width, b, depth_done > 0, out + o,
@@ -237,13 +238,15 @@ void conv_direct(const DirectConv& c, const T* x, const T* packed, const T* bias
         });
         o += width;
       }
+      const int64_t end = last < c.out_channels ? last : c.out_channels;
+      finish_piece(c, piece, finish, group * c.out_channels + first, end - first, y);
     }
   });
 }
 
 #define INSTANTIATE(T)                                                            \
   template void conv_pack(const DirectConv&, const T*, const WeightStrides&, T*); \
-  template void conv_direct(const DirectConv&, const T*, const T*, const T*, T*);
+  template void conv_direct(const DirectConv&, const T*, const T*, const ConvFinish<T>&, T*);
 INSTANTIATE(float)
 INSTANTIATE(double)
 #undef INSTANTIATE

@@ -30,11 +30,22 @@ struct WeightStrides {
   int64_t first = 0, group = 0, out = 0, in = 0, tap_h = 0, tap_w = 0;
 };
 
+/// What becomes of the sums of a convolution: relu(sum + bias + residual), each part optional.
+template <class T>
+struct ConvFinish {
+  const T* bias = nullptr;      ///< [groups * out_channels]
+  const T* residual = nullptr;  ///< lies as the output does
+  bool relu = false;            ///< negative values become 0
+  /// Whether there is more to do than adding the bias.
+  [[gnu::always_inline]] bool more() const { return residual != nullptr || relu; }
+};
+
 }  // namespace tern
 
 TERN_DECLARE_KERNELS(
     /// packed: as conv_direct wants them, [group][block of output channels][tap_h][tap_w][channel][lane]
     template <class T>
     void conv_pack(const DirectConv& conv, const T* weights, const WeightStrides& strides, T* packed);
-    /// x: [batch, in_h, in_w, in_pixel]; bias: [groups * out_channels] or null; y: written at the output positions only
-    template <class T> void conv_direct(const DirectConv& conv, const T* x, const T* packed, const T* bias, T* y);)
+    /// x: [batch, in_h, in_w, in_pixel]; y: written at the output positions only
+    template <class T>
+    void conv_direct(const DirectConv& conv, const T* x, const T* packed, const ConvFinish<T>& finish, T* y);)

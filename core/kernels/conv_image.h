@@ -141,5 +141,29 @@ inline Piece<T> open_piece(const DirectConv& c, const Pieces<T>& pieces, int64_t
   return p;
 }
 
+/// y = relu(y + residual), as far as `finish` asks for it, at a piece's positions and `channels` output channels, from
+/// number `first` on: while the piece is in the caches.
+template <class T>
+inline void finish_piece(const DirectConv& c, const Piece<T>& piece, const ConvFinish<T>& finish, int64_t first,
+                         int64_t channels, T* y) {
+  if (!finish.more()) return;
+  const bool dense = channels == c.out_pixel;  // then a row goes at once
+  const int64_t count = dense ? 1 : c.out_w, length = dense ? c.out_w * channels : channels;
+  for (int64_t n = 0; n < piece.images; ++n) {
+    for (int64_t r = 0; r < piece.rows; ++r) {
+      const int64_t row = (piece.first_image + n) * c.out_image + (piece.first_row + r) * c.out_row + first;
+      for (int64_t j = 0; j < count; ++j) {
+        T* to = y + row + j * c.out_pixel;
+        if (finish.residual != nullptr) {
+          const T* from = finish.residual + (to - y);
+          for (int64_t i = 0; i < length; ++i) to[i] += from[i];
+        }
+        if (finish.relu)
+          for (int64_t i = 0; i < length; ++i) to[i] = to[i] < T(0) ? T(0) : to[i];
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tern::kernels::TERN_ISA

@@ -90,22 +90,30 @@ template <class W>
   }
 }
 
-// half: [kIn][kOut][channel] of one tile, `step` apart; y: the tile's corner.
+// half: [kIn][kOut][channel] of one tile, `step` apart; y: the whole output.
 template <class W>
 [[gnu::noinline]] void finish_tile(const DirectConv& c, const TileAt& at, const float* half, int64_t step,
-                                   const float* bias, float* y) {
+                                   const ConvFinish<float>& finish, float* y) {
+  const int64_t corner = at.image * c.out_image + at.row * c.out_row + at.column * c.out_pixel;
+  const float* const residual = finish.residual;
+  const bool relu = finish.relu;
   const int64_t rows = clamp(c.out_h - at.row, 0, W::kOut), columns = clamp(c.out_w - at.column, 0, W::kOut);
   for (int64_t k = 0; k < c.out_channels; k += S::kWidth) {
-    const V offset = bias == nullptr ? V{} : S::load(bias + k);
+    const V offset = finish.bias == nullptr ? V{} : S::load(finish.bias + k);
     for (int64_t s = 0; s < columns; ++s) {
       V m[W::kIn], out[W::kOut];
 #pragma GCC unroll 8
       for (int i = 0; i < W::kIn; ++i) m[i] = S::load(half + (i * W::kOut + s) * step + k);
       W::Result::run(m, out);
-      float* to = y + s * c.out_pixel + k;
+      const int64_t to = corner + s * c.out_pixel + k;
 #pragma GCC unroll 8
-      for (int r = 0; r < W::kOut; ++r)
-        if (r < rows) S::store(to + r * c.out_row, out[r] + offset);
+      for (int r = 0; r < W::kOut; ++r) {
+        if (r >= rows) break;
+        V value = out[r] + offset;
+        if (residual != nullptr) value += S::load(residual + to + r * c.out_row);
+        if (relu) value = value < V{} ? V{} : value;
+        S::store(y + to + r * c.out_row, value);
+      }
     }
   }
 }
@@ -132,8 +140,8 @@ void pack(const DirectConv& c, const WinogradPlan&, const float* weights, const 
 }
 
 template <class W>
-void convolve(const DirectConv& c, const WinogradPlan& p, const float* x, const float* packed, const float* bias,
-              float* y) {
+void convolve(const DirectConv& c, const WinogradPlan& p, const float* x, const float* packed,
+              const ConvFinish<float>& finish, float* y) {
   constexpr int I = W::kIn, O = W::kOut;
   const int64_t in_step = p.block * c.channels + WinogradPlan::kGap,
                 out_step = p.block * c.out_channels + WinogradPlan::kGap;
@@ -158,16 +166,14 @@ void convolve(const DirectConv& c, const WinogradPlan& p, const float* x, const 
           const int64_t f = i * I + j;
           prefetch_part(x + (begin + count) * x_tile + overlap, next * x_tile, f, I * I);
           prefetch_part(y + begin * y_tile, count * y_tile, f, I * I);
+          if (finish.residual != nullptr) prefetch_part(finish.residual + begin * y_tile, count * y_tile, f, I * I);
           tile_product(count, c.out_channels, c.channels, inputs + f * in_step, c.channels, 1,
                        packed + f * weights_step, c.channels, products + j * out_step, c.out_channels, false);
         }
         shrink_row<W>(count * c.out_channels, products, half + i * O * out_step, out_step);
       }
-      for (int64_t t = 0; t < count; ++t) {
-        const TileAt at(p, begin + t);
-        finish_tile<W>(c, at, half + t * c.out_channels, out_step, bias,
-                       y + at.image * c.out_image + at.row * c.out_row + at.column * c.out_pixel);
-      }
+      for (int64_t t = 0; t < count; ++t)
+        finish_tile<W>(c, TileAt(p, begin + t), half + t * c.out_channels, out_step, finish, y);
     }
   });
 }
@@ -253,9 +259,9 @@ void winograd_pack(const DirectConv& c, const WinogradPlan& p, const float* weig
   p.tile == 4 ? pack<Winograd<4>>(c, p, weights, s, packed) : pack<Winograd<2>>(c, p, weights, s, packed);
 }
 
-void conv_winograd(const DirectConv& c, const WinogradPlan& p, const float* x, const float* packed, const float* bias,
-                   float* y) {
-  p.tile == 4 ? convolve<Winograd<4>>(c, p, x, packed, bias, y) : convolve<Winograd<2>>(c, p, x, packed, bias, y);
+void conv_winograd(const DirectConv& c, const WinogradPlan& p, const float* x, const float* packed,
+                   const ConvFinish<float>& finish, float* y) {
+  p.tile == 4 ? convolve<Winograd<4>>(c, p, x, packed, finish, y) : convolve<Winograd<2>>(c, p, x, packed, finish, y);
 }
 
 void winograd_weight_grad(const DirectConv& c, const WinogradPlan& p, const float* x, const float* grad,

@@ -26,7 +26,7 @@ TERN_DECLARE_KERNELS(
                        const WeightStrides& strides, float* packed);
     /// As conv_direct, with weights of winograd_pack. Channels are multiples of 16.
     void conv_winograd(const DirectConv& conv, const WinogradPlan& plan, const float* x, const float* packed,
-                       const float* bias, float* y);
+                       const ConvFinish<float>& finish, float* y);
     /// As conv_weight_grad; partials: [parts, elements] of the plan.
     void winograd_weight_grad(const DirectConv& conv, const WinogradPlan& plan, const float* x, const float* grad,
                               float* partials, float* grad_weights, const WeightStrides& strides);)

@@ -6,6 +6,7 @@
 #include <tern/core/blas.h>
 #include <tern/core/conv.h>
 #include <tern/core/copy.h>
+#include <tern/core/elementwise_detail.h>
 #include <tern/core/error.h>
 #include <tern/core/kernels/batch_norm.h>
 #include <tern/core/kernels/conv_depthwise.h>
@@ -58,24 +59,25 @@ bool is_depthwise(const DirectConv& c) {
   return c.groups > 1 && c.channels == 1 && c.out_channels == 1;
 }
 
-// The convolution itself, of whichever kind. weights: at the strides; bias may be null.
+// The convolution itself, of whichever kind. weights: at the strides.
 template <class T>
-void convolve(const DirectConv& c, const T* x, const T* weights, const WeightStrides& strides, const T* bias, T* y) {
+void convolve(const DirectConv& c, const T* x, const T* weights, const WeightStrides& strides,
+              const ConvFinish<T>& finish, T* y) {
   if constexpr (std::is_same_v<T, float>) {
     if (const WinogradPlan plan = winograd_plan(c, false); plan.tile > 0) {
       Tensor packed = empty({plan.elements});
       TERN_KERNEL(winograd_pack)(c, plan, weights, strides, packed.data<float>());
-      TERN_KERNEL(conv_winograd)(c, plan, x, packed.data<float>(), bias, y);
+      TERN_KERNEL(conv_winograd)(c, plan, x, packed.data<float>(), finish, y);
       return;
     }
   }
   Tensor packed = empty({c.groups * c.packed_group()}, dtype_of<T>());
   if (is_depthwise(c)) {
     TERN_KERNEL(conv_depthwise_pack<T>)(c, weights, strides, packed.data<T>());
-    TERN_KERNEL(conv_depthwise<T>)(c, x, packed.data<T>(), bias, y);
+    TERN_KERNEL(conv_depthwise<T>)(c, x, packed.data<T>(), finish, y);
   } else {
     TERN_KERNEL(conv_pack<T>)(c, weights, strides, packed.data<T>());
-    TERN_KERNEL(conv_direct<T>)(c, x, packed.data<T>(), bias, y);
+    TERN_KERNEL(conv_direct<T>)(c, x, packed.data<T>(), finish, y);
   }
 }
 
@@ -146,7 +148,7 @@ Tensor grad_input(const Tensor& grad, const Tensor& weight, const Shape& x_shape
                                    -rows.tap_step * s.tap_h,
                                    -columns.tap_step * s.tap_w};
       T* to = grad_x.data<T>() + (a * f.in_w + b) * f.in_pixel;
-      convolve<T>(c, grad.data<T>(), weight.data<T>(), reversed, nullptr, to);
+      convolve<T>(c, grad.data<T>(), weight.data<T>(), reversed, {}, to);
     }
   }
   return grad_x;
@@ -248,59 +250,101 @@ struct Conv2dBackward {
   }
 };
 
-void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& o) {
-  check_defined("conv2d", x, weight);
-  TERN_CHECK(x.dim() == 4, ShapeError, "[conv2d] expected an input of shape [N, C, H, W], got ", x.shape());
-  TERN_CHECK(weight.dim() == 4, ShapeError,
-             "[conv2d] expected a weight of shape [out_channels, in_channels / groups, kh, kw], got ", weight.shape());
-  TERN_CHECK(x.dtype() == DType::kF32 || x.dtype() == DType::kF64, DTypeError,
-             "[conv2d] expected an input of f32 or f64, got ", x.dtype());
-  TERN_CHECK(weight.dtype() == x.dtype(), DTypeError, "[conv2d] expected a weight of the input's dtype ", x.dtype(),
+struct Conv2dActBackward {
+  static constexpr const char* kName = "conv2d_act";
+  Conv2dBackward conv;
+  SavedTensor y;  // undefined without ReLU
+
+  Gradients backward(const Tensor& grad_output, NeedsGrad needs) const {
+    const Tensor grad =
+        y.defined() ? detail::UnaryBackward{.name = kName, .op = UnaryOp::kRelu, .saved = y}.backward(grad_output)[0]
+                    : grad_output;
+    Gradients grads = conv.backward(grad, needs);
+    grads.push_back(needs[3] ? grad : Tensor());
+    return grads;
+  }
+};
+
+void check(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& o) {
+  check_defined(op, x, weight);
+  TERN_CHECK(x.dim() == 4, ShapeError, "[", op, "] expected an input of shape [N, C, H, W], got ", x.shape());
+  TERN_CHECK(weight.dim() == 4, ShapeError, "[", op,
+             "] expected a weight of shape [out_channels, in_channels / groups, kh, kw], got ", weight.shape());
+  TERN_CHECK(x.dtype() == DType::kF32 || x.dtype() == DType::kF64, DTypeError, "[", op,
+             "] expected an input of f32 or f64, got ", x.dtype());
+  TERN_CHECK(weight.dtype() == x.dtype(), DTypeError, "[", op, "] expected a weight of the input's dtype ", x.dtype(),
              ", got ", weight.dtype());
-  TERN_CHECK(o.stride.h >= 1 && o.stride.w >= 1, ValueError, "[conv2d] expected a stride of at least 1, got ",
+  TERN_CHECK(o.stride.h >= 1 && o.stride.w >= 1, ValueError, "[", op, "] expected a stride of at least 1, got ",
              o.stride);
-  TERN_CHECK(o.padding.h >= 0 && o.padding.w >= 0, ValueError, "[conv2d] expected a padding of at least 0, got ",
+  TERN_CHECK(o.padding.h >= 0 && o.padding.w >= 0, ValueError, "[", op, "] expected a padding of at least 0, got ",
              o.padding);
-  TERN_CHECK(o.dilation.h >= 1 && o.dilation.w >= 1, ValueError, "[conv2d] expected a dilation of at least 1, got ",
+  TERN_CHECK(o.dilation.h >= 1 && o.dilation.w >= 1, ValueError, "[", op, "] expected a dilation of at least 1, got ",
              o.dilation);
-  TERN_CHECK(o.groups >= 1, ValueError, "[conv2d] expected at least 1 group, got ", o.groups);
+  TERN_CHECK(o.groups >= 1, ValueError, "[", op, "] expected at least 1 group, got ", o.groups);
   const Shape& w = weight.shape();
-  TERN_CHECK(w[0] > 0 && w[1] > 0 && w[2] > 0 && w[3] > 0, ShapeError,
-             "[conv2d] expected a weight with sizes of at least 1, got ", w);
-  TERN_CHECK(w[0] % o.groups == 0, ValueError, "[conv2d] expected groups that divide the ", w[0],
+  TERN_CHECK(w[0] > 0 && w[1] > 0 && w[2] > 0 && w[3] > 0, ShapeError, "[", op,
+             "] expected a weight with sizes of at least 1, got ", w);
+  TERN_CHECK(w[0] % o.groups == 0, ValueError, "[", op, "] expected groups that divide the ", w[0],
              " output channels (weight is ", w, "), got ", o.groups);
   if (o.groups == 1) {
-    TERN_CHECK(x.shape()[1] == w[1], ShapeError, "[conv2d] expected input with ", w[1], " channels (weight is ", w,
+    TERN_CHECK(x.shape()[1] == w[1], ShapeError, "[", op, "] expected input with ", w[1], " channels (weight is ", w,
                "), got input ", x.shape());
   } else {
-    TERN_CHECK(x.shape()[1] == w[1] * o.groups, ShapeError, "[conv2d] expected input with ", w[1] * o.groups,
+    TERN_CHECK(x.shape()[1] == w[1] * o.groups, ShapeError, "[", op, "] expected input with ", w[1] * o.groups,
                " channels (weight is ", w, ", ", o.groups, " groups), got input ", x.shape());
   }
   if (bias.defined()) {
-    TERN_CHECK(bias.shape() == Shape({w[0]}), ShapeError, "[conv2d] expected a bias of shape [", w[0], "] (weight is ",
-               w, "), got ", bias.shape());
-    TERN_CHECK(bias.dtype() == x.dtype(), DTypeError, "[conv2d] expected a bias of the input's dtype ", x.dtype(),
+    TERN_CHECK(bias.shape() == Shape({w[0]}), ShapeError, "[", op, "] expected a bias of shape [", w[0],
+               "] (weight is ", w, "), got ", bias.shape());
+    TERN_CHECK(bias.dtype() == x.dtype(), DTypeError, "[", op, "] expected a bias of the input's dtype ", x.dtype(),
                ", got ", bias.dtype());
   }
   TERN_CHECK(output_size(x.shape()[2], w[2], o.stride.h, o.padding.h, o.dilation.h) > 0 &&
                  output_size(x.shape()[3], w[3], o.stride.w, o.padding.w, o.dilation.w) > 0,
-             ShapeError, "[conv2d] expected an input at least as large as the kernel (weight is ", w, ", padding ",
+             ShapeError, "[", op, "] expected an input at least as large as the kernel (weight is ", w, ", padding ",
              o.padding, ", dilation ", o.dilation, "), got input ", x.shape());
+}
+
+// x: channels-last.
+Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
+               const Conv2dOptions& options, bool relu) {
+  const DirectConv c = forward_conv(x.shape(), weight.shape(), options);
+  Tensor y = empty({c.batch, weight.shape()[0], c.out_h, c.out_w}, x.dtype(), MemoryFormat::kChannelsLast);
+  if (residual.defined()) {
+    TERN_CHECK(residual.shape() == y.shape(), ShapeError, "[conv2d_act] expected a residual of the result's shape ",
+               y.shape(), ", got ", residual.shape());
+    TERN_CHECK(residual.dtype() == x.dtype(), DTypeError, "[conv2d_act] expected a residual of the input's dtype ",
+               x.dtype(), ", got ", residual.dtype());
+  }
+  const Tensor dense_bias = bias.defined() ? contiguous(bias) : bias;
+  const Tensor dense_residual = residual.defined() ? contiguous(residual, MemoryFormat::kChannelsLast) : residual;
+  dispatch_float("conv2d", x.dtype(), [&]<class T>() {
+    convolve<T>(c, x.data<T>(), weight.data<T>(), strides_of(weight, c),
+                {.bias = bias.defined() ? dense_bias.data<T>() : nullptr,
+                 .residual = residual.defined() ? dense_residual.data<T>() : nullptr,
+                 .relu = relu},
+                y.data<T>());
+  });
+  return y;
 }
 
 }  // namespace
 
 Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
-  check(input, weight, bias, options);
+  check("conv2d", input, weight, bias, options);
   const Tensor x = contiguous(input, MemoryFormat::kChannelsLast);
-  const DirectConv c = forward_conv(x.shape(), weight.shape(), options);
-  Tensor y = empty({c.batch, weight.shape()[0], c.out_h, c.out_w}, x.dtype(), MemoryFormat::kChannelsLast);
-  const Tensor dense_bias = bias.defined() ? contiguous(bias) : bias;
-  dispatch_float("conv2d", x.dtype(), [&]<class T>() {
-    convolve<T>(c, x.data<T>(), weight.data<T>(), strides_of(weight, c),
-                bias.defined() ? dense_bias.data<T>() : nullptr, y.data<T>());
-  });
+  const Tensor y = forward(x, weight, bias, {}, options, false);
   return autograd::record<Conv2dBackward>(y, {x, weight, bias}, {.x = x, .weight = weight, .options = options});
+}
+
+Tensor conv2d_act(const Tensor& input, const Tensor& weight, const Tensor& bias, const Tensor& residual,
+                  const Conv2dOptions& options, bool relu) {
+  check("conv2d_act", input, weight, bias, options);
+  const Tensor x = contiguous(input, MemoryFormat::kChannelsLast);
+  const Tensor y = forward(x, weight, bias, residual, options, relu);
+  return autograd::record<Conv2dActBackward>(
+      y, {x, weight, bias, residual},
+      {.conv = {.x = x, .weight = weight, .options = options}, .y = relu ? y : Tensor()});
 }
 
 }  // namespace tern

@@ -25,4 +25,10 @@ struct Conv2dOptions {
 [[nodiscard]] Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
                             const Conv2dOptions& options = {});
 
+/// relu(conv2d(x, weight, bias) + residual), with no further pass over memory; with relu = false the sum alone.
+/// residual: of the result's shape and of x's dtype, or undefined. Differentiable in all four. Otherwise as conv2d, and
+/// equal to the composition of conv2d, add and relu up to rounding.
+[[nodiscard]] Tensor conv2d_act(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual = {},
+                                const Conv2dOptions& options = {}, bool relu = true);
+
 }  // namespace tern

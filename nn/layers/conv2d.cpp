@@ -39,12 +39,13 @@ void Conv2d::reset_parameters() {
   if (b.defined()) init::default_bias_(b, w);
 }
 
+Conv2dOptions Conv2d::conv2d_options() const {
+  return {
+      .stride = options_.stride, .padding = options_.padding, .dilation = options_.dilation, .groups = options_.groups};
+}
+
 Tensor Conv2d::forward(const Tensor& x) {
-  return conv2d(x, weight(), bias(),
-                {.stride = options_.stride,
-                 .padding = options_.padding,
-                 .dilation = options_.dilation,
-                 .groups = options_.groups});
+  return conv2d(x, weight(), bias(), conv2d_options());
 }
 
 std::string Conv2d::extra_text() const {

@@ -23,6 +23,8 @@ class Conv2d : public Module {
   };
   explicit Conv2d(const Options& options);
   const Options& options() const { return options_; }
+  /// Its stride, padding, dilation and groups, as tern::conv2d takes them.
+  Conv2dOptions conv2d_options() const;
 
   Tensor forward(const Tensor& x) override;
   std::string extra_text() const override;

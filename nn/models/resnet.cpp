@@ -53,7 +53,7 @@ BasicBlock::BasicBlock(const Options& options)
 
 Tensor BasicBlock::forward(const Tensor& x) {
   const Tensor shortcut = downsample ? (*downsample)(x) : x;
-  return bn_act(bn2, conv2(bn_act(bn1, conv1(x))), shortcut);
+  return conv_bn_act(conv2, bn2, conv_bn_act(conv1, bn1, x), shortcut);
 }
 
 Bottleneck::Bottleneck(const Options& options)
@@ -69,8 +69,8 @@ Bottleneck::Bottleneck(const Options& options)
 
 Tensor Bottleneck::forward(const Tensor& x) {
   const Tensor shortcut = downsample ? (*downsample)(x) : x;
-  const Tensor y = bn_act(bn2, conv2(bn_act(bn1, conv1(x))));
-  return bn_act(bn3, conv3(y), shortcut);
+  const Tensor y = conv_bn_act(conv2, bn2, conv_bn_act(conv1, bn1, x));
+  return conv_bn_act(conv3, bn3, y, shortcut);
 }
 
 template <class Block>
@@ -118,7 +118,7 @@ ResNet::ResNet(const Options& options)
 }
 
 Tensor ResNet::forward(const Tensor& x) {
-  const Tensor stem = maxpool(bn_act(bn1, conv1(x)));
+  const Tensor stem = maxpool(conv_bn_act(conv1, bn1, x));
   return fc(global_avg_pool(layer4(layer3(layer2(layer1(stem))))));
 }
 

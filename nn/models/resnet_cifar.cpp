@@ -39,7 +39,7 @@ CifarBlock::CifarBlock(const Options& options)
 Tensor CifarBlock::forward(const Tensor& x) {
   const bool same = options_.stride == 1 && options_.in_channels == options_.out_channels;
   const Tensor shortcut = same ? x : shortcut_a(x, options_.out_channels, options_.stride);
-  return bn_act(bn2, conv2(bn_act(bn1, conv1(x))), shortcut);
+  return conv_bn_act(conv2, bn2, conv_bn_act(conv1, bn1, x), shortcut);
 }
 
 ResNetCifar::ResNetCifar(const Options& options)
@@ -64,7 +64,7 @@ ResNetCifar::ResNetCifar(const Options& options)
 }
 
 Tensor ResNetCifar::forward(const Tensor& x) {
-  const Tensor stem = bn_act(bn1, conv1(x));
+  const Tensor stem = conv_bn_act(conv1, bn1, x);
   return linear(global_avg_pool(layer3(layer2(layer1(stem)))));
 }
 

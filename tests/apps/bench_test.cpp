@@ -28,6 +28,8 @@ TEST(Bench, PrintsAJsonLineAWorkload) {
     EXPECT_GT(lines[i].at("ms"), 0);
     const double rate = lines[i].at("items_per_s");
     EXPECT_NEAR(rate * lines[i].at("ms").get<double>() / 1e3, items[i], 0.05 * items[i]);
+    const double share = lines[i].at("share_of_bound");
+    EXPECT_TRUE(share > 0 && share < 6) << share << " of what the processor can do";
     EXPECT_GT(lines[i].at("peak_bytes"), 0);
     EXPECT_FALSE(lines[i].contains("loss"));
   }

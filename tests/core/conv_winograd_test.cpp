@@ -9,6 +9,7 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/conv.h>
 #include <tern/core/conv_method.h>
+#include <tern/core/reduce.h>
 #include <tern/core/winograd_plan.h>
 
 #include "core/conv_method_scope.h"
@@ -99,6 +100,21 @@ TEST(Winograd, SameBitsAtAnyNumberOfThreads) {
     }
   }
   set_num_threads(before);
+}
+
+TEST(Winograd, AddsAResidualAndCutsNegativeValues) {
+  const Tensor x = normal({3, 16, 9, 11}, 1), weight = normal({32, 16, 3, 3}, 2), bias = normal({32}, 3),
+               residual = normal({3, 32, 9, 11}, 4);
+  const auto f32 = [](const Tensor& t) { return t.to(DType::kF32); };
+  for (const bool relu : {false, true}) {
+    const Tensor exact = conv2d_act(x, weight, bias, residual, {.padding = 1}, relu);
+    for (const ConvMethod method : kWinograds) {
+      const MethodScope scope(method);
+      const Tensor got = conv2d_act(f32(x), f32(weight), f32(bias), f32(residual), {.padding = 1}, relu);
+      EXPECT_LT(relative_error(got, exact), 5e-6);
+      EXPECT_EQ(tern::min(got).item() >= 0, relu);
+    }
+  }
 }
 
 TEST(Winograd, WeightsMayHaveAnyStrides) {

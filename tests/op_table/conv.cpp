@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <tern/core/conv.h>
 
 #include "op_table/op_table.h"
@@ -50,6 +52,41 @@ OpEntry entry(const char* variant, const Conv2dOptions& o, std::vector<Inputs> s
       .f32 = tol::kF32Sum,
       .flops = [o](const Inputs& in) { return multiply_adds(in, o); },
   };
+}
+
+// in: x, weight, bias and a residual, each of the last two perhaps undefined
+OpEntry fused(const char* variant, const Conv2dOptions& o, bool relu, std::vector<Inputs> samples,
+              std::vector<Inputs> large = {}) {
+  const auto sums = [o](const Arrays& in) {
+    Array y = convolved(in, o);
+    if (in.size() > 3 && in[3].defined)
+      for (size_t i = 0; i < y.v.size(); ++i) y.v[i] += in[3].v[i];
+    return y;
+  };
+  OpEntry e{
+      .name = "conv2d_act",
+      .variant = variant,
+      .call =
+          [o, relu](const Inputs& in) {
+            return conv2d_act(in[0], in[1], in[2], in.size() > 3 ? in[3] : Tensor(), o, relu);
+          },
+      .samples = std::move(samples),
+      .large = std::move(large),
+      .reference =
+          [sums, relu](const Arrays& in) {
+            return relu ? map(sums(in), [](double v) { return std::max(v, 0.0); }) : sums(in);
+          },
+      .f64 = tol::kF64Sum,
+      .f32 = tol::kF32Sum,
+  };
+  return e;
+}
+
+// A bias, and a residual of the shape that the options give.
+Inputs with_residual(const Shape& x, const Shape& w, const Conv2dOptions& o) {
+  Inputs in{uniform(x), uniform(w), uniform({w[0]})};
+  in.push_back(uniform(conv2d(in[0], in[1], {}, o).shape()));
+  return in;
 }
 
 Inputs images(const Shape& x, const Shape& w, bool bias = false) {
@@ -131,6 +168,31 @@ TERN_OP_FAMILY(conv) {
                   {images({2, 5, 4, 3}, {5, 1, 3, 3}, true), images({1, 5, 3, 3}, {10, 1, 3, 3})}));
   table.add(entry("depthwise wide", {.stride = 2, .padding = 2, .groups = 20}, {images({1, 20, 3, 3}, {20, 1, 5, 5})},
                   {images({4, 20, 30, 25}, {20, 1, 5, 5}, true)}));
+
+  const Conv2dOptions same{.padding = 1}, halving{.stride = 2, .padding = 1};
+  const Conv2dOptions groups{.padding = 1, .groups = 2}, depthwise{.padding = 1, .groups = 5};
+  OpEntry act =
+      fused("relu", same, true,
+            {with_residual({2, 3, 5, 4}, {4, 3, 3, 3}, same),
+             {uniform({1, 2, 4, 4}), uniform({3, 2, 3, 3}), {}},
+             {channels_last({2, 2, 3, 3}), uniform({3, 2, 3, 3}), {}, strided(uniform({2, 3, 3, 3}))},
+             with_residual({0, 3, 4, 4}, {2, 3, 3, 3}, same)},
+            {with_residual({5, 16, 13, 11}, {16, 16, 3, 3}, same), with_residual({2, 64, 8, 8}, {24, 64, 3, 3}, same),
+             with_residual({3, 130, 5, 4}, {128, 130, 3, 3}, same)});
+  act.rejects = {
+      {{uniform({1, 3, 8, 8}), uniform({2, 3, 3, 3}), {}, uniform({1, 2, 8, 7})},
+       "[conv2d_act] expected a residual of the result's shape [1, 2, 8, 8], got [1, 2, 8, 7]"},
+      {{uniform({1, 3, 8, 8}), uniform({2, 3, 3, 3}), {}, uniform({1, 2, 8, 8}).to(DType::kF32)},
+       "[conv2d_act] expected a residual of the input's dtype f64, got f32"},
+      {{uniform({1, 4, 8, 8}), uniform({2, 3, 3, 3}), {}},
+       "[conv2d_act] expected input with 3 channels (weight is [2, 3, 3, 3]), got input [1, 4, 8, 8]"},
+  };
+  table.add(act);
+  table.add(fused("without relu", halving, false, {with_residual({2, 3, 6, 7}, {2, 3, 3, 3}, halving)},
+                  {with_residual({5, 16, 14, 12}, {32, 16, 3, 3}, halving)}));
+  table.add(fused("groups", groups, true, {with_residual({2, 4, 4, 3}, {6, 2, 3, 3}, groups)},
+                  {with_residual({2, 34, 14, 13}, {30, 17, 3, 3}, groups)}));
+  table.add(fused("depthwise", depthwise, true, {with_residual({2, 5, 4, 3}, {5, 1, 3, 3}, depthwise)}));
 
   table.golden("conv2d", [](const Json& a, const Inputs& in) {
     const auto pair = [&](const char* key) { return Size2(a.at(key).at(0), a.at(key).at(1)); };

@@ -1,0 +1,10 @@
+// What the machine can do, measured: the bounds that workloads are held against.
+#pragma once
+
+namespace tern::bench {
+
+/// Fused multiply-adds in single precision from registers to registers, on all threads and with the widest vectors that
+/// the kernels may use (TERN_MAX_ISA): 1e9 operations a second, two a multiply-add. The best of several short runs.
+double peak_gflop_per_s();
+
+}  // namespace tern::bench

@@ -1,0 +1,37 @@
+// Batch norm folded into the layer before it, for models that are done training.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <tern/nn/module.h>
+
+namespace tern::nn {
+
+/// What fuse_for_inference did.
+struct FusionReport {
+  struct Fused {
+    std::string layer;  ///< path of the convolution or linear layer that now does both
+    std::string norm;   ///< path of the batch norm, where an Identity stands now
+  };
+  struct Left {
+    std::string norm;
+    std::string reason;
+  };
+  std::vector<Fused> fused;
+  std::vector<Left> left;  ///< batch norms that stay as they are
+};
+
+/// Puts the model into evaluation mode and folds each BatchNorm1d or BatchNorm2d into the Conv2d or Linear layer whose
+/// output it alone reads, with the running statistics, in double precision:
+///   s = norm.weight / sqrt(running_var + eps),  weight' = s weight,  bias' = norm.bias + s (bias - running_mean)
+/// The layer is replaced by one with a bias and the norm by an Identity; nn::conv_bn_act then computes convolution,
+/// residual and ReLU at once. Who reads what is observed in one forward of `example`, an input such as the model will
+/// get. Left alone, with the reason in the report: norms after anything else, layers that are called more than once,
+/// whose output something else reads too, that are of derived types, tied or parametrized (bake a quantizer first), or
+/// have hooks, norms without running statistics. Parameters that an optimizer or the caller holds do not follow. Throws
+/// what the forward throws, ValueError if the result for `example` is not finite, and StateError, with the model as it
+/// was but for its mode, if the result for `example` changes by more than rounding.
+FusionReport fuse_for_inference(Module& model, const Tensor& example);
+
+}  // namespace tern::nn
