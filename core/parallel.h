@@ -1,5 +1,5 @@
-// The one thread pool. Work is cut by its size, never by the number of threads, so every result is the same, bit for bit,
-// at any thread count. A processor that another program keeps busy costs its share of the work: see parallel.cpp.
+// The one thread pool. Work is cut by its size, never by the number of threads, so every result is the same, bit for
+// bit, at any thread count. A processor that another program keeps busy costs its share of the work: see parallel.cpp.
 #pragma once
 
 #include <cstdint>

@@ -4,10 +4,13 @@
 #include <exception>
 #include <string>
 
+#include <tern/core/error.h>
+
 namespace tern::test {
 
-/// The message of the Kind that f() throws; a text that says so if it throws nothing or something else.
-template <class Kind, class F>
+/// The message of the Kind (any error of Tern's, if not given) that f() throws; a text that says so if it throws
+/// nothing or something else.
+template <class Kind = Error, class F>
 std::string message_of(F&& f) {
   try {
     f();

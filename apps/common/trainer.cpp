@@ -321,9 +321,8 @@ struct Trainer::Loop {
   void need_finite_parameters() const {
     const NoGradGuard no_grad;
     for (const auto& [name, parameter] : trainer.model_.named_parameters())
-      TERN_CHECK(all(isfinite(parameter), Dims{}).item() != 0, NonFiniteError,
-                 "[trainer] expected finite parameters, got ", name, " with NaN or infinity after step ", state.step,
-                 " (epoch ", state.epoch + 1, ")");
+      TERN_CHECK(all(isfinite(parameter)).item() != 0, NonFiniteError, "[trainer] expected finite parameters, got ",
+                 name, " with NaN or infinity after step ", state.step, " (epoch ", state.epoch + 1, ")");
   }
 
   // Measures, records and saves what a complete epoch has come to.

@@ -116,15 +116,6 @@ Tensor isfinite(const Tensor& x) {
   return classified("isfinite", ClassifyOp::kIsFinite, x);
 }
 
-bool all(const Tensor& x) {
-  check_defined("all", x);
-  return count_nonzero(compared("all", CompareOp::kNe, x, zeros({}, x.dtype()))) == x.numel();
-}
-bool any(const Tensor& x) {
-  check_defined("any", x);
-  return count_nonzero(compared("any", CompareOp::kNe, x, zeros({}, x.dtype()))) != 0;
-}
-
 bool equal(const Tensor& a, const Tensor& b) {
   check_defined("equal", a, b);
   if (!(a.shape() == b.shape()) || a.dtype() != b.dtype()) return false;

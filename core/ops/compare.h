@@ -32,9 +32,6 @@ namespace tern {
 [[nodiscard]] Tensor isinf(const Tensor& x);
 [[nodiscard]] Tensor isfinite(const Tensor& x);
 
-/// Whether every element is not 0 (true for no elements); whether some element is not 0.
-[[nodiscard]] bool all(const Tensor& x);
-[[nodiscard]] bool any(const Tensor& x);
 /// Same shape, dtype and elements (NaN differs from itself).
 [[nodiscard]] bool equal(const Tensor& a, const Tensor& b);
 /// |a - b| <= atol + rtol |b| at every element; infinities must be equal, NaN meets NaN only if equal_nan. a and b

@@ -9,6 +9,7 @@
 #include <tern/nn/init.h>
 
 #include "golden_file.h"
+#include "message_of.h"
 
 namespace tern::nn {
 namespace {
@@ -130,14 +131,7 @@ TEST_F(Attention, DropsWeightsInTrainingOnly) {
 }
 
 TEST_F(Attention, RefusesWhatDoesNotFit) {
-  const auto message_of = [](auto&& f) -> std::string {
-    try {
-      f();
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "no error";
-  };
+  using test::message_of;
   const Tensor x = random({2, 4, 6}), narrow = random({2, 4, 5});
   EXPECT_EQ(message_of([&] { layer_.forward(x, narrow, x); }),
             "[multihead_attention] expected a key [length, N, 6], N first with batch_first, or [length, 6], like the "

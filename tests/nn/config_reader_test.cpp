@@ -2,6 +2,8 @@
 
 #include <tern/nn/models/config_reader.h>
 
+#include "message_of.h"
+
 namespace tern::nn::models {
 namespace {
 
@@ -27,12 +29,7 @@ Settings read(const char* text) {
 }
 
 std::string message_of(const char* text) {
-  try {
-    read(text);
-  } catch (const ValueError& error) {
-    return error.what();
-  }
-  return "no error";
+  return test::message_of<ValueError>([&] { read(text); });
 }
 
 TEST(ModelConfig, ReadsWhatIsThereAndKeepsTheRest) {

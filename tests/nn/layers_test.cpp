@@ -19,6 +19,7 @@
 #include <tern/nn/pool.h>
 #include <tern/nn/rotary.h>
 
+#include "message_of.h"
 #include "nn/toys.h"
 
 namespace tern::nn {
@@ -34,15 +35,7 @@ std::vector<double> values(const Tensor& x) {
   return x.to_vector<double>();
 }
 
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using test::message_of;
 
 TEST(LinearLayer, AppliesItsOwnParameters) {
   Linear layer({.in_features = 4, .out_features = 3});

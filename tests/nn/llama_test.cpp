@@ -14,6 +14,8 @@
 #include <tern/nn/models/registry.h>
 #include <tern/nn/models/vit.h>
 
+#include "message_of.h"
+
 namespace tern::nn::models {
 namespace {
 
@@ -42,15 +44,7 @@ double largest_difference(const Tensor& a, const Tensor& b) {
   return worst;
 }
 
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using test::message_of;
 
 // A file in the test's own folder, removed at the end.
 class LlamaFiles : public ::testing::Test {

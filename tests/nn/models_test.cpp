@@ -15,6 +15,8 @@
 #include <tern/nn/parametrization.h>
 #include <tern/nn/summary.h>
 
+#include "message_of.h"
+
 namespace tern::nn::models {
 namespace {
 
@@ -24,15 +26,7 @@ Tensor random(const Shape& shape, DType dtype = DType::kF32) {
   return x;
 }
 
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using test::message_of;
 
 std::vector<std::string> state_names(const Module& model) {
   std::vector<std::string> out;

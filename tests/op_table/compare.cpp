@@ -119,23 +119,6 @@ TERN_OP_FAMILY(compare) {
   add_classifier(table, "isinf", isinf, [](double x) { return std::isinf(x); });
   add_classifier(table, "isfinite", isfinite, [](double x) { return std::isfinite(x); });
 
-  const std::vector<Inputs> truths{
-      {mask({2, 3})},   {values({3}, {1, kNan, 2})}, {values({2}, {0, -0.0})}, {uniform({0, 2})},
-      {int_range({3})}, {strided(int_range({3}))},   {mask({3}, 2.0)},         {values({}, {0})}};
-  add_question(
-      table, "all", "", [](const Inputs& in) { return answer(all(in[0])); }, truths,
-      [](const Arrays& in) {
-        bool every = true;
-        for (const double v : in[0].v) every &= v != 0;
-        return every;
-      });
-  add_question(
-      table, "any", "", [](const Inputs& in) { return answer(any(in[0])); }, truths,
-      [](const Arrays& in) {
-        bool some = false;
-        for (const double v : in[0].v) some |= v != 0;
-        return some;
-      });
   const Tensor x = uniform({2, 3});
   add_question(
       table, "equal", "", [](const Inputs& in) { return answer(equal(in[0], in[1])); },
