@@ -78,8 +78,11 @@ TEST(FuseForInference, FoldsEveryNormOfTheZoosResNets) {
 
     if (dtype == DType::kF64) continue;
     for (const auto& [depth, count] : {std::pair<int64_t, size_t>{18, 20}, {50, 53}}) {
-      const init::SkipRandomFills skip;
-      models::ResNet large({.depth = depth, .num_classes = 5});
+      const auto made = [&depth = depth] {
+        const init::SkipRandomFills skip;
+        return make<models::ResNet>({.depth = depth, .num_classes = 5});
+      }();
+      models::ResNet& large = *made;
       for (const Tensor& p : large.parameters()) {
         Tensor values = p.detach();
         init::uniform_(values, -0.05, 0.05);
