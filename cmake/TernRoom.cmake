@@ -32,6 +32,22 @@ function(tern_target_settings target)
   endif()
 endfunction()
 
+# Half of a small file's compile time goes into these headers, which are read once for all rooms and programs. Sources
+# include what they use all the same: a build with CMAKE_DISABLE_PRECOMPILE_HEADERS=ON must succeed.
+function(tern_precompiled_headers target)
+  if(NOT TARGET tern_precompiled)
+    file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/precompiled.cpp CONTENT "// nothing but the headers\n")
+    add_library(tern_precompiled OBJECT ${CMAKE_BINARY_DIR}/precompiled.cpp)
+    set_target_properties(tern_precompiled PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    target_include_directories(tern_precompiled PRIVATE ${CMAKE_BINARY_DIR}/include/core)
+    target_compile_options(tern_precompiled PRIVATE $<$<CONFIG:Release>:${room_optimization}>)
+    target_precompile_headers(tern_precompiled PRIVATE <algorithm> <cmath> <functional> <map> <memory> <optional>
+                              <string> <vector> <tern/core/tensor.h>)
+    tern_target_settings(tern_precompiled)
+  endif()
+  target_precompile_headers(${target} REUSE_FROM tern_precompiled)
+endfunction()
+
 function(tern_public_headers name)
   cmake_parse_arguments(ARG "" "" "FLATTEN;FILES" ${ARGN})
   foreach(header ${ARG_FILES})
@@ -60,10 +76,7 @@ function(tern_room name)
   add_library(tern::${name} ALIAS tern_${name})
   set_target_properties(tern_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
   target_compile_options(tern_${name} PRIVATE $<$<CONFIG:Release>:${room_optimization}>)
-  # Half of a small file's compile time goes into these. Sources include what they use all the same: a build with
-  # CMAKE_DISABLE_PRECOMPILE_HEADERS=ON must succeed.
-  target_precompile_headers(tern_${name} PRIVATE <algorithm> <cmath> <functional> <map> <memory> <optional> <string> <vector>
-                            <tern/core/tensor.h>)
+  tern_precompiled_headers(tern_${name})
   target_include_directories(tern_${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_BINARY_DIR}/include/${name}>
                                                  $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   foreach(room ${ARG_DEPENDS})

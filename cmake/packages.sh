@@ -49,9 +49,11 @@ tern_need() {
   fi
 }
 
-# tern_configure OPTION...: configures build/ as a Release build; Ninja where the directory is new.
+# tern_configure OPTION...: configures build/ as a Release build with the kernels that this processor can run (the plain
+# cmake has them all); Ninja where the directory is new.
 tern_configure() {
-  local generator=()
+  local generator=() isas="portable;avx2;avx512"
   [ -e build/CMakeCache.txt ] || generator=(-G Ninja)
-  cmake -S . -B build "${generator[@]}" -DCMAKE_BUILD_TYPE=Release "$@"
+  if grep -qs '^flags' /proc/cpuinfo && ! grep -qsw avx512_bf16 /proc/cpuinfo; then isas="portable;avx2"; fi
+  cmake -S . -B build "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DTERN_ISAS="$isas" "$@"
 }
