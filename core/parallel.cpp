@@ -210,6 +210,22 @@ int available_processors() {
   return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
 }
 
+struct Observer {
+  detail::ChunkObserver function = nullptr;
+  void* context = nullptr;
+};
+thread_local Observer observer;
+
+void run_observed(int64_t chunks, detail::ChunkFunction function, const void* context) {
+  std::vector<double> seconds(static_cast<size_t>(chunks));
+  for (int64_t i = 0; i < chunks; ++i) {
+    const auto start = Clock::now();
+    function(context, i);
+    seconds[static_cast<size_t>(i)] = std::chrono::duration<double>(Clock::now() - start).count();
+  }
+  observer.function(observer.context, seconds.data(), chunks);
+}
+
 std::atomic<int> thread_count{0};  // 0: not decided yet
 thread_local bool serial = false;
 
@@ -234,7 +250,19 @@ SerialScope::~SerialScope() {
 
 namespace detail {
 
+void observe_chunks(ChunkObserver function, void* context) {
+  observer = {function, context};
+}
+
 void run_chunks(int64_t chunks, ChunkFunction function, const void* context) {
+  if (observer.function != nullptr && !serial && !in_job) [[unlikely]] {
+    struct InJob {
+      InJob() { in_job = true; }
+      ~InJob() { in_job = false; }
+    } scope;
+    run_observed(chunks, function, context);
+    return;
+  }
   const int threads = static_cast<int>(std::min<int64_t>(chunks, num_threads()));
   if (threads > 1 && !serial && !in_job && chunks < kClosed &&
       Pool::instance().run(static_cast<uint32_t>(chunks), threads, function, context))

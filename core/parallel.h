@@ -32,6 +32,12 @@ using ChunkFunction = void (*)(const void* context, int64_t chunk);
 /// Calls function(context, i) for i in [0, chunks), on all threads; rethrows the exception of the lowest chunk that
 /// threw.
 void run_chunks(int64_t chunks, ChunkFunction function, const void* context);
+
+/// Told how long each chunk of a parallel_for took, in seconds.
+using ChunkObserver = void (*)(void* context, const double* seconds, int64_t chunks);
+/// From now on this thread's parallel_for runs its chunks one after the other, on this thread, and reports them: for
+/// measuring how much of a computation could run at once. A null observer ends that.
+void observe_chunks(ChunkObserver observer, void* context);
 }  // namespace detail
 
 /// Number of chunks that parallel_for makes of n items.

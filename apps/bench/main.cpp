@@ -4,6 +4,9 @@
 #include <cmath>
 #include <cstdio>
 #include <iterator>
+#include <optional>
+#include <span>
+#include <utility>
 
 #include <tern/core/cpu.h>
 #include <tern/core/error.h>
@@ -78,6 +81,59 @@ double share_of_bound(const Workload& workload, const Result& result, double pea
   return workload.flop / peak * 1e-6 / result.ms;
 }
 
+// What a step would take on other numbers of threads, from the time that each chunk of its parallel parts takes on one:
+// chunks go to whichever thread is free first, in order. Threads that compete for memory or caches are not in it.
+class Projection {
+ public:
+  explicit Projection(std::vector<int64_t> threads) : threads_(std::move(threads)), parallel_(threads_.size()) {}
+
+  /// Runs a step and takes its times.
+  void run(const std::function<void()>& step) {
+    const auto start = std::chrono::steady_clock::now();
+    detail::observe_chunks(
+        [](void* self, const double* seconds, int64_t chunks) {
+          static_cast<Projection*>(self)->add({seconds, static_cast<size_t>(chunks)});
+        },
+        this);
+    step();
+    detail::observe_chunks(nullptr, nullptr);
+    whole_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  double ms(size_t which) const { return (whole_ - in_chunks_ + parallel_[which]) * 1e3; }
+  double serial_share() const { return (whole_ - in_chunks_) / whole_; }
+
+ private:
+  void add(std::span<const double> seconds) {
+    for (const double s : seconds) in_chunks_ += s;
+    for (size_t which = 0; which < threads_.size(); ++which) {
+      std::vector<double> free_at(static_cast<size_t>(threads_[which]), 0.0);
+      for (const double s : seconds) *std::min_element(free_at.begin(), free_at.end()) += s;
+      parallel_[which] += *std::max_element(free_at.begin(), free_at.end());
+    }
+  }
+
+  std::vector<int64_t> threads_;
+  std::vector<double> parallel_;  // seconds of the parallel parts, on that many threads
+  double whole_ = 0, in_chunks_ = 0;
+};
+
+// The step with the least time of `reps`, projected onto several numbers of threads.
+void print_projection(const Workload& workload, int64_t reps) {
+  static const std::vector<int64_t> kThreads{1, 2, 4, 8, 16};
+  manual_seed(0);
+  const Prepared prepared = workload.prepare();
+  for (int i = 0; i < kWarmUp; ++i) prepared.step();
+  std::optional<Projection> best;
+  for (int64_t i = 0; i < reps; ++i) {
+    Projection projection(kThreads);
+    projection.run(prepared.step);
+    if (!best || projection.ms(0) < best->ms(0)) best = projection;
+  }
+  std::printf("%-16s", workload.name.c_str());
+  for (size_t which = 0; which < kThreads.size(); ++which) std::printf(" %9.2f", best->ms(which));
+  std::printf(" %8.2f%%\n", best->serial_share() * 100);
+}
+
 std::string json_line(const Workload& workload, const Result& result, int64_t reps, double peak) {
   train::MetricRow row{{"workload", workload.name},
                        {"ms", rounded(result.ms, 1e3)},
@@ -121,12 +177,14 @@ std::vector<Workload> chosen(const std::vector<std::string>& names) {
 int bench(int argc, char** argv) {
   std::vector<std::string> only;
   int64_t threads = 0, reps = 7;
-  bool json = false;
+  bool json = false, project = false;
   train::Cli cli("bench", "Times workloads: the median step of R, after two that warm up, each on one fixed batch.");
   cli.option("--only", only, "NAME...", "these workloads; all if not given");
   cli.option("--threads", threads, {.min = 0, .max = 1024}, "N", "threads; 0 for as many as there are processors");
   cli.option("--reps", reps, {.min = 1, .max = 1e6}, "R", "timed steps (matmul: three times as many); 7 if not given");
   cli.flag("--json", json, "one JSON object a line in place of the table");
+  cli.flag("--project", project,
+           "time the pieces of a step on one thread, and print what it would take on 1 to 16, were memory no limit");
   cli.epilogue([] {
     std::string text =
         "GFLOP/s counts a workload's operations by direct algorithms; the bound is the time that these would take at\n"
@@ -144,6 +202,11 @@ int bench(int argc, char** argv) {
   const std::vector<Workload> workloads = chosen(only);
   set_num_threads(static_cast<int>(threads));
 
+  if (project) {
+    std::printf("%-16s %9s %9s %9s %9s %9s %9s\n", "threads", "1", "2", "4", "8", "16", "serial");
+    for (const Workload& workload : workloads) print_projection(workload, reps);
+    return 0;
+  }
   const double peak = peak_gflop_per_s();
   if (!json)
     std::printf("%d threads, %s, %.0f GFLOP/s at most\n%-16s %10s %12s %9s %9s %9s %11s %9s\n", num_threads(),

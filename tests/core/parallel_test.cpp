@@ -151,6 +151,26 @@ TEST_P(Parallel, WorksInAForkedChild) {
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
+TEST(ObserveChunks, ReportsEveryChunkInOrderOnTheCallingThread) {
+  std::vector<int64_t> seen, begins;
+  detail::observe_chunks(
+      [](void* out, const double* seconds, int64_t chunks) {
+        for (int64_t i = 0; i < chunks; ++i) EXPECT_GE(seconds[i], 0);
+        static_cast<std::vector<int64_t>*>(out)->push_back(chunks);
+      },
+      &seen);
+  const auto self = std::this_thread::get_id();
+  parallel_for(10, 4, [&](int64_t begin, int64_t) {
+    EXPECT_EQ(std::this_thread::get_id(), self);
+    begins.push_back(begin);
+    parallel_for(10, 1, [](int64_t, int64_t) {});  // part of its chunk
+  });
+  detail::observe_chunks(nullptr, nullptr);
+  parallel_for(10, 4, [](int64_t, int64_t) {});
+  EXPECT_EQ(seen, std::vector<int64_t>{3});
+  EXPECT_EQ(begins, (std::vector<int64_t>{0, 4, 8}));
+}
+
 TEST(NumThreads, CanBeSetAndAsked) {
   const int before = num_threads();
   EXPECT_GE(before, 1);
