@@ -1,4 +1,5 @@
 // The only user of stb_image.
+#include <algorithm>
 #include <climits>
 #include <cstring>
 #include <memory>
@@ -43,6 +44,38 @@ PngSize png_size(std::span<const std::byte> bytes) {
   return {big_endian(sizeof kStart), big_endian(sizeof kStart + 4)};
 }
 
+// The most codes of any Huffman table in a JPEG, 0 for other files. stb_image stores a table's codes without looking
+// whether they are more than the 256 that the format allows, so they are counted before. Finds tables where stb_image
+// finds them: segment after segment by their lengths, and by their markers after the data of a scan.
+int64_t most_huffman_codes(std::span<const std::byte> bytes) {
+  const auto byte = [&](size_t at) { return at < bytes.size() ? std::to_integer<unsigned>(bytes[at]) : 0U; };
+  if (byte(0) != 0xFF || byte(1) != 0xD8) return 0;
+  int64_t most = 0;
+  for (size_t at = 2; at + 1 < bytes.size();) {
+    if (byte(at) != 0xFF || byte(at + 1) == 0xFF || byte(at + 1) == 0) {
+      ++at;  // padding, fill bytes, or the data of a scan
+      continue;
+    }
+    const unsigned marker = byte(at + 1);
+    at += 2;
+    if (marker == 0xD9) break;                                           // end of image
+    if ((marker >= 0xD0 && marker <= 0xD8) || marker == 0x01) continue;  // markers without a segment
+    const int64_t length = byte(at) << 8 | byte(at + 1);
+    if (marker == 0xC4) {  // a segment of tables: class, counts of the 16 lengths, values
+      size_t table = at + 2;
+      for (int64_t left = length - 2; left > 0 && table < bytes.size();) {
+        int64_t codes = 0;
+        for (size_t i = 1; i <= 16; ++i) codes += byte(table + i);
+        most = std::max(most, codes);
+        table += 17 + static_cast<size_t>(codes);
+        left -= 17 + codes;
+      }
+    }
+    at += static_cast<size_t>(std::max<int64_t>(length, 2));
+  }
+  return most;
+}
+
 }  // namespace
 
 Tensor decode_image(std::span<const std::byte> bytes, const std::string& name, const ImageLimits& limits) {
@@ -56,6 +89,9 @@ Tensor decode_image(std::span<const std::byte> bytes, const std::string& name, c
                limits.max_pixels, " pixels in '", name, "', got ", w, " x ", h);
   };
   if (const auto [w, h] = png_size(bytes); w > 0 && h > 0) check_pixels(w, h);
+  const int64_t codes = most_huffman_codes(bytes);
+  TERN_CHECK(codes <= 256, FormatError, "[", kOp, "] expected Huffman tables of at most 256 codes in '", name,
+             "', got ", codes);
   int width = 0, height = 0, channels = 0;
   TERN_CHECK(stbi_info_from_memory(data, static_cast<int>(size), &width, &height, &channels) != 0, FormatError, "[",
              kOp, "] expected a PNG, JPEG or BMP image in '", name, "', got other content (", reason(), ")");
