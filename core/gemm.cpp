@@ -227,15 +227,14 @@ void multiply_blocks(const Product<T>& p, const BatchAxes& kept) {
   for (int64_t k0 = 0; k0 < k; k0 += slice) {
     const int64_t inner = std::min(slice, k - k0);
     const bool accumulate = p.accumulate || k0 > 0, last = k0 + inner == k;
-    parallel_for(kept.count * panels, std::max<int64_t>(1, kElementwiseGrain / (width * inner)),
-                 [&](int64_t begin, int64_t end) {
-                   for (int64_t i = begin; i < end; ++i) {
-                     const int64_t item = i / panels, panel = i % panels;
-                     const T* b = p.b.data + batch_offset(kept.sizes, kept.b, item) + k0 * p.b.row_stride;
-                     TERN_KERNEL(pack_panel_range<T>)
-                     (b, p.b.row_stride, p.b.col_stride, inner, n, panel, panel + 1, all + item * item_elements);
-                   }
-                 });
+    parallel_for(kept.count * panels, chunk_items(width * inner), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t item = i / panels, panel = i % panels;
+        const T* b = p.b.data + batch_offset(kept.sizes, kept.b, item) + k0 * p.b.row_stride;
+        TERN_KERNEL(pack_panel_range<T>)
+        (b, p.b.row_stride, p.b.col_stride, inner, n, panel, panel + 1, all + item * item_elements);
+      }
+    });
     const int64_t grain = std::max<int64_t>(1, kPieceWork / 4 / (cut.rows * std::min(cols, n) * inner));
     parallel_for(kept.count * cut.row_blocks * cut.col_blocks, grain, [&](int64_t begin, int64_t end) {
       T* scratch = left_elements > 0 ? TwoAreas<T>(0, left_elements).second : nullptr;
@@ -353,8 +352,7 @@ void multiply(const Product<T>& p) {
   (partials + item * m * n, inner_blocks, kept.count * m * n, p.c.data + batch_offset(kept.sizes, kept.c, item),
    p.c.row_stride, m, n);
   if (p.epilogue != nullptr)
-    parallel_for(m, std::max<int64_t>(1, kElementwiseGrain / n),
-                 [&](int64_t begin, int64_t end) { p.epilogue(p.context, begin, end, 0, n); });
+    parallel_for(m, chunk_items(n), [&](int64_t begin, int64_t end) { p.epilogue(p.context, begin, end, 0, n); });
 }
 
 template <class T>
@@ -362,10 +360,9 @@ Panels<T> pack_right(const Matrices<const T>& b, int64_t k, int64_t n) {
   const int64_t width = TERN_KERNEL(panel_width<T>)(), panels = ceil_divide(n, width);
   Panels<T> packed{empty({panels * width * k}, dtype_of<T>()), k, n};
   T* const to = packed.memory.template data<T>();
-  parallel_for(panels, std::max<int64_t>(1, kElementwiseGrain / (width * std::max<int64_t>(k, 1))),
-               [&](int64_t begin, int64_t end) {
-                 TERN_KERNEL(pack_panel_range<T>)(b.data, b.row_stride, b.col_stride, k, n, begin, end, to);
-               });
+  parallel_for(panels, chunk_items(width * std::max<int64_t>(k, 1)), [&](int64_t begin, int64_t end) {
+    TERN_KERNEL(pack_panel_range<T>)(b.data, b.row_stride, b.col_stride, k, n, begin, end, to);
+  });
   return packed;
 }
 

@@ -27,6 +27,12 @@ class SerialScope {
 /// Elements per chunk for cheap element-wise work: large enough to hide the hand-over, small enough to balance.
 inline constexpr int64_t kElementwiseGrain = 16384;
 
+/// Items of a chunk, for items of that many elements each: as many as make kElementwiseGrain elements, at least one.
+[[gnu::always_inline]] inline int64_t chunk_items(int64_t elements) {
+  const int64_t items = elements > 0 ? kElementwiseGrain / elements : kElementwiseGrain;
+  return items > 0 ? items : 1;
+}
+
 namespace detail {
 using ChunkFunction = void (*)(const void* context, int64_t chunk);
 /// Calls function(context, i) for i in [0, chunks), on all threads; rethrows the exception of the lowest chunk that

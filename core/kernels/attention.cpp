@@ -364,7 +364,7 @@ void attention_backward(const Attention<T>& p, int64_t b, int64_t h, int64_t fir
 template <class T>
 void add_attention_parts(const T* parts, int64_t count, int64_t part_size, int64_t batch, int64_t heads, int64_t rows,
                          int64_t width, Heads<T> out) {
-  parallel_for(batch * heads * rows, kElementwiseGrain / (width * count) + 1, [&](int64_t begin, int64_t end) {
+  parallel_for(batch * heads * rows, chunk_items(width * count), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       T* o = out.at(i / rows / heads, i / rows % heads, i % rows);
       const T* part = parts + i * width;

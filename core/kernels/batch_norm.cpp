@@ -82,7 +82,7 @@ void add_blocks(int64_t blocks, int64_t pitch, int64_t n, const double* partials
 
 // Elements whose work is handed to a thread at once, in outer positions.
 int64_t outer_grain(const ChannelView& view) {
-  const int64_t grain = 2 * kElementwiseGrain / (view.channels * view.inner);
+  const int64_t grain = 2 * kElementwiseGrain / (view.channels * view.inner + (view.inner == 0));
   return grain < 1 ? 1 : grain;
 }
 

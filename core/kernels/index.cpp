@@ -8,12 +8,11 @@ namespace {
 template <class Body>
 void for_lines(const IndexLines& in, const Body& body) {
   const int64_t work = in.count > 0 ? in.count : 1;
-  parallel_for(
-      in.lines.numel, kElementwiseGrain / work > 1 ? kElementwiseGrain / work : 1, [&](int64_t begin, int64_t end) {
-        Walk<3> walk{in.lines.axes, in.lines.size, {in.lines.stride[0], in.lines.stride[1], in.lines.stride[2]}};
-        walk.seek(begin);
-        for (int64_t line = begin; line < end; ++line, walk.next()) body(walk.at);
-      });
+  parallel_for(in.lines.numel, chunk_items(work), [&](int64_t begin, int64_t end) {
+    Walk<3> walk{in.lines.axes, in.lines.size, {in.lines.stride[0], in.lines.stride[1], in.lines.stride[2]}};
+    walk.seek(begin);
+    for (int64_t line = begin; line < end; ++line, walk.next()) body(walk.at);
+  });
 }
 
 constexpr int64_t kColumns = 64;  // of index_add, for one thread at a time
@@ -52,19 +51,18 @@ void index_add(T* x, const int64_t* index, const T* y, int64_t outer, int64_t n,
                int64_t skip) {
   const int64_t blocks = (inner + kColumns - 1) / kColumns;
   const int64_t work = count * (inner < kColumns ? inner : kColumns);
-  parallel_for(outer * blocks, kElementwiseGrain / (work + 1) > 1 ? kElementwiseGrain / (work + 1) : 1,
-               [=](int64_t begin, int64_t end) {
-                 for (int64_t i = begin; i < end; ++i) {
-                   const int64_t o = i / blocks, first = i % blocks * kColumns;
-                   const int64_t width = inner - first < kColumns ? inner - first : kColumns;
-                   for (int64_t k = 0; k < count; ++k) {
-                     if (index[k] == skip) continue;
-                     T* to = x + (o * n + index[k]) * inner + first;
-                     const T* from = y + (o * count + k) * inner + first;
-                     for (int64_t c = 0; c < width; ++c) to[c] = static_cast<T>(to[c] + from[c]);
-                   }
-                 }
-               });
+  parallel_for(outer * blocks, chunk_items(work + 1), [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t o = i / blocks, first = i % blocks * kColumns;
+      const int64_t width = inner - first < kColumns ? inner - first : kColumns;
+      for (int64_t k = 0; k < count; ++k) {
+        if (index[k] == skip) continue;
+        T* to = x + (o * n + index[k]) * inner + first;
+        const T* from = y + (o * count + k) * inner + first;
+        for (int64_t c = 0; c < width; ++c) to[c] = static_cast<T>(to[c] + from[c]);
+      }
+    }
+  });
 }
 
 #define INSTANTIATE(T)                                                        \

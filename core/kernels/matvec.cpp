@@ -55,7 +55,7 @@ void matvec_columns(const T* a, int64_t lda, const T* x, T* y, int64_t n, int64_
 
 template <class T>
 void sum_partials(const T* partials, int64_t count, int64_t step, T* out, int64_t out_stride, int64_t m, int64_t n) {
-  const int64_t rows = kElementwiseGrain / (n * count) > 1 ? kElementwiseGrain / (n * count) : 1;
+  const int64_t rows = chunk_items(n * count);
   parallel_for(m, rows, [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       T* o = out + i * out_stride;

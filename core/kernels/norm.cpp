@@ -116,7 +116,7 @@ void row_backward(const RowNormBackward<T>& p, int64_t i, T* grad_weight, T* gra
 template <class T>
 void row_norm(const RowNorm<T>& p) {
   const int64_t n = p.n;
-  parallel_for(p.rows, kElementwiseGrain / n > 1 ? kElementwiseGrain / n : 1, [&](int64_t begin, int64_t end) {
+  parallel_for(p.rows, chunk_items(n), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const T* x = p.x + i * n;
       T* y = p.y + i * n;

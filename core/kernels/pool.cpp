@@ -16,13 +16,11 @@ PoolImages as_channels_last(const PoolImages& p) {
 }
 
 int64_t rows_at_once(const PoolImages& p) {
-  const int64_t rows = kElementwiseGrain / (p.out_w * p.channels * 4);
-  return rows < 1 ? 1 : rows;
+  return chunk_items(p.out_w * p.channels * 4);
 }
 
 int64_t images_at_once(const PoolImages& p) {
-  const int64_t images = kElementwiseGrain / (p.in_h * p.in_w * p.channels);
-  return images < 1 ? 1 : images;
+  return chunk_items(p.in_h * p.in_w * p.channels);
 }
 
 template <class T>
@@ -150,7 +148,7 @@ void subsample(const PoolImages& p, int64_t stride, int64_t out_channels, int64_
     });
     return;
   }
-  parallel_for(p.batch * out_channels, 1 + kElementwiseGrain / out_size, [&](int64_t begin, int64_t end) {
+  parallel_for(p.batch * out_channels, chunk_items(out_size), [&](int64_t begin, int64_t end) {
     for (int64_t plane = begin; plane < end; ++plane) {
       const int64_t n = plane / out_channels, c = plane % out_channels - before;
       T* to = y + plane * out_size;

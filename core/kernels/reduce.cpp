@@ -247,7 +247,7 @@ void extreme(const ReducePlan& p, const T* x, T* values, int64_t* indices, bool 
   const int64_t n = p.reduced, step = p.reduced_axes == 0 ? 0 : p.reduced_stride[0];
   constexpr int64_t kTile = 128;
   if (!p.columns) {
-    parallel_for(p.kept, kElementwiseGrain / n > 1 ? kElementwiseGrain / n : 1, [&](int64_t begin, int64_t end) {
+    parallel_for(p.kept, chunk_items(n), [&](int64_t begin, int64_t end) {
       Walk<2> walk{p.kept_axes, p.kept_size, {p.kept_stride, p.out_stride}};
       walk.seek(begin);
       for (int64_t o = begin; o < end; ++o, walk.next()) {
@@ -260,30 +260,29 @@ void extreme(const ReducePlan& p, const T* x, T* values, int64_t* indices, bool 
     return;
   }
   const int64_t inner = p.kept_size[0], tiles = (inner + kTile - 1) / kTile, work = n * kTile;
-  parallel_for(p.kept / inner * tiles, kElementwiseGrain / work > 1 ? kElementwiseGrain / work : 1,
-               [&](int64_t begin, int64_t end) {
-                 Walk<2> outer{p.kept_axes - 1, p.kept_size + 1, {p.kept_stride + 1, p.out_stride + 1}};
-                 T best[kTile];
-                 int64_t where[kTile];
-                 for (int64_t i = begin; i < end; ++i) {
-                   outer.seek(i / tiles);
-                   const int64_t first = i % tiles * kTile, count = inner - first < kTile ? inner - first : kTile;
-                   const T* column = x + outer.at[0] + first * p.kept_stride[0];
-                   for (int64_t j = 0; j < count; ++j) best[j] = column[j * p.kept_stride[0]], where[j] = 0;
-                   for (int64_t k = 1; k < n; ++k) {
-                     for (int64_t j = 0; j < count; ++j) {
-                       const T v = column[k * step + j * p.kept_stride[0]];
-                       const bool better = beats(v, best[j], largest);
-                       best[j] = better ? v : best[j];
-                       where[j] = better ? k : where[j];
-                     }
-                   }
-                   for (int64_t j = 0; j < count; ++j) {
-                     values[outer.at[1] + (first + j) * p.out_stride[0]] = best[j];
-                     indices[outer.at[1] + (first + j) * p.out_stride[0]] = where[j];
-                   }
-                 }
-               });
+  parallel_for(p.kept / inner * tiles, chunk_items(work), [&](int64_t begin, int64_t end) {
+    Walk<2> outer{p.kept_axes - 1, p.kept_size + 1, {p.kept_stride + 1, p.out_stride + 1}};
+    T best[kTile];
+    int64_t where[kTile];
+    for (int64_t i = begin; i < end; ++i) {
+      outer.seek(i / tiles);
+      const int64_t first = i % tiles * kTile, count = inner - first < kTile ? inner - first : kTile;
+      const T* column = x + outer.at[0] + first * p.kept_stride[0];
+      for (int64_t j = 0; j < count; ++j) best[j] = column[j * p.kept_stride[0]], where[j] = 0;
+      for (int64_t k = 1; k < n; ++k) {
+        for (int64_t j = 0; j < count; ++j) {
+          const T v = column[k * step + j * p.kept_stride[0]];
+          const bool better = beats(v, best[j], largest);
+          best[j] = better ? v : best[j];
+          where[j] = better ? k : where[j];
+        }
+      }
+      for (int64_t j = 0; j < count; ++j) {
+        values[outer.at[1] + (first + j) * p.out_stride[0]] = best[j];
+        indices[outer.at[1] + (first + j) * p.out_stride[0]] = where[j];
+      }
+    }
+  });
 }
 
 #define INSTANTIATE(T)                                                                           \

@@ -53,7 +53,7 @@ void reduce_gradient(ReduceGradient kind, const LoopPlan<4>& plan, T* dx, const 
 
 template <class T>
 void product_gradient(const T* x, const T* g, T* dx, int64_t rows, int64_t n) {
-  parallel_for(rows, kElementwiseGrain / n > 1 ? kElementwiseGrain / n : 1, [=](int64_t begin, int64_t end) {
+  parallel_for(rows, chunk_items(n), [=](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* row = x + r * n;
       T* to = dx + r * n;
@@ -72,31 +72,30 @@ template <class T, class O>
 void cumulate(const T* x, O* y, int64_t outer, int64_t n, int64_t inner, bool reverse) {
   constexpr int64_t kTile = 64;
   const int64_t tiles = (inner + kTile - 1) / kTile, work = n * (inner < kTile ? inner : kTile);
-  parallel_for(outer * tiles, kElementwiseGrain / (work + 1) > 1 ? kElementwiseGrain / (work + 1) : 1,
-               [=](int64_t begin, int64_t end) {
-                 for (int64_t i = begin; i < end; ++i) {
-                   const int64_t first = i % tiles * kTile, count = inner - first < kTile ? inner - first : kTile;
-                   if (inner == 1) {
-                     const T* from = x + i * n;
-                     O* to = y + i * n;
-                     Wide<T> total = 0;
-                     for (int64_t k = 0; k < n; ++k) {
-                       const int64_t at = reverse ? n - 1 - k : k;
-                       total += static_cast<Wide<T>>(from[at]);
-                       to[at] = static_cast<O>(total);
-                     }
-                     continue;
-                   }
-                   Wide<T> sum[kTile] = {};
-                   for (int64_t k = 0; k < n; ++k) {
-                     const int64_t at = (i / tiles * n + (reverse ? n - 1 - k : k)) * inner + first;
-                     for (int64_t j = 0; j < count; ++j) {
-                       sum[j] += static_cast<Wide<T>>(x[at + j]);
-                       y[at + j] = static_cast<O>(sum[j]);
-                     }
-                   }
-                 }
-               });
+  parallel_for(outer * tiles, chunk_items(work + 1), [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i % tiles * kTile, count = inner - first < kTile ? inner - first : kTile;
+      if (inner == 1) {
+        const T* from = x + i * n;
+        O* to = y + i * n;
+        Wide<T> total = 0;
+        for (int64_t k = 0; k < n; ++k) {
+          const int64_t at = reverse ? n - 1 - k : k;
+          total += static_cast<Wide<T>>(from[at]);
+          to[at] = static_cast<O>(total);
+        }
+        continue;
+      }
+      Wide<T> sum[kTile] = {};
+      for (int64_t k = 0; k < n; ++k) {
+        const int64_t at = (i / tiles * n + (reverse ? n - 1 - k : k)) * inner + first;
+        for (int64_t j = 0; j < count; ++j) {
+          sum[j] += static_cast<Wide<T>>(x[at + j]);
+          y[at + j] = static_cast<O>(sum[j]);
+        }
+      }
+    }
+  });
 }
 
 #define INSTANTIATE(T)                                                                                    \

@@ -144,7 +144,7 @@ void run_reduction(const ReducePlan& p, const T* x, const T* shift, O* out, void
   }
   const auto part_end = [&](int64_t part) { return (part + 1) * p.part < p.reduced ? (part + 1) * p.part : p.reduced; };
   const int64_t work = p.part * (p.columns ? p.tile : 1);
-  const int64_t at_once = kElementwiseGrain / work > 1 ? kElementwiseGrain / work : 1;
+  const int64_t at_once = chunk_items(work);
   if (!p.columns) {
     parallel_for(p.kept * p.parts, at_once, [&](int64_t begin, int64_t end) {
       Walk<2> to{p.kept_axes, p.kept_size, {p.kept_stride, p.out_stride}};
@@ -185,16 +185,15 @@ void run_reduction(const ReducePlan& p, const T* x, const T* shift, O* out, void
     });
   }
   if (p.parts == 1) return;
-  parallel_for(p.kept, kElementwiseGrain / p.parts > 1 ? kElementwiseGrain / p.parts : 1,
-               [&](int64_t begin, int64_t end) {
-                 Walk<1> to{p.kept_axes, p.kept_size, {p.out_stride}};
-                 to.seek(begin);
-                 for (int64_t o = begin; o < end; ++o, to.next()) {
-                   Result result = partial[o];
-                   for (int64_t part = 1; part < p.parts; ++part) result = Op::join(result, partial[part * p.kept + o]);
-                   out[to.at[0]] = finish(result, to.at[0]);
-                 }
-               });
+  parallel_for(p.kept, chunk_items(p.parts), [&](int64_t begin, int64_t end) {
+    Walk<1> to{p.kept_axes, p.kept_size, {p.out_stride}};
+    to.seek(begin);
+    for (int64_t o = begin; o < end; ++o, to.next()) {
+      Result result = partial[o];
+      for (int64_t part = 1; part < p.parts; ++part) result = Op::join(result, partial[part * p.kept + o]);
+      out[to.at[0]] = finish(result, to.at[0]);
+    }
+  });
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ void rotate_row(const T* x, const T* cos, const T* sin, T sign, T* y, int64_t ha
 
 template <bool kPairs, class T>
 void rotate(const Rotation<T>& p) {
-  const int64_t grain = kElementwiseGrain / (2 * p.half) > 1 ? kElementwiseGrain / (2 * p.half) : 1;
+  const int64_t grain = chunk_items(2 * p.half);
   parallel_for(p.rows, grain, [&](int64_t begin, int64_t end) {
     int64_t index[8], at = 0, table = 0;
     for (int64_t a = p.axes - 1, rest = begin; a >= 0; --a) {

@@ -8,7 +8,7 @@ constexpr int64_t kGrain = 8192;  // elements in a chunk
 constexpr int64_t kBlock = 128;   // vectors added up in single precision before the sum moves on to f64
 
 int64_t rows_at_once(int64_t n) {
-  return kGrain / n > 1 ? kGrain / n : 1;
+  return n < kGrain ? kGrain / (n > 1 ? n : 1) : 1;
 }
 
 // Calls body(i, count) for the vectors of a row of n: count is kWidth, less for the last.

@@ -35,7 +35,7 @@ template <int N, class Body>
     });
     return;
   }
-  const int64_t rows_at_once = kElementwiseGrain / inner > 1 ? kElementwiseGrain / inner : 1;
+  const int64_t rows_at_once = chunk_items(inner);
   parallel_for(rows, rows_at_once, [&](int64_t begin, int64_t end) {
     int64_t index[8], offsets[N];
     for (int k = 0; k < N; ++k) offsets[k] = 0;

@@ -150,7 +150,7 @@ Tensor select_slices(const Tensor& x, int64_t axis, const Tensor& index, MemoryF
   const int64_t* at = index.data<int64_t>();
   const std::byte* from = source.raw();
   std::byte* to = y.raw();
-  parallel_for(b.outer * count, std::max<int64_t>(kElementwiseGrain / b.inner, 1), [&](int64_t begin, int64_t end) {
+  parallel_for(b.outer * count, chunk_items(b.inner), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = i / count * b.n + at[i % count];
       std::memcpy(to + static_cast<size_t>(i) * bytes, from + static_cast<size_t>(row) * bytes, bytes);

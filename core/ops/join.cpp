@@ -102,16 +102,15 @@ Tensor triangle(const char* op, const Tensor& x, int64_t diagonal, bool lower) {
   const int64_t rows = x.size(-2), columns = x.size(-1);
   const int64_t row_bytes = columns * size_of(x.dtype());
   if (out.numel() > 0)
-    parallel_for(out.numel() / columns, std::max<int64_t>(kElementwiseGrain / columns, 1),
-                 [&](int64_t begin, int64_t end) {
-                   for (int64_t r = begin; r < end; ++r) {
-                     const int64_t row = r % rows;
-                     const int64_t cut = std::clamp<int64_t>(row + diagonal + (lower ? 1 : 0), 0, columns);
-                     std::byte* first = out.raw() + r * row_bytes;
-                     std::byte* middle = first + cut * size_of(x.dtype());
-                     std::fill(lower ? middle : first, lower ? first + row_bytes : middle, std::byte{0});
-                   }
-                 });
+    parallel_for(out.numel() / columns, chunk_items(columns), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const int64_t row = r % rows;
+        const int64_t cut = std::clamp<int64_t>(row + diagonal + (lower ? 1 : 0), 0, columns);
+        std::byte* first = out.raw() + r * row_bytes;
+        std::byte* middle = first + cut * size_of(x.dtype());
+        std::fill(lower ? middle : first, lower ? first + row_bytes : middle, std::byte{0});
+      }
+    });
   if (!x.is_floating()) return out;
   return autograd::record<TriangleBackward>(out, {x}, {.diagonal = diagonal, .lower = lower});
 }

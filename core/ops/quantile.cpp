@@ -95,19 +95,18 @@ Tensor quantiles_of_rows(const Tensor& x, const std::vector<Place>& places) {
   Tensor low = empty({recorded ? quantiles : 0, rows}, DType::kI64), high = empty_like(low);
   dispatch_float("quantile", x.dtype(), [&]<class T>() {
     const T* source = x.data<T>();
-    parallel_for(quantiles * rows, std::max<int64_t>(kElementwiseGrain / std::max<int64_t>(n, 1), 1),
-                 [&](int64_t begin, int64_t end) {
-                   for (int64_t i = begin; i < end; ++i) {
-                     const Place& place = places[static_cast<size_t>(i / rows)];
-                     const T* v = source + i % rows * n;
-                     const OrderStatistics<T> found = order_statistics(v, n, place.low);
-                     const T r = static_cast<T>(place.r);
-                     out.data<T>()[i] = found.has_nan || r == 0 ? found.at : lerp_as_torch(found.at, found.next, r);
-                     if (!recorded) continue;
-                     low.data<int64_t>()[i] = index_at(v, n, place.low, found.at);
-                     high.data<int64_t>()[i] = index_at(v, n, place.high, r == 0 ? found.at : found.next);
-                   }
-                 });
+    parallel_for(quantiles * rows, chunk_items(n), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const Place& place = places[static_cast<size_t>(i / rows)];
+        const T* v = source + i % rows * n;
+        const OrderStatistics<T> found = order_statistics(v, n, place.low);
+        const T r = static_cast<T>(place.r);
+        out.data<T>()[i] = found.has_nan || r == 0 ? found.at : lerp_as_torch(found.at, found.next, r);
+        if (!recorded) continue;
+        low.data<int64_t>()[i] = index_at(v, n, place.low, found.at);
+        high.data<int64_t>()[i] = index_at(v, n, place.high, r == 0 ? found.at : found.next);
+      }
+    });
   });
   return autograd::record<QuantileBackward>(out, {x}, {.low = low, .high = high, .places = places, .shape = x.shape()});
 }

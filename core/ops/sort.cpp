@@ -81,7 +81,7 @@ SortResult first_in_order(const char* op, const Tensor& x, int64_t axis, int64_t
     const T* source = x.data<T>();
     T* sorted = values.data<T>();
     int64_t* where = indices.data<int64_t>();
-    parallel_for(lines, std::max<int64_t>(2048 / n, 1), [&](int64_t begin, int64_t end) {
+    parallel_for(lines, std::max<int64_t>(2048 / std::max<int64_t>(n, 1), 1), [&](int64_t begin, int64_t end) {
       std::vector<Entry<T>> entries(static_cast<size_t>(n));
       for (int64_t line = begin; line < end; ++line) {
         int64_t rest = line, from = 0, to = 0;
