@@ -64,4 +64,5 @@ build/apps/train_classifier --config apps/configs/quickstart.json --data "$data"
   exit 1
 }
 echo "quickstart: done in $((SECONDS - started)) s (build $((built - started)) s); weights, log and configuration are in $out;"
+echo "            open $out/report.html in a browser to see them"
 echo "            try: build/apps/eval --weights $out/last.safetensors --data $data"

@@ -1,5 +1,6 @@
 // Trains an image classifier as one JSON file says: fp32, CoDeQ with fixed bits, CoDeQ with learned bits.
 #include <filesystem>
+#include <functional>
 #include <iostream>
 
 #include <tern/tern.h>
@@ -20,8 +21,8 @@ std::string in(const std::string& directory, const char* name) {
 }
 
 // What a run writes.
-constexpr const char* kFiles[] = {"config.json",      "metrics.jsonl",    "layers.jsonl",
-                                  "last.safetensors", "best.safetensors", "summary.json"};
+constexpr const char* kFiles[] = {"config.json",      "metrics.jsonl", "layers.jsonl",    "last.safetensors",
+                                  "best.safetensors", "summary.json",  "evaluation.json", "report.html"};
 
 // The last settings win: the file's, then --set, then options of their own.
 void settle(train::Schema& schema, const train::Cli& cli, const Arguments& a) {
@@ -165,6 +166,20 @@ Subject open_subject(train::ClassifierConfig& config, bool resume) {
   return s;
 }
 
+// Writes a file about a run whose result is safe already: what goes wrong is told and changes nothing else.
+void try_to_write(const char* name, const std::function<void()>& write) {
+  try {
+    write();
+  } catch (const std::exception& error) {
+    std::cerr << concat("train_classifier: ", name, " was not written: ", error.what()) << std::endl;
+  }
+}
+
+// The page about a run, as far as it has come.
+void write_page(const std::string& out) {
+  if (!out.empty()) try_to_write("report.html", [&] { train::write_report(in(out, "report.html"), {out}); });
+}
+
 // Writes and prints what came of a run: the layer table, summary.json, and the last line.
 void report(const Subject& subject, const train::ClassifierConfig& config, const train::FitResult& result,
             const std::string& out) {
@@ -267,11 +282,16 @@ int run(int argc, char** argv) {
     std::cout << concat("stopped in epoch ", result.epochs + 1, " after ", result.steps, " steps",
                         a.out.empty() ? "" : concat("; go on with --resume --out ", a.out))
               << std::endl;
+    write_page(a.out);
     return 128 + train::StopSignal::received();
   }
   std::unique_ptr<optim::WeightEma::Swapped> averaged;
   if (ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*ema);
   report(subject, config, result, a.out);
+  if (!a.out.empty())
+    try_to_write("evaluation.json",
+                 [&] { train::write_evaluation(in(a.out, "evaluation.json"), model, test_loader, result.steps); });
+  write_page(a.out);
   return 0;
 }
 

@@ -104,12 +104,15 @@
 #include <tern/train/cli.h>
 #include <tern/train/environment.h>
 #include <tern/train/evaluate.h>
+#include <tern/train/evaluation.h>
 #include <tern/train/generation.h>
 #include <tern/train/language_model.h>
 #include <tern/train/metrics.h>
 #include <tern/train/perplexity.h>
 #include <tern/train/process.h>
 #include <tern/train/progress.h>
+#include <tern/train/report.h>
+#include <tern/train/run_record.h>
 #include <tern/train/sampling.h>
 #include <tern/train/schema.h>
 #include <tern/train/trainer.h>

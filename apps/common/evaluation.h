@@ -1,0 +1,65 @@
+// What a classifier gets right and wrong on a set of images, class by class, with pictures of its worst mistakes: the
+// file evaluation.json of a run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <tern/core/io/json.h>
+#include <tern/core/tensor.h>
+#include <tern/data/loader.h>
+#include <tern/nn/module.h>
+#include <tern/train/evaluate.h>
+
+namespace tern::train {
+
+/// An image that the model is sure about and wrong.
+struct Mistake {
+  int64_t index = 0;       ///< in the data set
+  int64_t label = 0;       ///< what it is
+  int64_t predicted = 0;   ///< what the model says
+  double probability = 0;  ///< of that, in [0, 1]
+  std::string png;         ///< the image before any transform, made smaller if it is large; empty if not recorded
+};
+
+struct Evaluation {
+  EvalResult result;
+  int64_t step = 0;                             ///< optimizer steps that the model had seen
+  std::vector<std::string> classes;             ///< names; as many as there are labels and outputs
+  std::vector<std::vector<int64_t>> confusion;  ///< [label][prediction], examples
+  std::vector<Mistake> worst;                   ///< by falling probability
+};
+
+struct EvaluationOptions {
+  int64_t mistakes = 24;  ///< how many to keep
+  int64_t side = 96;      ///< pictures with a longer side are made smaller by a whole factor, to at most this
+};
+
+/// Runs a model over everything a loader gives, in its order, which must be that of the data set (no shuffling), in
+/// eval mode and without gradients. The prediction is the largest logit, the lower class on a tie; its probability
+/// that of softmax. Equal probabilities are kept in the order of the data set. Throws ValueError for another order
+/// and for labels that the outputs lack, NonFiniteError for a logit that is not finite.
+Evaluation examine(nn::Module& model, data::DataLoader& loader, const EvaluationOptions& options = {});
+
+/// {"step", "top1", "top5", "loss", "n", "classes": [name], "confusion": [[count]], "worst": [{"index", "label",
+/// "predicted", "probability", "png" (base64)}]}.
+io::Json to_json(const Evaluation& evaluation);
+/// The same back. Throws FormatError for anything else, counts below 0, classes out of range and pictures that are no
+/// base64 included.
+Evaluation evaluation_from(const io::Json& json);
+
+/// Examines a model that has seen `step` optimizer steps and writes the result as a file, atomically. Throws as
+/// examine() does, and IoError.
+void write_evaluation(const std::string& path, nn::Module& model, data::DataLoader& loader, int64_t step,
+                      const EvaluationOptions& options = {});
+
+/// A PNG of an image u8 [C, H, W] with 1 or 3 channels. Throws ShapeError, DTypeError.
+std::string encode_png(const Tensor& image);
+
+/// RFC 4648, with padding. decode_base64 throws FormatError for any other text.
+std::string encode_base64(std::string_view bytes);
+std::string decode_base64(std::string_view text);
+
+}  // namespace tern::train
