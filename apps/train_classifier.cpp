@@ -16,20 +16,12 @@ struct Arguments {
   bool fast_dev_run = false, resume = false, overwrite = false;
 };
 
-std::string in(const std::string& directory, const char* name) {
-  return (std::filesystem::path(directory) / name).string();
-}
-
-// What a run writes.
-constexpr const char* kFiles[] = {"config.json",      "metrics.jsonl", "layers.jsonl",    "last.safetensors",
-                                  "best.safetensors", "summary.json",  "evaluation.json", "report.html"};
-
 // The last settings win: the file's, then --set, then options of their own.
 void settle(train::Schema& schema, const train::Cli& cli, const Arguments& a) {
   if (!a.config.empty())
     schema.read_file(a.config);
   else if (a.resume)
-    schema.read_file(in(a.out, "config.json"));
+    schema.read_file((std::filesystem::path(a.out) / "config.json").string());
   for (const std::string& assignment : a.set) schema.set(assignment);
   if (cli.given("--data")) schema.set_text("data.path", a.data);
   if (cli.given("--weights")) schema.set_text("model.weights", a.weights);
@@ -44,9 +36,18 @@ void shrink(train::ClassifierConfig& config) {
   config.schedule.warmup_epochs = 0;
 }
 
-io::Json describe_run(const train::Schema& schema) {
+io::Json describe_data(const train::ImageData& data) {
+  const auto part = [](const data::Dataset& images) {
+    return io::Json::object({{"images", images.size()}, {"fingerprint", io::hex(images.fingerprint())}});
+  };
+  return io::Json::object({{"kind", data.kind}, {"train", part(*data.train)}, {"test", part(*data.test)}});
+}
+
+// The settings and what they met with: what config.json holds, and every checkpoint.
+io::Json describe_run(const train::Schema& schema, const train::ImageData& data) {
   io::Json json = io::Json::parse("config", "settings", schema.to_json());
   json["environment"] = train::environment();
+  json["environment"]["data"] = describe_data(data);
   return json;
 }
 
@@ -70,8 +71,9 @@ train::Preprocessing settle_preprocessing(const train::ClassifierConfig& config,
   return p;
 }
 
-// Reads the command line and the settings; false if only help was wanted.
-bool parse(int argc, char** argv, Arguments& a, train::ClassifierConfig& config, train::Schema& schema) {
+// Reads the command line and the settings and opens the run's directory; false if only help was wanted.
+bool parse(int argc, char** argv, Arguments& a, train::ClassifierConfig& config, train::Schema& schema,
+           std::unique_ptr<const train::RunDirectory>& out) {
   train::Cli cli("train_classifier",
                  "Trains an image classifier, in full precision or with compression, and writes weights, metrics and a "
                  "summary.");
@@ -84,7 +86,10 @@ bool parse(int argc, char** argv, Arguments& a, train::ClassifierConfig& config,
   cli.option("--threads", a.threads, {.min = 1, .max = 4096}, "N", "threads; as many as processors if not given");
   cli.option("--log-every", a.log_every, {.min = 0, .max = 1e9}, "N", "also write metrics every N steps");
   cli.flag("--fast-dev-run", a.fast_dev_run, "three steps and a short evaluation, to see that everything works");
-  cli.flag("--resume", a.resume, "go on from DIR/last.safetensors; without --config, with the settings of that run");
+  cli.flag(
+      "--resume", a.resume,
+      "go on from DIR/last.safetensors, or from the beginning if the run had not come so far; without --config, with "
+      "the settings of that run");
   cli.flag("--overwrite", a.overwrite, "allow a directory that holds another run");
   cli.epilogue([&] { return "Settings, with their defaults:\n\n" + schema.describe(); });
   if (!cli.parse(argc, argv)) return false;
@@ -92,34 +97,39 @@ bool parse(int argc, char** argv, Arguments& a, train::ClassifierConfig& config,
   if (a.out.empty() && !a.fast_dev_run) throw train::UsageError("[train_classifier] expected --out DIR (see --help)");
   if (a.resume && (a.out.empty() || a.overwrite))
     throw train::UsageError("[train_classifier] expected --resume with --out and without --overwrite");
+  if (a.resume) out = std::make_unique<const train::RunDirectory>(a.out, train::OpenRun::kResume);
   settle(schema, cli, a);
   train::check(config);
   if (config.data.path.empty() && config.data.dataset != "synthetic")
     throw train::UsageError("[train_classifier] expected --data DIR (see --help)");
-  if (!a.out.empty() && !a.resume && !a.overwrite)
-    for (const char* name : kFiles)
-      if (std::error_code ignored; std::filesystem::exists(in(a.out, name), ignored))
-        throw train::UsageError(concat("[train_classifier] expected an unused directory, got ", a.out,
-                                       " with a run in it; give --resume to go on, --overwrite to replace it"));
   if (a.fast_dev_run) shrink(config);
-  if (!a.out.empty() && !a.resume) train::make_directory(a.out);
+  if (!a.out.empty() && !a.resume)
+    out = std::make_unique<const train::RunDirectory>(a.out,
+                                                      a.overwrite ? train::OpenRun::kOverwrite : train::OpenRun::kNew);
   return true;
 }
 
 // A resumed run is the run that was interrupted: what shaped it may not change.
-void need_same_settings(const train::Schema& schema, const std::string& out) {
-  constexpr std::string_view kFree[] = {"epochs",    "test_every",   "save_every",
+void need_same_run(const train::Schema& schema, const io::Json& description, const train::RunDirectory& out) {
+  constexpr std::string_view kFree[] = {"epochs",    "test_every",   "save_every",          "save_every_steps",
                                         "data.path", "data.workers", "data.eval_batch_size"};
-  const std::string file = in(out, "last.safetensors");
+  const std::string file = out.file("last.safetensors");
   const train::Checkpoint last = train::load_checkpoint(file);
   const auto saved = last.metadata.find(train::meta::kConfig);
   if (saved == last.metadata.end()) return;  // Trainer::load says what is wrong with it
   for (const std::string& key : schema.differing(saved->second, file))
     if (std::find(std::begin(kFree), std::end(kFree), key) == std::end(kFree))
-      throw train::UsageError(concat("[train_classifier] expected the settings of the run in ", out,
-                                     " with --resume, got another ", key,
-                                     "; only epochs, test_every, save_every, data.path, data.workers and "
-                                     "data.eval_batch_size may change"));
+      throw train::UsageError(concat(
+          "[train_classifier] expected the settings of the run in ", out.path(), " with --resume, got another ", key,
+          "; only epochs, test_every, save_every, save_every_steps, data.path, data.workers and "
+          "data.eval_batch_size may change"));
+  const io::Json then = io::Json::parse("train_classifier", file, saved->second);
+  const io::Json* surroundings = then.find("environment");
+  const io::Json* before = surroundings != nullptr ? surroundings->find("data") : nullptr;
+  const io::Json& now = description.at("environment").at("data");
+  TERN_CHECK(before == nullptr || before->dump() == now.dump(), ValueError,
+             "[train_classifier] expected the data set that the run in ", out.path(), " began with, ", before->dump(),
+             ", got ", now.dump());
 }
 
 // The images of a run, and the model that learns them.
@@ -176,13 +186,13 @@ void try_to_write(const char* name, const std::function<void()>& write) {
 }
 
 // The page about a run, as far as it has come.
-void write_page(const std::string& out) {
-  if (!out.empty()) try_to_write("report.html", [&] { train::write_report(in(out, "report.html"), {out}); });
+void write_page(const train::RunDirectory& out) {
+  try_to_write("report.html", [&] { train::write_report(out.file("report.html"), {out.path()}); });
 }
 
 // Writes and prints what came of a run: the layer table, summary.json, and the last line.
 void report(const Subject& subject, const train::ClassifierConfig& config, const train::FitResult& result,
-            const std::string& out) {
+            const train::RunDirectory* out) {
   const quant::codeq::Report layers = quant::codeq::report(*subject.model, {1, 3, subject.side, subject.side});
   if (config.codeq.mode != "none") std::cout << layers << "\n";
   const train::MetricRow figures{{"top1", result.test.top1},
@@ -196,7 +206,7 @@ void report(const Subject& subject, const train::ClassifierConfig& config, const
   if (result.best_top1 >= 0) summary["best_val_top1"] = result.best_top1;
   summary["epochs"] = result.epochs;
   summary["steps"] = result.steps;
-  if (!out.empty()) io::write_file_atomic("summary", in(out, "summary.json"), summary.dump(2) + "\n");
+  if (out != nullptr) io::write_file_atomic("summary", out->file("summary.json"), summary.dump(2) + "\n");
   std::string line;
   for (const train::Metric& figure : figures)
     line += concat(line.empty() ? "" : " ", figure.name, "=", std::get<double>(figure.value));
@@ -208,11 +218,13 @@ int run(int argc, char** argv) {
   train::ClassifierConfig config;
   train::Schema schema;
   train::declare(schema, config);
-  if (!parse(argc, argv, a, config, schema)) return 0;
+  std::unique_ptr<const train::RunDirectory> out;
+  if (!parse(argc, argv, a, config, schema, out)) return 0;
+  const bool resume = a.resume && out->has("last.safetensors");
   if (a.threads > 0) set_num_threads(static_cast<int>(a.threads));
   manual_seed(static_cast<uint64_t>(config.seed));
   const train::StopSignal signals;
-  const Subject subject = open_subject(config, a.resume);
+  const Subject subject = open_subject(config, resume);
   nn::models::Model& model = *subject.model;
 
   data::DataLoader loader(subject.training,
@@ -235,7 +247,8 @@ int run(int argc, char** argv) {
   const auto schedule = train::make_schedule(*optimizer, config, steps);
   const auto ema = train::make_ema(model, config);
   io::Metadata metadata = model.metadata();
-  metadata[train::meta::kConfig] = describe_run(schema).dump();
+  const io::Json description = describe_run(schema, subject.images);
+  metadata[train::meta::kConfig] = description.dump();
   metadata[train::meta::kPreprocessing] = train::to_json(subject.preprocessing).dump();
   const auto loss = [&](const Tensor& output, const Tensor& labels) {
     return cross_entropy(output, labels, {.label_smoothing = config.optim.label_smoothing});
@@ -253,6 +266,7 @@ int run(int argc, char** argv) {
                                  .test_every = config.test_every,
                                  .out = a.out,
                                  .save_every = config.save_every,
+                                 .save_every_steps = config.save_every_steps,
                                  .log_every = a.log_every,
                                  .metadata = metadata,
                                  .progress = &std::cout,
@@ -263,17 +277,18 @@ int run(int argc, char** argv) {
                                        if (layers != nullptr) layers->write(train::layers_row(model, epoch, step));
                                      },
                                  .stop = [] { return train::StopSignal::received() != 0; }});
-  if (a.resume) {
-    need_same_settings(schema, a.out);
-    trainer.load(in(a.out, "last.safetensors"));
+  if (resume) {
+    need_same_run(schema, description, *out);
+    trainer.load(out->file("last.safetensors"));
+  } else if (a.resume) {
+    std::cout << concat("no checkpoint in ", a.out, " yet: from the beginning") << std::endl;
   }
-  if (!a.out.empty()) {
-    if (a.overwrite)
-      for (const char* name : kFiles) train::remove_file(in(a.out, name));
-    io::write_file_atomic("config", in(a.out, "config.json"), describe_run(schema).dump(2) + "\n");
+  if (out != nullptr) {
+    if (a.overwrite) out->clear();
+    io::write_file_atomic("config", out->file("config.json"), description.dump(2) + "\n");
     if (config.codeq.mode != "none") {
-      train::cut_metrics_after(in(a.out, "layers.jsonl"), trainer.global_step());
-      layers = std::make_unique<train::MetricsLog>(in(a.out, "layers.jsonl"), train::MetricsLog::Open::kAppend);
+      train::cut_metrics_after(out->file("layers.jsonl"), trainer.global_step(), trainer.epoch());
+      layers = std::make_unique<train::MetricsLog>(out->file("layers.jsonl"), train::MetricsLog::Open::kAppend);
     }
   }
 
@@ -287,11 +302,12 @@ int run(int argc, char** argv) {
   }
   std::unique_ptr<optim::WeightEma::Swapped> averaged;
   if (ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*ema);
-  report(subject, config, result, a.out);
-  if (!a.out.empty())
+  report(subject, config, result, out.get());
+  if (out != nullptr) {
     try_to_write("evaluation.json",
-                 [&] { train::write_evaluation(in(a.out, "evaluation.json"), model, test_loader, result.steps); });
-  write_page(a.out);
+                 [&] { train::write_evaluation(out->file("evaluation.json"), model, test_loader, result.steps); });
+    write_page(*out);
+  }
   return 0;
 }
 

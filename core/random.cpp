@@ -83,21 +83,55 @@ uint64_t Generator::below(uint64_t bound) {
   return v % bound;
 }
 
-Generator& default_generator() {
+namespace {
+
+Generator& process_generator() {
   static Generator generator(0);
   return generator;
 }
 
-void manual_seed(uint64_t seed) {
+thread_local Generator* thread_generator = nullptr;
+
+// Calls body with this thread's default generator, under the lock where it is everybody's.
+template <class Body>
+auto with_default_generator(Body&& body) {
+  if (thread_generator != nullptr) return body(*thread_generator);
   const std::lock_guard lock(default_generator_mutex());
-  default_generator() = Generator(seed);
+  return body(process_generator());
+}
+
+}  // namespace
+
+Generator& default_generator() {
+  return thread_generator != nullptr ? *thread_generator : process_generator();
+}
+
+void manual_seed(uint64_t seed) {
+  with_default_generator([&](Generator& generator) { generator = Generator(seed); });
+}
+
+Generator::State random_state() {
+  return with_default_generator([](Generator& generator) { return generator.state(); });
+}
+
+void set_random_state(const Generator::State& state) {
+  with_default_generator([&](Generator& generator) { generator.set_state(state); });
 }
 
 Generator reserve_random(uint64_t blocks) {
-  const std::lock_guard lock(default_generator_mutex());
-  Generator placed = default_generator();
-  default_generator().advance(blocks);
-  return placed;
+  return with_default_generator([&](Generator& generator) {
+    Generator placed = generator;
+    generator.advance(blocks);
+    return placed;
+  });
+}
+
+GeneratorGuard::GeneratorGuard(Generator& generator) : previous_(thread_generator) {
+  thread_generator = &generator;
+}
+
+GeneratorGuard::~GeneratorGuard() {
+  thread_generator = previous_;
 }
 
 }  // namespace tern

@@ -48,14 +48,31 @@ class Generator {
   State state_;
 };
 
-/// The generator that creation ops, initialisations and dropout use when none is given. One per process, guarded by a
-/// lock while an op reserves its numbers.
+/// The generator that creation ops, initialisations and dropout use when none is given: that of the innermost
+/// GeneratorGuard of this thread, else one for the whole process, guarded by a lock while an op reserves its numbers.
 Generator& default_generator();
 
 /// Restarts the default generator from a seed.
 void manual_seed(uint64_t seed);
 
+/// Where the default generator is, to save and restore. Thread-safe.
+Generator::State random_state();
+void set_random_state(const Generator::State& state);
+
 /// Takes `blocks` blocks from the default generator and returns a generator placed at the first of them. Thread-safe.
 Generator reserve_random(uint64_t blocks);
+
+/// While one of these lives, its generator is the default one of this thread, and of no other: two models that train in
+/// two threads, each under a guard, draw the same numbers whatever the other does. The generator must outlive it.
+class GeneratorGuard {
+ public:
+  explicit GeneratorGuard(Generator& generator);
+  ~GeneratorGuard();
+  GeneratorGuard(const GeneratorGuard&) = delete;
+  GeneratorGuard& operator=(const GeneratorGuard&) = delete;
+
+ private:
+  Generator* previous_;
+};
 
 }  // namespace tern

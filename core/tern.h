@@ -21,6 +21,7 @@
 #include <tern/core/error.h>
 #include <tern/core/index.h>
 #include <tern/core/io/file.h>
+#include <tern/core/io/hash.h>
 #include <tern/core/io/json.h>
 #include <tern/core/io/npy.h>
 #include <tern/core/io/safetensors.h>
@@ -112,6 +113,7 @@
 #include <tern/train/process.h>
 #include <tern/train/progress.h>
 #include <tern/train/report.h>
+#include <tern/train/run_directory.h>
 #include <tern/train/run_record.h>
 #include <tern/train/sampling.h>
 #include <tern/train/schema.h>

@@ -3,6 +3,7 @@
 
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
+#include <tern/core/io/hash.h>
 #include <tern/core/shape.h>
 #include <tern/data/cifar.h>
 
@@ -110,6 +111,14 @@ Example Cifar::get(int64_t index) const {
 int64_t Cifar::label(int64_t index) const {
   check_index("cifar", index);
   return (*labels_)[static_cast<size_t>(index)];
+}
+
+uint64_t Cifar::fingerprint() const {
+  io::Hash64 hash;
+  for (const std::string& name : *names_) hash.add_sized(name);
+  hash.add(images_.raw(), static_cast<size_t>(images_.bytes()));
+  hash.add(labels_->data(), labels_->size() * sizeof(int64_t));
+  return hash.value();
 }
 
 Cifar10::Cifar10(const std::string& directory, Split split) {

@@ -18,6 +18,7 @@ class Cifar : public Dataset {
   Example get(int64_t index) const override;
   int64_t label(int64_t index) const override;
   const std::vector<std::string>& class_names() const override { return *names_; }
+  uint64_t fingerprint() const override;
   /// All images, u8 [N, 3, 32, 32].
   const Tensor& images() const { return images_; }
   const std::vector<int64_t>& labels() const { return *labels_; }

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include <tern/core/error.h>
+#include <tern/core/io/hash.h>
 #include <tern/core/random.h>
 #include <tern/data/dataset.h>
 #include <tern/data/sampler.h>
@@ -12,6 +13,19 @@ namespace tern::data {
 void Dataset::check_index(const char* op, int64_t index) const {
   TERN_CHECK(index >= 0 && index < size(), ValueError, "[", op, "] expected an index in [0, ", size(), "), got ",
              index);
+}
+
+uint64_t Dataset::fingerprint() const {
+  io::Hash64 hash;
+  for (const std::string& name : class_names()) hash.add_sized(name);
+  for (int64_t i = 0; i < size(); ++i) {
+    const Example example = get(i);
+    const Tensor image = example.image.contiguous();
+    for (const int64_t length : image.shape()) hash.add_number(static_cast<uint64_t>(length));
+    hash.add(image.raw(), static_cast<size_t>(image.bytes()));
+    hash.add_number(static_cast<uint64_t>(example.label));
+  }
+  return hash.value();
 }
 
 Subset::Subset(std::shared_ptr<const Dataset> dataset, std::vector<int64_t> indices) : dataset_(std::move(dataset)) {
@@ -29,6 +43,13 @@ Example Subset::get(int64_t index) const {
 int64_t Subset::label(int64_t index) const {
   check_index("subset", index);
   return dataset_->label((*indices_)[static_cast<size_t>(index)]);
+}
+
+uint64_t Subset::fingerprint() const {
+  io::Hash64 hash;
+  hash.add_number(dataset_->fingerprint());
+  for (const int64_t index : *indices_) hash.add_number(static_cast<uint64_t>(index));
+  return hash.value();
 }
 
 HoldOut hold_out(const std::shared_ptr<const Dataset>& dataset, const HoldOutOptions& options) {

@@ -32,6 +32,9 @@ class Dataset {
   /// Names of the classes; labels are in [0, class_names().size()).
   virtual const std::vector<std::string>& class_names() const = 0;
   int64_t num_classes() const { return static_cast<int64_t>(class_names().size()); }
+  /// A hash of the content, equal for equal data: how a resumed run notices that its data set has changed. Here of all
+  /// images, labels and names of classes.
+  virtual uint64_t fingerprint() const;
 
  protected:
   Dataset() = default;
@@ -59,6 +62,7 @@ class Subset : public Dataset {
   Example get(int64_t index) const override;
   int64_t label(int64_t index) const override;
   const std::vector<std::string>& class_names() const override { return dataset_->class_names(); }
+  uint64_t fingerprint() const override;
   /// Where its examples stand in the other data set.
   const std::vector<int64_t>& indices() const { return *indices_; }
 

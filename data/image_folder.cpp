@@ -6,6 +6,7 @@
 #include <tern/core/error.h>
 #include <tern/core/io/bytes.h>
 #include <tern/core/io/file.h>
+#include <tern/core/io/hash.h>
 #include <tern/data/image_folder.h>
 
 namespace tern::data {
@@ -58,6 +59,7 @@ Tensor load_image(const std::string& path, const ImageLimits& limits) {
 ImageFolder::ImageFolder(const std::string& directory, const ImageLimits& limits) : limits_(limits) {
   std::error_code error;
   auto content = std::make_shared<Content>();
+  content->directory = directory;
   for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
     std::error_code ignored;
     if (it->is_directory(ignored) && !is_hidden(it->path())) content->classes.push_back(it->path().filename().string());
@@ -85,6 +87,19 @@ Example ImageFolder::get(int64_t index) const {
 int64_t ImageFolder::label(int64_t index) const {
   check_index(kOp, index);
   return content_->files[static_cast<size_t>(index)].label;
+}
+
+uint64_t ImageFolder::fingerprint() const {
+  io::Hash64 hash;
+  for (const std::string& name : content_->classes) hash.add_sized(name);
+  for (const File& file : content_->files) {
+    std::error_code error;
+    const std::uintmax_t bytes = fs::file_size(file.path, error);
+    if (error) fail(file.path, error);
+    hash.add_sized(fs::path(file.path).lexically_relative(content_->directory).string());
+    hash.add_number(bytes);
+  }
+  return hash.value();
 }
 
 const std::string& ImageFolder::path(int64_t index) const {

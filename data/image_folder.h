@@ -38,6 +38,8 @@ class ImageFolder : public Dataset {
   Example get(int64_t index) const override;
   int64_t label(int64_t index) const override;
   const std::vector<std::string>& class_names() const override { return content_->classes; }
+  /// Of the classes, the files' names and their sizes: pixels are not read for it. Throws IoError where a file is gone.
+  uint64_t fingerprint() const override;
   /// The file of an example.
   const std::string& path(int64_t index) const;
 
@@ -47,6 +49,7 @@ class ImageFolder : public Dataset {
     int64_t label;
   };
   struct Content {
+    std::string directory;
     std::vector<std::string> classes;
     std::vector<File> files;
   };

@@ -1,4 +1,7 @@
+#include <bit>
+
 #include <tern/core/error.h>
+#include <tern/core/io/hash.h>
 #include <tern/core/random.h>
 #include <tern/data/synthetic.h>
 
@@ -25,6 +28,15 @@ Synthetic::Synthetic(const SyntheticOptions& options) : options_(options) {
 int64_t Synthetic::label(int64_t index) const {
   check_index("synthetic", index);
   return index % options_.classes;
+}
+
+uint64_t Synthetic::fingerprint() const {
+  const auto& [size, classes, channels, height, width, noise, seed] = options_;
+  io::Hash64 hash;
+  for (const int64_t number : {size, classes, channels, height, width}) hash.add_number(static_cast<uint64_t>(number));
+  hash.add_number(std::bit_cast<uint64_t>(noise));
+  hash.add_number(seed);
+  return hash.value();
 }
 
 Example Synthetic::get(int64_t index) const {

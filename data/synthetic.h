@@ -28,6 +28,7 @@ class Synthetic : public Dataset {
   int64_t size() const override { return options_.size; }
   Example get(int64_t index) const override;
   int64_t label(int64_t index) const override;
+  uint64_t fingerprint() const override;  ///< of the options, which say all
   const std::vector<std::string>& class_names() const override { return names_; }
 
  private:

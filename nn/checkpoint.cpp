@@ -7,20 +7,6 @@
 namespace tern::nn {
 namespace {
 
-// The default generator as it was at a point of the first run, for the length of the second.
-class ReplayRandomness {
- public:
-  explicit ReplayRandomness(const Generator::State& state) : before_(reserve_random(0).state()) {
-    default_generator().set_state(state);
-  }
-  ~ReplayRandomness() { default_generator().set_state(before_); }
-  ReplayRandomness(const ReplayRandomness&) = delete;
-  ReplayRandomness& operator=(const ReplayRandomness&) = delete;
-
- private:
-  Generator::State before_;
-};
-
 struct CheckpointBackward {
   static constexpr const char* kName = "checkpoint";
   std::function<Tensor(std::span<const Tensor>)> fn;
@@ -47,7 +33,8 @@ struct CheckpointBackward {
     }
     Tensor output;
     {
-      const ReplayRandomness replay(random);
+      Generator again_random(random);
+      const GeneratorGuard replay(again_random);
       const EnableGradGuard record;
       output = fn(again);
     }
@@ -69,7 +56,7 @@ Tensor checkpoint(const std::function<Tensor(std::span<const Tensor>)>& fn, cons
   saved.fn = fn;
   saved.inputs.assign(inputs.begin(), inputs.end());
   saved.parameters.assign(parameters.begin(), parameters.end());
-  saved.random = reserve_random(0).state();
+  saved.random = random_state();
   saved.path = autograd::current_module_path();
   Tensor output;
   {

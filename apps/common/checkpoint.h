@@ -14,11 +14,16 @@ namespace tern::train {
 /// All values are texts; those marked JSON hold an object or list.
 namespace meta {
 inline constexpr const char* kVersion = "tern.version";        ///< version that wrote the file; marks it as ours
+inline constexpr const char* kFormat = "tern.format";          ///< kCheckpointFormat of the Tern that wrote it
+inline constexpr const char* kChecksum = "tern.checksum";      ///< of everything else in the file, as checksum() has it
 inline constexpr const char* kConfig = "tern.config";          ///< JSON: the configuration of the run
 inline constexpr const char* kQuantizers = "tern.quantizers";  ///< JSON: what quant::codeq::describe_attachment says
 inline constexpr const char* kPreprocessing = "tern.preprocessing";  ///< JSON: mean, std, resize, crop
 inline constexpr const char* kTrainState = "tern.train_state";       ///< JSON: what Trainer needs to go on
 }  // namespace meta
+
+/// Version of what our files mean; one that is higher is refused.
+inline constexpr int64_t kCheckpointFormat = 1;
 
 /// Tensors whose name starts so are not weights but the state of a training run.
 inline constexpr std::string_view kStatePrefix = "train_state.";
@@ -34,12 +39,17 @@ struct Checkpoint {
   const std::string& metadata_at(const char* key) const;
 };
 
-/// Writes a checkpoint as one safetensors file, atomically. Throws ValueError if a weight's name starts with the
-/// state's prefix, IoError if the file cannot be written.
+/// Writes a checkpoint as one safetensors file with a checksum, atomically. Throws ValueError if a weight's name starts
+/// with the state's prefix, IoError if the file cannot be written.
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 
-/// Reads a checkpoint, ours or any safetensors file. Throws IoError, FormatError.
+/// Reads a checkpoint, ours or any safetensors file. Throws IoError, FormatError; the latter also for a file of ours
+/// whose content does not have the checksum that it names, or that a later Tern wrote in another format.
 Checkpoint load_checkpoint(const std::string& path);
+
+/// Sixteen hexadecimal digits: XXH64 of all metadata but the checksum's own, and of name, dtype, shape and elements of
+/// every tensor in the order of the file.
+[[nodiscard]] std::string checksum(const io::TensorMap& tensors, const io::Metadata& metadata);
 
 /// A module's parameters and buffers with the quantizers' description, ready to be saved. The tensors are the module's
 /// own.

@@ -133,6 +133,8 @@ void declare(Schema& schema, ClassifierConfig& c) {
              "epochs between two evaluations on the test images; the last epoch always has one; 0: that one only");
   schema.add("save_every", c.save_every, kCountOrNone,
              "epochs between two checkpoints; the last epoch always has one; 0: that one only");
+  schema.add("save_every_steps", c.save_every_steps, kCountOrNone,
+             "steps between two checkpoints within an epoch; 0: none there");
   schema.ignore("environment");
 }
 

@@ -99,6 +99,7 @@ struct ClassifierConfig {
   int64_t seed = 0;
   int64_t test_every = 1;
   int64_t save_every = 1;
+  int64_t save_every_steps = 0;
 };
 
 /// The names that ModelSpec::name may have.

@@ -4,15 +4,22 @@
 #include <tern/core/parallel.h>
 #include <tern/train/environment.h>
 
+#include "commit.h"
+
 namespace tern::train {
 
 const char* version() {
   return TERN_VERSION;
 }
 
+const char* commit() {
+  return TERN_COMMIT;
+}
+
 io::Json environment() {
   io::Json json = io::Json::object();
   json["tern"] = version();
+  json["commit"] = commit();
 #if defined(__clang__)
   json["compiler"] = concat("clang ", __clang_major__, ".", __clang_minor__);
 #else

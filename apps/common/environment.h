@@ -5,10 +5,14 @@
 
 namespace tern::train {
 
-/// {"tern": version, "compiler": ..., "cpu": ..., "isa": ..., "blas": ..., "threads": n}
+/// {"tern": version, "commit": ..., "compiler": ..., "cpu": ..., "isa": ..., "blas": ..., "threads": n}
 io::Json environment();
 
 /// Tern's version, "0.1.0".
 const char* version();
+
+/// The commit of the sources that the library was built from, with "-dirty" behind it where they differed from it;
+/// "unknown" outside a repository.
+const char* commit();
 
 }  // namespace tern::train

@@ -68,12 +68,19 @@ EvalResult Accuracy::result() const {
           .n = sums_.n};
 }
 
-EvalResult evaluate(nn::Module& model, data::DataLoader& loader) {
+EvalResult evaluate(nn::Module& model, data::DataLoader& loader, const std::function<bool()>& stop) {
   const nn::EvalModeGuard eval_mode(model);
   const NoGradGuard no_grad;
   Accuracy accuracy;
-  for (const auto& [images, labels] : loader) accuracy.add(model(images), labels);
-  return accuracy.result();
+  bool complete = true;
+  for (const auto& [images, labels] : loader) {
+    accuracy.add(model(images), labels);
+    complete = !stop || !stop();
+    if (!complete) break;
+  }
+  EvalResult result = accuracy.result();
+  result.complete = complete;
+  return result;
 }
 
 }  // namespace tern::train

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include <tern/core/tensor.h>
 #include <tern/data/loader.h>
@@ -11,10 +12,11 @@
 namespace tern::train {
 
 struct EvalResult {
-  double top1 = 0;  ///< share of examples whose label has the largest logit, a fraction
-  double top5 = 0;  ///< share of examples whose label is among the five largest
-  double loss = 0;  ///< mean cross-entropy in nats
-  int64_t n = 0;    ///< examples
+  double top1 = 0;       ///< share of examples whose label has the largest logit, a fraction
+  double top5 = 0;       ///< share of examples whose label is among the five largest
+  double loss = 0;       ///< mean cross-entropy in nats
+  int64_t n = 0;         ///< examples
+  bool complete = true;  ///< false: stop() ended it before its end
 };
 
 /// Adds up accuracy and cross-entropy over batches, example by example in f64, so that the result does not depend on
@@ -39,7 +41,8 @@ class Accuracy {
   Sums sums_;
 };
 
-/// Runs a model over everything a loader gives, in eval mode and without gradients; the model's mode is put back.
-EvalResult evaluate(nn::Module& model, data::DataLoader& loader);
+/// Runs a model over everything a loader gives, in eval mode and without gradients; the model's mode is put back. stop,
+/// if there is one, is asked after each batch: true ends it there.
+EvalResult evaluate(nn::Module& model, data::DataLoader& loader, const std::function<bool()>& stop = {});
 
 }  // namespace tern::train

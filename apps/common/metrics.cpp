@@ -46,14 +46,18 @@ void MetricsLog::write(const io::Json& row) {
   TERN_CHECK(written, IoError, "[metrics] expected to write to ", path_, ", got: ", std::strerror(errno));
 }
 
-void cut_metrics_after(const std::string& path, int64_t step) {
+void cut_metrics_after(const std::string& path, int64_t step, int64_t epochs) {
   if (!std::filesystem::exists(path)) return;
   std::istringstream lines(io::read_file("metrics", path));
   std::string kept;
   for (std::string line; std::getline(lines, line);) {
     try {
       const io::Json row = io::Json::parse("metrics", path, line);
-      if (const io::Json* at = row.find("step"); at != nullptr && at->as_number() > static_cast<double>(step)) break;
+      const auto beyond = [&](const char* key, int64_t limit) {
+        const io::Json* at = row.find(key);
+        return at != nullptr && at->as_number() > static_cast<double>(limit);
+      };
+      if (beyond("step", step) || (beyond("epoch", epochs) && row.find("loss") == nullptr)) break;
     } catch (const FormatError&) {
       break;  // cut off by whatever ended the run
     }

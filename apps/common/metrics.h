@@ -45,8 +45,10 @@ class MetricsLog {
   std::FILE* file_;
 };
 
-/// Drops the lines of a metrics file whose "step" is beyond a step, and a last line that was cut off: what a resumed
-/// run starts with. A file that is not there stays so. Throws IoError where it cannot be rewritten.
-void cut_metrics_after(const std::string& path, int64_t step);
+/// Drops what a resumed run will write again: the lines of a metrics file whose "step" is beyond a step, those of
+/// epochs
+/// ("epoch" beyond the completed ones, without the "loss" of a row within an epoch), and a last line that was cut off.
+/// A file that is not there stays so. Throws IoError where it cannot be rewritten.
+void cut_metrics_after(const std::string& path, int64_t step, int64_t epochs);
 
 }  // namespace tern::train

@@ -76,14 +76,31 @@ constexpr const char* kAverage = "average.";
 
 // Where the run is: everything that is neither in the model nor in the objects the options name.
 struct Trainer::State {
-  int64_t epoch = 0;      // completed
-  int64_t batch = 0;      // batches done in the epoch under way
-  int64_t step = 0;       // optimizer steps
-  double loss_sum = 0;    // of the epoch under way, weighted by examples
-  Accuracy accuracy;      // of the epoch under way
-  double best_top1 = -1;  // on the validation images
-  io::TensorMap loader;   // where the loader is, if in the middle of an epoch
+  int64_t epoch = 0;                    // completed
+  int64_t batch = 0;                    // batches done in the epoch under way
+  int64_t step = 0;                     // optimizer steps
+  double loss_sum = 0;                  // of the epoch under way, weighted by examples
+  Accuracy accuracy;                    // of the epoch under way
+  double best_top1 = -1;                // on the validation images
+  io::TensorMap loader;                 // where the loader is, if in the middle of an epoch
+  std::string saved = {};               // the last checkpoint written or loaded
+  int64_t saved_step = 0;               // and its step
+  Generator::State random_before = {};  // of the default generator, at the beginning of the present step
+
+  // For the end of a message: which checkpoint there is to go back to.
+  std::string last_good() const {
+    return saved.empty() ? std::string("; there is no checkpoint")
+                         : concat("; the last good checkpoint is ", saved, " of step ", saved_step);
+  }
 };
+
+namespace {
+
+bool is_finite(const Tensor& x) {
+  return !x.is_floating() || all(isfinite(x)).item() != 0;
+}
+
+}  // namespace
 
 Trainer::Trainer(nn::Module& model, const TrainerOptions& options)
     : model_(model), options_(options), state_(std::make_unique<State>()) {
@@ -97,6 +114,7 @@ Trainer::Trainer(nn::Module& model, const TrainerOptions& options)
   check(options.clip_value >= 0, "clip_value (at least 0)", options.clip_value);
   check(options.test_every >= 0, "test_every (at least 0)", static_cast<double>(options.test_every));
   check(options.save_every >= 0, "save_every (at least 0)", static_cast<double>(options.save_every));
+  check(options.save_every_steps >= 0, "save_every_steps (at least 0)", static_cast<double>(options.save_every_steps));
   check(options.log_every >= 0, "log_every (at least 0)", static_cast<double>(options.log_every));
 }
 
@@ -109,24 +127,56 @@ int64_t Trainer::global_step() const {
   return state_->step;
 }
 
+Tensor Trainer::loss_of(const Tensor& output, const Tensor& labels) const {
+  return options_.loss ? options_.loss(output, labels) : cross_entropy(output, labels);
+}
+
+// Goes through the step once more, slowly, to say where it went wrong.
+void Trainer::diverged(const std::string& expected, std::span<const data::Batch> batches) const {
+  std::string where;
+  try {
+    Generator random(state_->random_before);
+    const GeneratorGuard replay(random);
+    const autograd::AnomalyGuard anomaly;
+    for (const data::Batch& batch : batches) {
+      const NoGradGuard no_grad;
+      if (!is_finite(batch.images)) where = "; the batch itself holds NaN or infinity";
+      if (!is_finite(batch.labels)) where = "; the labels of the batch hold NaN or infinity";
+    }
+    for (const data::Batch& batch : batches)
+      if (where.empty()) loss_of(model_(batch.images), batch.labels).backward();
+  } catch (const NonFiniteError& error) {
+    where = concat("; first: ", error.what());
+  }
+  throw NonFiniteError(concat("[trainer] expected ", expected, " at step ", state_->step + 1, " (epoch ",
+                              state_->epoch + 1, ")", where, state_->last_good()));
+}
+
 double Trainer::step(std::span<const data::Batch> batches) {
   TERN_CHECK(!batches.empty(), ValueError, "[trainer] expected at least one batch a step, got none");
+  state_->random_before = random_state();
   options_.optimizer.zero_grad();
   double total = 0;
   for (const data::Batch& batch : batches) {
     const Tensor output = model_(batch.images);
-    Tensor loss = options_.loss ? options_.loss(output, batch.labels) : cross_entropy(output, batch.labels);
+    Tensor loss = loss_of(output, batch.labels);
     const double value = loss.item();
-    TERN_CHECK(std::isfinite(value), NonFiniteError, "[trainer] expected a finite loss, got ", value, " at step ",
-               state_->step + 1, " (epoch ", state_->epoch + 1, ")");
+    if (!std::isfinite(value)) diverged(concat("a finite loss, got ", value), batches);
     if (batches.size() > 1) loss = mul(loss, 1.0 / static_cast<double>(batches.size()));
     loss.backward();
     state_->accuracy.add(output, batch.labels);
     state_->loss_sum += value * static_cast<double>(output.size(0));
     total += value;
   }
-  if (options_.clip_value > 0) optim::clip_grad_value_(options_.optimizer.all_params(), options_.clip_value);
-  if (options_.clip_norm > 0) optim::clip_grad_norm_(options_.optimizer.all_params(), options_.clip_norm);
+  const std::vector<Tensor> params = options_.optimizer.all_params();
+  if (!std::isfinite(optim::grad_norm(params))) {
+    const NoGradGuard no_grad;
+    for (const auto& [name, parameter] : model_.named_parameters())
+      if (const Tensor grad = parameter.grad(); grad.defined() && !is_finite(grad))
+        diverged(concat("finite gradients, got NaN or infinity in that of ", name), batches);
+  }
+  if (options_.clip_value > 0) optim::clip_grad_value_(params, options_.clip_value);
+  if (options_.clip_norm > 0) optim::clip_grad_norm_(params, options_.clip_norm);
   options_.optimizer.step();
   if (options_.schedule != nullptr) options_.schedule->step();
   if (options_.ema != nullptr) options_.ema->update();
@@ -164,9 +214,11 @@ void Trainer::save(const std::string& path) const {
   json["top5"] = sums.top5;
   json["nll"] = sums.loss;
   json["best_top1"] = s.best_top1;
-  json["random"] = json_of(default_generator().state());
+  json["random"] = json_of(random_state());
   checkpoint.metadata[meta::kTrainState] = json.dump();
   save_checkpoint(path, checkpoint);
+  state_->saved = path;
+  state_->saved_step = s.step;
 }
 
 void Trainer::load(const std::string& path) {
@@ -225,7 +277,9 @@ void Trainer::load(const std::string& path) {
     if (options_.schedule != nullptr) options_.schedule->load_state_dict(old_schedule);
     throw;
   }
-  default_generator().set_state(generator);
+  set_random_state(generator);
+  loaded.saved = path;
+  loaded.saved_step = loaded.step;
   *state_ = loaded;
 }
 
@@ -249,9 +303,24 @@ struct Trainer::Loop {
       progress = std::make_unique<Progress>(*options.progress, Progress::Options{.terminal = options.terminal});
     if (options.out.empty()) return;
     make_directory(options.out);
-    if (state.step > 0) cut_metrics_after(file("metrics.jsonl"), state.step);
+    if (state.step > 0) cut_metrics_after(file("metrics.jsonl"), state.step, state.epoch);
     log = std::make_unique<MetricsLog>(file("metrics.jsonl"),
                                        state.step > 0 ? MetricsLog::Open::kAppend : MetricsLog::Open::kNew);
+    if (state.saved.empty()) save();  // so that the run can be resumed whatever happens from here on
+  }
+
+  void need_finite_parameters() const {  // the loss was looked at before the last update
+    const NoGradGuard no_grad;
+    for (const auto& [name, parameter] : trainer.model_.named_parameters())
+      TERN_CHECK(is_finite(parameter), NonFiniteError, "[trainer] expected finite parameters, got NaN or infinity in ",
+                 name, " after step ", state.step, " (epoch ", state.epoch + 1, ")", state.last_good());
+  }
+
+  // Writes the checkpoint that the run goes on from; never one that training has ruined.
+  void save() {
+    if (options.out.empty()) return;
+    need_finite_parameters();
+    trainer.save(file("last.safetensors"));
   }
 
   bool stopped() const {
@@ -267,6 +336,7 @@ struct Trainer::Loop {
 
   // Trains to the end of the epoch, or until something stops the run; returns whether the epoch is complete.
   bool run_epoch(double& images_per_s) {
+    if (state.batch >= train.size()) return true;  // resumed where it was stopped while being measured
     trainer.model_.train();
     const Clock::time_point epoch_started = Clock::now();
     const int64_t seen_before = state.accuracy.sums().n;
@@ -285,9 +355,13 @@ struct Trainer::Loop {
       if (progress != nullptr && progress->due()) progress->update(progress_state(images_per_s));
       if (log != nullptr && options.log_every > 0 && state.step % options.log_every == 0)
         log->write(step_row(images_per_s));
-      if (state.batch < train.size() && stopped()) {
+      if (state.batch >= train.size()) continue;  // what follows belongs to the end of the epoch
+      const bool stop = stopped();
+      if (stop || (options.save_every_steps > 0 && state.step % options.save_every_steps == 0)) {
         state.loader = train.state_dict();
-        return false;
+        if (stop) return false;
+        save();
+        state.loader = {};
       }
     }
     return true;
@@ -318,18 +392,12 @@ struct Trainer::Loop {
             {"lr", options.optimizer.lr()}, {"images_per_s", images_per_s}};
   }
 
-  void need_finite_parameters() const {
-    const NoGradGuard no_grad;
-    for (const auto& [name, parameter] : trainer.model_.named_parameters())
-      TERN_CHECK(all(isfinite(parameter)).item() != 0, NonFiniteError, "[trainer] expected finite parameters, got ",
-                 name, " with NaN or infinity after step ", state.step, " (epoch ", state.epoch + 1, ")");
-  }
-
-  // Measures, records and saves what a complete epoch has come to.
-  void finish_epoch(double images_per_s) {
+  // Measures, records and saves what a complete epoch has come to. False if stop() came while measuring: nothing is
+  // recorded then, and a resumed run measures again.
+  bool finish_epoch(double images_per_s) {
+    need_finite_parameters();
     const bool last = state.epoch + 1 == options.epochs;
     const auto due = [&](int64_t every) { return last || (every > 0 && (state.epoch + 1) % every == 0); };
-    need_finite_parameters();  // the loss was looked at before the last update
     result.train = state.accuracy.result();
     result.train.loss = running_loss();
     result.observed = options.observe ? options.observe() : MetricRow{};
@@ -347,16 +415,18 @@ struct Trainer::Loop {
       std::unique_ptr<optim::WeightEma::Swapped> averaged;
       if (options.ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*options.ema);
       if (validation != nullptr) {
-        result.validation = evaluate(trainer.model_, *validation);
+        result.validation = evaluate(trainer.model_, *validation, options.stop);
+        if (!result.validation.complete) return false;
         report("val", result.validation, row, line);
         best = result.validation.top1 > state.best_top1;
-        if (best) state.best_top1 = result.validation.top1;
       }
       if (options.test != nullptr && due(options.test_every)) {
-        result.test = evaluate(trainer.model_, *options.test);
+        result.test = evaluate(trainer.model_, *options.test, options.stop);
+        if (!result.test.complete) return false;
         report("test", result.test, row, line);
       }
     }
+    if (best) state.best_top1 = result.validation.top1;
     if (auto* plateau = dynamic_cast<optim::PlateauLr*>(options.schedule))
       plateau->report(validation != nullptr ? result.validation.loss : result.train.loss);
     row.push_back({"seconds", seconds_since(started)});
@@ -375,15 +445,15 @@ struct Trainer::Loop {
     if (log != nullptr) log->write(row);
     if (options.on_epoch) options.on_epoch(state.epoch, state.step);
     if (progress != nullptr) progress->line(line);
-    if (options.out.empty()) return;
-    if (best) trainer.save_best(file("best.safetensors"));
-    if (last || (options.save_every > 0 && state.epoch % options.save_every == 0))
-      trainer.save(file("last.safetensors"));
+    const bool save_now = last || (options.save_every > 0 && state.epoch % options.save_every == 0);
+    if (best && !options.out.empty()) trainer.save_best(file("best.safetensors"));
+    if (save_now) save();
+    return true;
   }
 
   void report(const char* name, const EvalResult& r, MetricRow& row, std::string& line) const {
     TERN_CHECK(std::isfinite(r.loss), NonFiniteError, "[trainer] expected a finite loss on the ", name, " images, got ",
-               r.loss, " after step ", state.step, " (epoch ", state.epoch + 1, ")");
+               r.loss, " after step ", state.step, " (epoch ", state.epoch + 1, ")", state.last_good());
     row.push_back({concat(name, "_loss"), r.loss});
     row.push_back({concat(name, "_top1"), r.top1});
     line += concat(" | ", name, " loss ", rounded(r.loss, 4), " acc ", rounded(100 * r.top1, 2), "%");
@@ -403,13 +473,10 @@ struct Trainer::Loop {
     while (complete && state.epoch < options.epochs) {
       double images_per_s = 0;
       complete = run_epoch(images_per_s);
-      if (complete) {
-        finish_epoch(images_per_s);
-        complete = !stopped() || state.epoch == options.epochs;
-      }
+      if (complete) complete = finish_epoch(images_per_s) && (!stopped() || state.epoch == options.epochs);
     }
     result.finished = state.epoch >= options.epochs;
-    if (!result.finished && !options.out.empty()) trainer.save(file("last.safetensors"));
+    if (!result.finished) save();
     result.epochs = state.epoch;
     result.steps = state.step;
     result.best_top1 = state.best_top1;

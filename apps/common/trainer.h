@@ -37,15 +37,16 @@ struct TrainerOptions {
   int64_t test_every = 1;  ///< epochs between two measurements; the last epoch always has one; 0: that one only
   std::string out = {};    ///< directory for metrics.jsonl and checkpoints; empty: nothing is written
   int64_t save_every = 1;  ///< epochs between two writes of last.safetensors; the end always has one; 0: that one only
-  int64_t log_every = 0;   ///< steps between two rows of metrics.jsonl within an epoch; 0: one row an epoch only
-  io::Metadata metadata = {};        ///< travels with every checkpoint
+  int64_t save_every_steps = 0;  ///< steps between two writes of it within an epoch; 0: none
+  int64_t log_every = 0;         ///< steps between two rows of metrics.jsonl within an epoch; 0: one row an epoch only
+  io::Metadata metadata = {};    ///< travels with every checkpoint
   std::ostream* progress = nullptr;  ///< where progress is written; null: nowhere
   bool terminal = false;             ///< progress is a terminal: a bar is drawn
   /// More to show and record, such as bits and zeros; called when a line is written and at the end of an epoch.
   std::function<MetricRow()> observe = {};
   /// Called when an epoch is complete and its row is written, before checkpoints are: for records of one's own.
   std::function<void(int64_t epoch, int64_t step)> on_epoch = {};
-  /// Asked after every step: true ends the run there, with a checkpoint.
+  /// Asked after every step and every batch that is measured: true ends the run there, with a checkpoint.
   std::function<bool()> stop = {};
 };
 
@@ -65,9 +66,10 @@ struct FitResult {
 ///   train::Trainer trainer(net, {.optimizer = opt, .schedule = &schedule, .epochs = 10, .out = "runs/a", .progress =
 ///   &std::cout}); train::FitResult result = trainer.fit(loader, validation);
 ///
-/// Files in `out`: metrics.jsonl, one JSON object an epoch; last.safetensors, weights and the whole state of the run;
-/// best.safetensors, the weights of the epoch with the best validation accuracy. A run that is saved, loaded into a
-/// trainer set up alike and continued gives the same bits as one that was never interrupted.
+/// Files in `out`: metrics.jsonl, one JSON object an epoch; last.safetensors, weights and the whole state of the run,
+/// from before the first step on; best.safetensors, the weights of the epoch with the best validation accuracy. A run
+/// that is saved, loaded into a trainer set up alike and continued gives the same bits as one that was never
+/// interrupted, wherever it was saved.
 class Trainer {
  public:
   /// Throws ValueError for options out of range.
@@ -75,12 +77,14 @@ class Trainer {
   ~Trainer();
 
   /// Trains until options.epochs are complete, going on from where load() left off. Throws NonFiniteError where the
-  /// loss is not a number, naming the step, without touching the checkpoints; IoError where files cannot be written.
+  /// loss, a gradient or a parameter is NaN or infinite, naming the step, the first op and module that produced such a
+  /// value and the last checkpoint, which it leaves alone; the model's state is then undefined. Throws IoError where
+  /// files cannot be written.
   FitResult fit(data::DataLoader& train, data::DataLoader* validation = nullptr);
   FitResult fit(data::DataLoader& train, data::DataLoader& validation) { return fit(train, &validation); }
 
   /// One optimizer step, on its own, over given batches (as many as options.accumulate asks for, or fewer); returns
-  /// their mean loss.
+  /// their mean loss. Throws NonFiniteError as fit().
   double step(std::span<const data::Batch> batches);
 
   /// Writes weights and state of the run; load() takes them back. Loading checks everything first: names and shapes of
@@ -96,6 +100,8 @@ class Trainer {
   struct State;
   struct Loop;
   void save_best(const std::string& path) const;
+  Tensor loss_of(const Tensor& output, const Tensor& labels) const;
+  [[noreturn]] void diverged(const std::string& expected, std::span<const data::Batch> batches) const;
   nn::Module& model_;
   TrainerOptions options_;
   std::unique_ptr<State> state_;

@@ -3,6 +3,7 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -83,6 +84,26 @@ TEST(DefaultGenerator, SeedsAndReserves) {
   const Generator first = reserve_random(2);
   EXPECT_EQ(first.state().position, 0u);
   EXPECT_EQ(default_generator().state().position, 2u);
+}
+
+TEST(DefaultGenerator, AGuardIsForItsThreadAlone) {
+  manual_seed(11);
+  const Tensor undisturbed = rand({5});
+  manual_seed(11);
+  Generator own(3);
+  {
+    const GeneratorGuard guard(own);
+    static_cast<void>(rand({7}));
+    std::thread([&] { EXPECT_EQ(random_state().position, 0u); }).join();
+    EXPECT_EQ(random_state(), own.state());
+    manual_seed(4);
+    EXPECT_EQ(own.state().seed, 4u);
+  }
+  EXPECT_EQ(rand({5}).to_vector<float>(), undisturbed.to_vector<float>());
+  const Generator::State after = random_state();
+  set_random_state({.seed = 9, .stream = 1, .position = 2});
+  EXPECT_EQ(random_state().position, 2u);
+  set_random_state(after);
 }
 
 struct Moments {

@@ -49,12 +49,23 @@ TEST(Metrics, LinesAreOnDiskAtOnceAndAppend) {
 TEST(Metrics, ResumingDropsWhatCameAfter) {
   TemporaryFile file;
   std::ofstream(file.path) << "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n{\"ste";
-  cut_metrics_after(file.path, 2);
+  cut_metrics_after(file.path, 2, 1);
   EXPECT_EQ(contents(file.path), "{\"step\":1}\n{\"step\":2}\n");
-  cut_metrics_after(file.path, 0);
+  cut_metrics_after(file.path, 0, 0);
   EXPECT_EQ(contents(file.path), "");
-  cut_metrics_after(file.path + ".missing", 0);
+  cut_metrics_after(file.path + ".missing", 0, 0);
   EXPECT_FALSE(std::filesystem::exists(file.path + ".missing"));
+}
+
+TEST(Metrics, ResumingDropsARowOfAnEpochThatIsNotComplete) {
+  TemporaryFile file;
+  const std::string first = "{\"epoch\":1,\"step\":4,\"train_loss\":1}\n{\"epoch\":2,\"step\":8,\"loss\":1}\n",
+                    second = "{\"epoch\":2,\"step\":8,\"train_loss\":1}\n";
+  std::ofstream(file.path) << first << second;
+  cut_metrics_after(file.path, 8, 2);
+  EXPECT_EQ(contents(file.path), first + second);
+  cut_metrics_after(file.path, 8, 1);
+  EXPECT_EQ(contents(file.path), first);
 }
 
 TEST(Metrics, NumbersByName) {

@@ -290,7 +290,11 @@ TEST(Trainer, ALossThatIsNoNumberStopsTheRun) {
     (void)trainer.fit(run.loader);
     FAIL() << "nothing was thrown";
   } catch (const NonFiniteError& error) {
-    EXPECT_STREQ(error.what(), "[trainer] expected a finite loss, got nan at step 10 (epoch 2)");
+    EXPECT_EQ(
+        error.what(),
+        concat("[trainer] expected a finite loss, got nan at step 10 (epoch 2); first: [mul] produced a non-finite "
+               "value in an output of f32 []; the last good checkpoint is ",
+               directory / "last.safetensors", " of step 7"));
   }
   EXPECT_EQ(
       io::Json::parse("test", "state", load_checkpoint(directory / "last.safetensors").metadata_at(meta::kTrainState))
