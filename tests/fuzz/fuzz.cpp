@@ -1,6 +1,7 @@
 // Runs the readers on changed files.
 //
 //   fuzz [--seconds S] [--seed N] [--corpus DIR] [TARGET...]
+//   fuzz --write TO [--corpus DIR]      seeds and broken files to TO/TARGET, for libFuzzer to start from
 //
 // First every file of DIR/TARGET (broken files, kept) must be refused with a tern::Error and every seed must be read.
 // Then, for S seconds a target, files made from them by random changes are read in child processes with little memory:
@@ -159,20 +160,31 @@ bool fuzz(const Target& target, const std::filesystem::path& corpus, double seco
   return true;
 }
 
+void write_pool(const Target& target, const std::filesystem::path& corpus, const std::filesystem::path& to) {
+  std::filesystem::create_directories(to / target.name);
+  int number = 0;
+  for (const std::string& file : target.seeds())
+    std::ofstream(to / target.name / ("seed" + std::to_string(number++)), std::ios::binary) << file;
+  if (!corpus.empty() && std::filesystem::exists(corpus / target.name))
+    std::filesystem::copy(corpus / target.name, to / target.name, std::filesystem::copy_options::overwrite_existing);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   double seconds = 0;
   uint64_t seed = 1;
-  std::string corpus;
+  std::string corpus, write;
   std::vector<std::string> names;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
-    if ((argument == "--seconds" || argument == "--seed" || argument == "--corpus") && i + 1 < argc) {
+    if ((argument == "--seconds" || argument == "--seed" || argument == "--corpus" || argument == "--write") &&
+        i + 1 < argc) {
       const char* value = argv[++i];
       if (argument == "--seconds") seconds = std::atof(value);
       if (argument == "--seed") seed = std::strtoull(value, nullptr, 10);
       if (argument == "--corpus") corpus = value;
+      if (argument == "--write") write = value;
     } else {
       names.push_back(argument);
     }
@@ -181,7 +193,10 @@ int main(int argc, char** argv) {
   for (const Target& target : tern::fuzz::targets()) {
     if (!names.empty() && std::find(names.begin(), names.end(), target.name) == names.end()) continue;
     known = true;
-    good = fuzz(target, corpus, seconds, seed) && good;
+    if (!write.empty())
+      write_pool(target, corpus, write);
+    else
+      good = fuzz(target, corpus, seconds, seed) && good;
   }
   if (!known) std::cerr << "fuzz: no such target\n";
   return known ? (good ? 0 : 1) : 2;

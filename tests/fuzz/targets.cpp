@@ -4,8 +4,10 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <stdexcept>
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <tern/core/error.h>
@@ -16,6 +18,9 @@
 #include <tern/data/cifar.h>
 #include <tern/data/image_folder.h>
 #include <tern/data/tokenizer.h>
+#include <tern/nn/models/llama.h>
+#include <tern/train/checkpoint.h>
+#include <tern/train/classifier_config.h>
 
 #include "data/image_writer.h"
 
@@ -132,6 +137,86 @@ Seeds seeds_cifar() {
   return {names + std::string(3073, '\3'), names + std::string(2 * 3073, '\0')};
 }
 
+// -- readers that take a path: a file in memory
+
+class MemoryFile {
+ public:
+  explicit MemoryFile(const std::string& bytes) : descriptor_(::memfd_create("fuzz", MFD_CLOEXEC)) {
+    for (size_t done = 0; done < bytes.size();) {
+      const ssize_t n = ::write(descriptor_, bytes.data() + done, bytes.size() - done);
+      if (n <= 0) throw std::logic_error("no room for a file in memory");
+      done += static_cast<size_t>(n);
+    }
+  }
+  ~MemoryFile() { ::close(descriptor_); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
+
+ private:
+  int descriptor_;
+};
+
+void run_llama2c(const std::string& bytes) {
+  const MemoryFile file(bytes);
+  const auto model = nn::models::Llama::load_llama2c(file.path());
+  check(model->parameter_count() * 4 <= static_cast<int64_t>(bytes.size()), "more parameters than the file holds");
+}
+Seeds seeds_llama2c() {
+  // dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size (negative: an output matrix of its own), seq_len
+  const auto file = [](int32_t vocabulary) {
+    constexpr int32_t dim = 4, hidden = 6, layers = 1, heads = 2, groups = 1, positions = 3;
+    const int32_t words = vocabulary < 0 ? -vocabulary : vocabulary, head = dim / heads;
+    const int32_t layer = 2 * dim + dim * dim * 2 + dim * groups * head * 2 + 3 * dim * hidden;
+    const int32_t floats = words * dim * (vocabulary < 0 ? 2 : 1) + layers * layer + dim + positions * head;
+    std::string bytes;
+    for (const int32_t number : {dim, hidden, layers, heads, groups, vocabulary, positions})
+      bytes.append(reinterpret_cast<const char*>(&number), 4);
+    return bytes + std::string(static_cast<size_t>(floats) * 4, '\0');
+  };
+  return {file(5), file(-5)};
+}
+
+void run_config(const std::string& bytes) {
+  train::ClassifierConfig config;
+  train::Schema schema;
+  train::declare(schema, config);
+  schema.read_json(bytes, "input");
+  train::Schema again;
+  train::ClassifierConfig second;
+  train::declare(again, second);
+  again.read_json(schema.to_json(), "output");
+  check(again.to_json() == schema.to_json(), "settings do not come back");
+}
+Seeds seeds_config() {
+  train::ClassifierConfig config;
+  train::Schema schema;
+  train::declare(schema, config);
+  return {schema.to_json(), R"({"optim": {"lr": 0.1}, "codeq.mode": "mixed", "schedule": {"milestones": [3, 5]}})",
+          "{}"};
+}
+
+void run_checkpoint(const std::string& bytes) {
+  const MemoryFile file(bytes);
+  const train::Checkpoint read = train::load_checkpoint(file.path());
+  check(!read.is_ours() || !read.metadata.contains(train::meta::kFormat) ||
+            read.metadata.contains(train::meta::kChecksum),
+        "a checkpoint without its checksum");
+}
+Seeds seeds_checkpoint() {
+  train::Checkpoint checkpoint;
+  checkpoint.weights.insert("w", counted({2, 3}, DType::kF32));
+  checkpoint.state.insert("optimizer.step", counted({}, DType::kI64));
+  checkpoint.metadata[train::meta::kConfig] = "{}";
+  const std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("tern-seed-" + std::to_string(::getpid()));
+  train::save_checkpoint(path.string(), checkpoint);
+  std::ifstream in(path, std::ios::binary);
+  std::string bytes{std::istreambuf_iterator<char>(in), {}};
+  std::filesystem::remove(path);
+  return {bytes, io::serialize_safetensors({{"w", counted({2}, DType::kF32)}}, {{"format", "pt"}})};
+}
+
 constexpr Target kTargets[] = {
     {"safetensors", run_safetensors, seeds_safetensors},
     {"npy", run_npy, seeds_npy},
@@ -139,6 +224,9 @@ constexpr Target kTargets[] = {
     {"tokenizer", run_tokenizer, seeds_tokenizer},
     {"image", run_image, seeds_image},
     {"cifar", run_cifar, seeds_cifar},
+    {"llama2c", run_llama2c, seeds_llama2c},
+    {"config", run_config, seeds_config},
+    {"checkpoint", run_checkpoint, seeds_checkpoint},
 };
 
 }  // namespace
