@@ -297,7 +297,7 @@ int run(int argc, char** argv) {
     std::cout << concat("stopped in epoch ", result.epochs + 1, " after ", result.steps, " steps",
                         a.out.empty() ? "" : concat("; go on with --resume --out ", a.out))
               << std::endl;
-    write_page(a.out);
+    if (out != nullptr) write_page(*out);
     return 128 + train::StopSignal::received();
   }
   std::unique_ptr<optim::WeightEma::Swapped> averaged;

@@ -1,10 +1,12 @@
-# Writes every ```cpp block of a Markdown file to a source file of its own in `directory`: programs (with a main) as they stand,
-# other pieces with the include and the using directive that the text takes for granted.
+# Writes every ```cpp block of Markdown files to a source file of its own in `directory`: programs (with a main) as
+# program_N.cpp, as they stand, other pieces as snippet_N.cpp, with the include and the using directive that the text
+# takes for granted.
 /^```cpp$/ { inside = 1; text = ""; next }
 /^```$/ && inside {
   inside = 0
-  file = sprintf("%s/snippet_%d.cpp", directory, ++count)
-  if (text !~ /int main\(/) print "#include <tern/tern.h>\n\nusing namespace tern;\n" > file
+  program = text ~ /int main\(/
+  file = sprintf("%s/%s_%d.cpp", directory, program ? "program" : "snippet", ++count)
+  if (!program) print "#include <tern/tern.h>\n\nusing namespace tern;\n" > file
   printf "%s", text > file
   close(file)
 }
