@@ -12,8 +12,8 @@ namespace {
 struct Arguments {
   std::string config, data, out, weights;
   std::vector<std::string> set;
-  int64_t seed = 0, threads = 0, log_every = 0;
-  bool fast_dev_run = false, resume = false, overwrite = false;
+  int64_t seed = 0, threads = 0, log_every = 0, profile_steps = 20;
+  bool fast_dev_run = false, resume = false, overwrite = false, profile = false, tensorboard = false;
 };
 
 // The last settings win: the file's, then --set, then options of their own.
@@ -85,6 +85,12 @@ bool parse(int argc, char** argv, Arguments& a, train::ClassifierConfig& config,
   cli.option("--seed", a.seed, {.min = 0, .max = 0x1p53}, "N", "seed");
   cli.option("--threads", a.threads, {.min = 1, .max = 4096}, "N", "threads; as many as processors if not given");
   cli.option("--log-every", a.log_every, {.min = 0, .max = 1e9}, "N", "also write metrics every N steps");
+  cli.flag(
+      "--profile", a.profile,
+      "measure some steps layer by layer: a table at the end, DIR/profile.json, and DIR/trace.json for Perfetto or "
+      "chrome://tracing");
+  cli.option("--profile-steps", a.profile_steps, {.min = 1, .max = 10000}, "N", "steps that --profile measures");
+  cli.flag("--tensorboard", a.tensorboard, "also write an event file for TensorBoard");
   cli.flag("--fast-dev-run", a.fast_dev_run, "three steps and a short evaluation, to see that everything works");
   cli.flag(
       "--resume", a.resume,
@@ -97,6 +103,10 @@ bool parse(int argc, char** argv, Arguments& a, train::ClassifierConfig& config,
   if (a.out.empty() && !a.fast_dev_run) throw train::UsageError("[train_classifier] expected --out DIR (see --help)");
   if (a.resume && (a.out.empty() || a.overwrite))
     throw train::UsageError("[train_classifier] expected --resume with --out and without --overwrite");
+  if (cli.given("--profile-steps") && !a.profile)
+    throw train::UsageError("[train_classifier] expected --profile with --profile-steps");
+  if (a.tensorboard && a.out.empty())
+    throw train::UsageError("[train_classifier] expected --out DIR with --tensorboard");
   if (a.resume) out = std::make_unique<const train::RunDirectory>(a.out, train::OpenRun::kResume);
   settle(schema, cli, a);
   train::check(config);
@@ -254,6 +264,12 @@ int run(int argc, char** argv) {
     return cross_entropy(output, labels, {.label_smoothing = config.optim.label_smoothing});
   };
   std::unique_ptr<train::MetricsLog> layers;
+  std::unique_ptr<train::EventWriter> events;
+  std::unique_ptr<train::Profiler> profiler;
+  if (a.profile)
+    profiler = std::make_unique<train::Profiler>(
+        nn::summary(model, {1, 3, subject.side, subject.side}),
+        train::ProfileOptions{.warmup = a.fast_dev_run ? 1 : 3, .steps = a.profile_steps});
   train::Trainer trainer(model, {.optimizer = *optimizer,
                                  .schedule = schedule.get(),
                                  .ema = ema.get(),
@@ -275,7 +291,13 @@ int run(int argc, char** argv) {
                                  .on_epoch =
                                      [&](int64_t epoch, int64_t step) {
                                        if (layers != nullptr) layers->write(train::layers_row(model, epoch, step));
+                                       if (events != nullptr) train::write_layers(*events, model, step);
                                      },
+                                 .on_row =
+                                     [&](const train::MetricRow& row) {
+                                       if (events != nullptr) events->row(row);
+                                     },
+                                 .profiler = profiler.get(),
                                  .stop = [] { return train::StopSignal::received() != 0; }});
   if (resume) {
     need_same_run(schema, description, *out);
@@ -284,7 +306,11 @@ int run(int argc, char** argv) {
     std::cout << concat("no checkpoint in ", a.out, " yet: from the beginning") << std::endl;
   }
   if (out != nullptr) {
-    if (a.overwrite) out->clear();
+    if (a.overwrite) {
+      out->clear();
+      train::remove_event_files(a.out);
+    }
+    if (a.tensorboard) events = std::make_unique<train::EventWriter>(a.out, trainer.global_step());
     io::write_file_atomic("config", out->file("config.json"), description.dump(2) + "\n");
     if (config.codeq.mode != "none") {
       train::cut_metrics_after(out->file("layers.jsonl"), trainer.global_step(), trainer.epoch());
@@ -293,6 +319,10 @@ int run(int argc, char** argv) {
   }
 
   const train::FitResult result = trainer.fit(loader, validation_loader.get());
+  if (profiler != nullptr) {
+    if (!a.out.empty()) profiler->write(a.out);
+    std::cout << profiler->table();
+  }
   if (!result.finished) {
     std::cout << concat("stopped in epoch ", result.epochs + 1, " after ", result.steps, " steps",
                         a.out.empty() ? "" : concat("; go on with --resume --out ", a.out))

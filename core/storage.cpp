@@ -125,6 +125,8 @@ class Allocator {
   MemoryStats stats_;
 };
 
+thread_local int64_t allocated_here = 0;
+
 // Never destroyed: tensors in static variables may outlive any order of destruction.
 Allocator& allocator() {
   static Allocator* instance = new Allocator;
@@ -146,6 +148,7 @@ Storage::~Storage() {
 std::shared_ptr<Storage> Storage::allocate(size_t bytes) {
   const size_t at_least_one = bytes == 0 ? 1 : bytes;
   std::byte* data = allocator().allocate(at_least_one);
+  allocated_here += static_cast<int64_t>(at_least_one);
   return std::shared_ptr<Storage>(new Storage(data, at_least_one, {}));
 }
 
@@ -156,6 +159,9 @@ std::shared_ptr<Storage> Storage::wrap(void* data, size_t bytes, std::function<v
 
 MemoryStats memory_stats() {
   return allocator().stats();
+}
+int64_t thread_allocated_bytes() {
+  return allocated_here;
 }
 void reset_peak_memory() {
   allocator().reset_peak();

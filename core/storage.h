@@ -48,6 +48,8 @@ struct MemoryStats {
 };
 
 MemoryStats memory_stats();
+/// Bytes that this thread has asked Storage::allocate for so far, reused blocks included.
+int64_t thread_allocated_bytes();
 void reset_peak_memory();
 /// Gives all cached blocks back to the system.
 void release_cached_memory();

@@ -6,6 +6,7 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/autograd/custom_op.h>
 #include <tern/core/autograd/gradcheck.h>
+#include <tern/core/autograd/observer.h>
 #include <tern/core/batch_norm.h>
 #include <tern/core/compare.h>
 #include <tern/core/conv.h>
@@ -107,14 +108,17 @@
 #include <tern/train/evaluate.h>
 #include <tern/train/evaluation.h>
 #include <tern/train/generation.h>
+#include <tern/train/inspect.h>
 #include <tern/train/language_model.h>
 #include <tern/train/metrics.h>
 #include <tern/train/perplexity.h>
 #include <tern/train/process.h>
+#include <tern/train/profile.h>
 #include <tern/train/progress.h>
 #include <tern/train/report.h>
 #include <tern/train/run_directory.h>
 #include <tern/train/run_record.h>
 #include <tern/train/sampling.h>
 #include <tern/train/schema.h>
+#include <tern/train/tensorboard.h>
 #include <tern/train/trainer.h>

@@ -1,4 +1,4 @@
-// Comparing names, for messages that say what was probably meant.
+// Comparing names: patterns, and what was probably meant.
 #pragma once
 
 #include <cstddef>
@@ -9,5 +9,8 @@ namespace tern {
 /// How many letters must be inserted, removed, replaced or swapped with their neighbour to turn a into b (optimal
 /// string alignment distance).
 [[nodiscard]] size_t edit_distance(std::string_view a, std::string_view b);
+
+/// Whether the whole text fits a pattern in which * stands for any characters, also none, and ? for one.
+[[nodiscard]] bool glob_matches(std::string_view pattern, std::string_view text);
 
 }  // namespace tern

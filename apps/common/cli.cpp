@@ -17,6 +17,11 @@ Cli::Entry Cli::add(const std::string& name, const std::string& value, const std
   entries_.push_back({.name = name, .value = value, .doc = doc});
   return Entry(*this, entries_.size() - 1);
 }
+Cli::Entry Cli::positional(const std::string& name, std::string& target, const std::string& doc) {
+  Entry entry = add(name, "", doc);
+  entries_.back().positional = &target;
+  return entry;
+}
 Cli::Entry Cli::flag(const std::string& name, bool& target, const std::string& doc) {
   schema_.add(name, target, doc);
   return add(name, "", doc);
@@ -67,10 +72,19 @@ bool Cli::parse(int argc, char** argv) {
     return false;
   }
   for (size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i].substr(0, 1) != "-") {
+      const auto free = std::find_if(entries_.begin(), entries_.end(),
+                                     [](const EntryData& e) { return e.positional != nullptr && !e.given; });
+      if (free != entries_.end()) {
+        *free->positional = arguments[i];
+        free->given = true;
+        continue;
+      }
+    }
     const size_t equals = arguments[i].substr(0, 2) == "--" ? arguments[i].find('=') : std::string_view::npos;
     const std::string_view name = arguments[i].substr(0, equals);
     EntryData* entry = find(name);
-    if (entry == nullptr) {
+    if (entry == nullptr || entry->positional != nullptr) {
       const std::string near =
           name.size() > 1 && name[0] == '-' ? concat("; did you mean ", schema_.nearest(name), "?") : "";
       throw UsageError(concat("[", program_, "] unknown argument ", name, near.empty() ? " (see --help)" : near));
@@ -105,15 +119,15 @@ bool Cli::parse(int argc, char** argv) {
     }
   }
   for (const EntryData& entry : entries_)
-    TERN_CHECK(entry.given || !entry.required, train::UsageError, "[", program_, "] expected ", entry.name, " ",
-               entry.value, " (see --help)");
+    TERN_CHECK(entry.given || !entry.required, train::UsageError, "[", program_, "] expected ", entry.name,
+               entry.value.empty() ? "" : " ", entry.value, " (see --help)");
   return true;
 }
 
 std::string Cli::help() const {
   std::string out = concat(description_, "\n\nUsage: ", program_);
   for (const EntryData& entry : entries_)
-    if (entry.required) out += concat(" ", entry.name, " ", entry.value);
+    if (entry.required) out += concat(" ", entry.name, entry.value.empty() ? "" : " ", entry.value);
   out += " [options]\n\n";
   for (const EntryData& entry : entries_) {
     std::string line = concat("  ", entry.name, entry.value.empty() ? "" : " ", entry.value);

@@ -38,6 +38,9 @@ class Cli {
     size_t index_;
   };
 
+  /// An argument without a name, which may stand anywhere but behind a list option; `name` ("FILE") is for help and
+  /// messages. The first one given goes to the first one declared.
+  Entry positional(const std::string& name, std::string& target, const std::string& doc);
   Entry flag(const std::string& name, bool& target, const std::string& doc);
   Entry option(const std::string& name, std::string& target, const std::string& value, const std::string& doc,
                std::vector<std::string> choices = {});
@@ -66,6 +69,7 @@ class Cli {
     bool required = false;
     bool given = false;
     std::vector<std::string>* list = nullptr;
+    std::string* positional = nullptr;
   };
   Entry add(const std::string& name, const std::string& value, const std::string& doc);
   EntryData* find(std::string_view name);

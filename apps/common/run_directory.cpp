@@ -23,9 +23,9 @@ constexpr std::string_view kLock = ".lock";
 }  // namespace
 
 const std::vector<std::string>& RunDirectory::file_names() {
-  static const std::vector<std::string> names{"config.json",      "metrics.jsonl",    "layers.jsonl",
-                                              "last.safetensors", "best.safetensors", "summary.json",
-                                              "evaluation.json",  "report.html"};
+  static const std::vector<std::string> names{
+      "config.json",  "metrics.jsonl",   "layers.jsonl", "last.safetensors", "best.safetensors",
+      "summary.json", "evaluation.json", "report.html",  "profile.json",     "trace.json"};
   return names;
 }
 

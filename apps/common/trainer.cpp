@@ -154,20 +154,27 @@ void Trainer::diverged(const std::string& expected, std::span<const data::Batch>
 
 double Trainer::step(std::span<const data::Batch> batches) {
   TERN_CHECK(!batches.empty(), ValueError, "[trainer] expected at least one batch a step, got none");
+  Profiler::Phases phase(options_.profiler);
+  phase.next("zero gradients");
   state_->random_before = random_state();
   options_.optimizer.zero_grad();
   double total = 0;
   for (const data::Batch& batch : batches) {
+    phase.next("forward");
     const Tensor output = model_(batch.images);
+    phase.next("loss");
     Tensor loss = loss_of(output, batch.labels);
     const double value = loss.item();
     if (!std::isfinite(value)) diverged(concat("a finite loss, got ", value), batches);
     if (batches.size() > 1) loss = mul(loss, 1.0 / static_cast<double>(batches.size()));
+    phase.next("backward");
     loss.backward();
+    phase.next("metrics");
     state_->accuracy.add(output, batch.labels);
     state_->loss_sum += value * static_cast<double>(output.size(0));
     total += value;
   }
+  phase.next("optimizer");
   const std::vector<Tensor> params = options_.optimizer.all_params();
   if (!std::isfinite(optim::grad_norm(params))) {
     const NoGradGuard no_grad;
@@ -186,6 +193,7 @@ double Trainer::step(std::span<const data::Batch> batches) {
 }
 
 void Trainer::save(const std::string& path) const {
+  const Profiler::Span span(options_.profiler, "checkpoint");
   Checkpoint checkpoint = weights_of(model_);
   checkpoint.metadata.insert(options_.metadata.begin(), options_.metadata.end());
   append_with_prefix(checkpoint.state, kOptimizer, options_.optimizer.state_dict());
@@ -349,12 +357,14 @@ struct Trainer::Loop {
     for (const data::Batch& batch : train) {
       pending.push_back(batch);
       if (static_cast<int64_t>(pending.size()) < std::min(options.accumulate, train.size() - state.batch)) continue;
-      trainer.step(pending);
+      {
+        const Profiler::Step profiled(options.profiler, train.stats());
+        trainer.step(pending);
+      }
       pending.clear();
       images_per_s = static_cast<double>(state.accuracy.sums().n - seen_before) / seconds_since(epoch_started);
       if (progress != nullptr && progress->due()) progress->update(progress_state(images_per_s));
-      if (log != nullptr && options.log_every > 0 && state.step % options.log_every == 0)
-        log->write(step_row(images_per_s));
+      if (options.log_every > 0 && state.step % options.log_every == 0) record(step_row(images_per_s));
       if (state.batch >= train.size()) continue;  // what follows belongs to the end of the epoch
       const bool stop = stopped();
       if (stop || (options.save_every_steps > 0 && state.step % options.save_every_steps == 0)) {
@@ -386,6 +396,11 @@ struct Trainer::Loop {
             .extra = options.observe ? options.observe() : MetricRow{}};
   }
 
+  void record(const MetricRow& row) {
+    if (log != nullptr) log->write(row);
+    if (options.on_row) options.on_row(row);
+  }
+
   MetricRow step_row(double images_per_s) const {
     return {{"epoch", state.epoch + 1},     {"step", state.step},
             {"loss", running_loss()},       {"top1", state.accuracy.result().top1},
@@ -412,6 +427,7 @@ struct Trainer::Loop {
                               rounded(result.train.loss, 4), " acc ", rounded(100 * result.train.top1, 2), "%");
     bool best = false;
     {
+      const Profiler::Span span(options.profiler, "evaluation");
       std::unique_ptr<optim::WeightEma::Swapped> averaged;
       if (options.ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*options.ema);
       if (validation != nullptr) {
@@ -442,7 +458,7 @@ struct Trainer::Loop {
     state.batch = 0;
     state.loss_sum = 0;
     state.accuracy = {};
-    if (log != nullptr) log->write(row);
+    record(row);
     if (options.on_epoch) options.on_epoch(state.epoch, state.step);
     if (progress != nullptr) progress->line(line);
     const bool save_now = last || (options.save_every > 0 && state.epoch % options.save_every == 0);
@@ -485,6 +501,7 @@ struct Trainer::Loop {
 };
 
 void Trainer::save_best(const std::string& path) const {
+  const Profiler::Span span(options_.profiler, "checkpoint");
   Checkpoint checkpoint = weights_of(model_);
   checkpoint.metadata.insert(options_.metadata.begin(), options_.metadata.end());
   if (options_.ema != nullptr)

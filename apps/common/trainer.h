@@ -17,6 +17,7 @@
 #include <tern/train/checkpoint.h>
 #include <tern/train/evaluate.h>
 #include <tern/train/metrics.h>
+#include <tern/train/profile.h>
 
 namespace tern::train {
 
@@ -46,6 +47,9 @@ struct TrainerOptions {
   std::function<MetricRow()> observe = {};
   /// Called when an epoch is complete and its row is written, before checkpoints are: for records of one's own.
   std::function<void(int64_t epoch, int64_t step)> on_epoch = {};
+  /// Called with every row of metrics.jsonl, whether it is written (`out`) or not.
+  std::function<void(const MetricRow& row)> on_row = {};
+  Profiler* profiler = nullptr;  ///< measures some of the steps
   /// Asked after every step and every batch that is measured: true ends the run there, with a checkpoint.
   std::function<bool()> stop = {};
 };

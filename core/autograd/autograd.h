@@ -36,6 +36,8 @@ struct EnableGradGuard : GradModeGuard {
 
 namespace autograd {
 
+class Observer;
+
 /// While one of these lives on this thread, every recorded op checks what it produces, forward and backward, and the
 /// first NaN or infinity throws NonFiniteError with the op and the module path. Slow; for finding where a run goes
 /// wrong.
@@ -64,6 +66,7 @@ class ModuleScope {
  private:
   std::string_view name_;
   const ModuleScope* parent_;
+  Observer* observed_by_ = nullptr;
 };
 std::string current_module_path();
 

@@ -6,6 +6,7 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/autograd/node.h>
+#include <tern/core/autograd/observer.h>
 #include <tern/core/error.h>
 
 namespace tern {
@@ -14,6 +15,7 @@ namespace {
 thread_local bool grad_mode = true;
 thread_local bool anomaly_mode = false;
 thread_local const autograd::ModuleScope* innermost_scope = nullptr;
+thread_local autograd::Observer* observer = nullptr;
 
 std::atomic<uint64_t> next_sequence{1};
 std::atomic<int64_t> node_count{0};
@@ -54,11 +56,28 @@ AnomalyGuard::~AnomalyGuard() {
   anomaly_mode = previous_;
 }
 
+void Observer::module_begins(std::string_view) {}
+void Observer::module_ends() noexcept {}
+void Observer::node_recorded(const Node&) {}
+void Observer::backward_begins(const Node&) {}
+void Observer::backward_ends(const Node&) noexcept {}
+
+ObserverGuard::ObserverGuard(Observer* watching) : previous_(observer) {
+  observer = watching;
+}
+ObserverGuard::~ObserverGuard() {
+  observer = previous_;
+}
+
 ModuleScope::ModuleScope(std::string_view name) : name_(name), parent_(innermost_scope) {
+  if (observer != nullptr) [[unlikely]]
+    (observed_by_ = observer)->module_begins(name);
   innermost_scope = this;
 }
 ModuleScope::~ModuleScope() {
   innermost_scope = parent_;
+  if (observed_by_ != nullptr) [[unlikely]]
+    observed_by_->module_ends();
 }
 
 std::string current_module_path() {
@@ -136,7 +155,9 @@ void connect(Node& node, std::span<const Tensor> inputs) {
     }
     node.edges.push_back(std::move(edge));
   }
-  if (anomaly_mode) node.module_path = current_module_path();
+  if (anomaly_mode || observer != nullptr) node.module_path = current_module_path();
+  if (observer != nullptr) [[unlikely]]
+    observer->node_recorded(node);
 }
 
 // The output gets a new header that carries the graph. The one the backward may have saved stays without, so that a
@@ -231,6 +252,25 @@ void add_to_leaf(const std::shared_ptr<TensorImpl>& leaf, const Tensor& gradient
   grad = exclusive ? gradient.detach() : gradient.clone();
 }
 
+// Tells the thread's observer when a node's backward begins and ends.
+class ObservedBackward {
+ public:
+  explicit ObservedBackward(const Node& node) : node_(node), observer_(observer) {
+    if (observer_ != nullptr) [[unlikely]]
+      observer_->backward_begins(node);
+  }
+  ~ObservedBackward() {
+    if (observer_ != nullptr) [[unlikely]]
+      observer_->backward_ends(node_);
+  }
+  ObservedBackward(const ObservedBackward&) = delete;
+  ObservedBackward& operator=(const ObservedBackward&) = delete;
+
+ private:
+  const Node& node_;
+  Observer* observer_;
+};
+
 void run(std::span<const Tensor> outputs, std::span<const Tensor> grad_outputs, CaptureMap* capture) {
   const GradModeGuard no_grad(false);
   // Falling sequence numbers: every consumer of a node comes before it.
@@ -282,6 +322,7 @@ void run(std::span<const Tensor> outputs, std::span<const Tensor> grad_outputs, 
     }
     Gradients results;
     try {
+      const ObservedBackward observed(*node);
       results = node->apply(grads);
     } catch (Error& error) {
       error.set_module_path(node->module_path);

@@ -78,7 +78,7 @@ class Node {
   uint64_t sequence = 0;
   int64_t output_count = 1;
   bool released = false;
-  std::string module_path;  ///< filled in anomaly mode only
+  std::string module_path;  ///< filled in anomaly mode and for an Observer only
   std::vector<std::pair<std::weak_ptr<TensorImpl>, int64_t>>
       retained;  ///< outputs (with index) that keep their gradient
 };

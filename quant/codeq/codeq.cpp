@@ -3,32 +3,13 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
+#include <tern/core/text.h>
 #include <tern/nn/conv2d.h>
 #include <tern/nn/linear.h>
 #include <tern/quant/codeq/codeq.h>
 
 namespace tern::quant::codeq {
 namespace {
-
-// * stands for any characters, ? for one. Iterative: one place to return to is enough.
-bool glob_matches(std::string_view pattern, std::string_view text) {
-  size_t p = 0, t = 0, star = std::string_view::npos, star_text = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t]) && pattern[p] != '*') {
-      ++p, ++t;
-    } else if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      star_text = t;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      t = ++star_text;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
-}
 
 bool is_weight_layer(const nn::Module& module) {
   return dynamic_cast<const nn::Conv2d*>(&module) != nullptr || dynamic_cast<const nn::Linear*>(&module) != nullptr;
@@ -103,6 +84,10 @@ Quantizer::Quantizer(const Options& options)
 
 Tensor Quantizer::effective(const Tensor& latent) {
   return dead_zone_quantize(latent, logit_dz(), logit_bit(), options_.dead_zone);
+}
+
+std::optional<double> Quantizer::weight_bits() const {
+  return bits_of(logit_bit.latent().item(), options_.dead_zone);
 }
 
 DeadZone Quantizer::dead_zone(const Tensor& latent) const {

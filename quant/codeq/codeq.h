@@ -11,6 +11,7 @@
 #pragma once
 
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -93,6 +94,7 @@ class Quantizer final : public nn::Parametrization {
 
   Tensor effective(const Tensor& latent) override;
   const Options& options() const { return options_; }
+  std::optional<double> weight_bits() const override;
   /// The scalars for a latent weight at this moment.
   DeadZone dead_zone(const Tensor& latent) const;
 
@@ -149,6 +151,9 @@ Report report(nn::Module& model, const Shape& input_shape);
 /// same structure; logits then come with the state dict. Throws FormatError for a text that is not such a description,
 /// ValueError for a layer that the model lacks.
 std::string describe_attachment(const nn::Module& model);
+/// The settings in such a text by the quantized parameter's path ("conv1.weight"). Throws FormatError, and ValueError
+/// for a setting out of range.
+std::vector<std::pair<std::string, DeadZoneOptions>> described_quantizers(const std::string& description);
 void restore_attachment(nn::Module& model, const std::string& description);
 
 }  // namespace tern::quant::codeq

@@ -110,16 +110,21 @@ double abs_quantile(const Tensor& w, double p) {
                         [&]<class T>() -> double { return select_quantile(x.data<T>(), x.numel(), p); });
 }
 
+int bits_of(double logit_bit, const DeadZoneOptions& options) {
+  if (!options.learnable_bits) return options.fixed_bits;
+  const double tanh_bit = std::tanh(clamped_logit(logit_bit, options.min_abs_logit));
+  if (std::isnan(tanh_bit)) return options.max_bits;
+  return static_cast<int>(
+      round_half_even((options.max_bits - options.min_bits) * std::abs(tanh_bit) + options.min_bits));
+}
+
 DeadZone dead_zone_of(const Tensor& w, double logit_dz, double logit_bit, const DeadZoneOptions& options) {
   options.validate();
   DeadZone z;
   if (w.numel() > 0) z.range = abs_quantile(w, options.range == Range::kMaximum ? 1.0 : options.quantile);
   z.tanh_dz = std::tanh(clamped_logit(logit_dz, options.min_abs_logit));
   z.tanh_bit = std::tanh(clamped_logit(logit_bit, options.min_abs_logit));
-  z.bits = options.fixed_bits;
-  if (options.learnable_bits)
-    z.bits = static_cast<int>(
-        round_half_even((options.max_bits - options.min_bits) * std::abs(z.tanh_bit) + options.min_bits));
+  z.bits = bits_of(logit_bit, options);
   z.top_code = std::exp2(z.bits - 1) - 1;
   z.dead_zone = 2 * z.range * (1 - std::abs(z.tanh_dz));
   const double eps = options.relative_eps ? options.eps * std::max(z.range, 1e-30) : options.eps;

@@ -64,6 +64,9 @@ struct DeadZone {
 /// O(n). w: any shape, f32 or f64, at least one element; p in [0, 1].
 double abs_quantile(const Tensor& w, double p);
 
+/// B. A logit that is not a number gives max_bits.
+int bits_of(double logit_bit, const DeadZoneOptions& options);
+
 /// The scalars for a weight and its logits. A tensor without elements gives range 0.
 DeadZone dead_zone_of(const Tensor& w, double logit_dz, double logit_bit, const DeadZoneOptions& options);
 

@@ -92,19 +92,24 @@ std::string describe_attachment(const nn::Module& model) {
   return Json::object({{"format", kFormatName}, {"layers", layers}}).dump();
 }
 
-void restore_attachment(nn::Module& model, const std::string& description) {
+std::vector<std::pair<std::string, DeadZoneOptions>> described_quantizers(const std::string& description) {
   const Json parsed = Json::parse("codeq", "attached quantizers", description);
   const std::string& format = parsed.at("format").as_string();
   TERN_CHECK(format == kFormatName, FormatError, "[codeq] expected an attachment of format ", kFormatName, ", got ",
              format);
-  std::vector<std::pair<nn::Parameter*, Quantizer::Options>> found;
+  std::vector<std::pair<std::string, DeadZoneOptions>> found;
   for (const Json& layer : parsed.at("layers").items()) {
-    Quantizer::Options options;
-    options.dead_zone = options_from(layer.at("options"));
-    options.dead_zone.validate();
-    nn::Parameter& weight = model.get_parameter(layer.at("parameter").as_string());
-    options.dtype = weight.latent().dtype();
-    found.emplace_back(&weight, options);
+    found.emplace_back(layer.at("parameter").as_string(), options_from(layer.at("options")));
+    found.back().second.validate();
+  }
+  return found;
+}
+
+void restore_attachment(nn::Module& model, const std::string& description) {
+  std::vector<std::pair<nn::Parameter*, Quantizer::Options>> found;
+  for (const auto& [path, settings] : described_quantizers(description)) {
+    nn::Parameter& weight = model.get_parameter(path);
+    found.emplace_back(&weight, Quantizer::Options{.dead_zone = settings, .dtype = weight.latent().dtype()});
   }
   for (const auto& [weight, options] : found) weight->parametrize(std::make_shared<Quantizer>(options));
 }
