@@ -292,6 +292,7 @@ int run(int argc, char** argv) {
                                      [&](int64_t epoch, int64_t step) {
                                        if (layers != nullptr) layers->write(train::layers_row(model, epoch, step));
                                        if (events != nullptr) train::write_layers(*events, model, step);
+                                       if (profiler != nullptr && !a.out.empty()) profiler->write(a.out);
                                      },
                                  .on_row =
                                      [&](const train::MetricRow& row) {

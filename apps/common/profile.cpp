@@ -55,8 +55,26 @@ struct Cost {
   int64_t forward = 0, backward = 0, forward_bytes = 0, backward_bytes = 0;
   int64_t calls = 0, nodes = 0;
   int64_t gradients = 0;  // most matrices that one of its nodes computed a gradient for
+  int64_t macs = 0;       // of its recorded operations, where macs_of knows them
   int64_t phase = 0;
 };
+
+// Multiply-accumulates of a recorded operation whose inputs tell them: matrix products with weights [out, in], and
+// attention over queries [B, H, T, d]. 0 for all others.
+int64_t macs_of(const autograd::Node& node) {
+  const std::string_view op = node.name();
+  const auto& inputs = node.edges;
+  int64_t macs = 0;
+  if (op.starts_with("linear") || op == "feed_forward") {
+    const Shape& x = inputs[0].shape;
+    const int64_t width = x.empty() ? 0 : x[x.size() - 1], rows = width == 0 ? 0 : numel_of(x) / width;
+    for (size_t i = 1; i < inputs.size(); ++i)
+      if (inputs[i].shape.size() == 2) macs += rows * numel_of(inputs[i].shape);
+  } else if (op == "scaled_dot_product_attention" && inputs[1].shape.size() >= 2) {
+    macs = 2 * numel_of(inputs[0].shape) * inputs[1].shape[inputs[1].shape.size() - 2];
+  }
+  return macs;
+}
 
 bool is_below(std::string_view path, std::string_view parent) {
   if (parent.empty() || path == parent) return true;
@@ -226,7 +244,10 @@ struct Profiler::Impl final : autograd::Observer {
   }
   void module_ends() noexcept override { end(); }
   void node_recorded(const autograd::Node& node) override {
-    if (in_loss) loss_from = std::min(loss_from, node.sequence);
+    if (in_loss)
+      loss_from = std::min(loss_from, node.sequence);
+    else
+      costs[index_of(node.module_path)].macs += macs_of(node);
   }
   void backward_begins(const autograd::Node& node) override {
     const bool of_loss = node.module_path.empty() && node.sequence >= loss_from;
@@ -316,6 +337,13 @@ struct Profiler::Impl final : autograd::Observer {
       const int64_t gradients = module.parameters > 0 ? std::min<int64_t>(2, cost.gradients) : 2;
       out[worker->second].forward_macs += macs;
       if (cost.nodes > 0) out[worker->second].backward_macs += static_cast<double>(gradients) * macs;
+    }
+    // What ran may be less than the summary's forward, which knows no shortcuts.
+    for (const auto& [path, index] : row_of) {
+      const Cost* cost = find(path);
+      if (cost == nullptr || cost->macs == 0 || out[index].forward_macs == 0) continue;
+      out[index].backward_macs *= per_step(cost->macs) / out[index].forward_macs;
+      out[index].forward_macs = per_step(cost->macs);
     }
     return out;
   }

@@ -58,11 +58,12 @@ struct ProfilePhase {
 /// whose scope they run (batch norm, activation and residual in one: the batch norm). It changes no result. A measured
 /// step costs some microseconds more for every module and node.
 ///
-/// Multiply-accumulates are those of nn::summary times the images of a step. A module that did not run itself because a
-/// fused path covered it leaves its own to the nearest module around it that ran. Backward: those of the forward once
+/// Multiply-accumulates are those of the products with a weight matrix and the attentions that were recorded, and for
+/// everything else those of nn::summary times the images of a step. A module that did not run itself because a fused
+/// path covered it leaves its own to the nearest module around it that ran. Backward: those of the forward once
 /// for the gradient of the input and once for that of the weight, where these were computed; twice for products without
-/// weights (attention). Rates are therefore those of the direct method: a Winograd convolution, or a block that
-/// computes only what is needed (the last one of a ViT), may be above what the processor can do.
+/// weights (attention). Rates are therefore those of the direct method: a Winograd convolution may be above what the
+/// processor can do.
 class Profiler {
  public:
   /// summary: of the model that will be trained, with a batch of one. Throws ValueError for options out of range.

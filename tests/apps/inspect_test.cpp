@@ -68,7 +68,7 @@ TEST(Inspect, ListsAFile) {
   ASSERT_EQ(summary.exit_code, 0) << summary.err;
   EXPECT_NE(summary.out.find("MACs 40,551,040"), std::string::npos) << summary.out;
   const ProcessResult layers = run_program("inspect", {weights, "--summary", "--model", "resnet20", "--json"});
-  EXPECT_EQ(Json::parse("test", "inspect", layers.out).at("parameters").as_int(), 272474);
+  EXPECT_EQ(Json::parse("test", "inspect", layers.out).at("parameters").as_int(), 269722);
 }
 
 TEST(Inspect, PublishedFiles) {
@@ -177,7 +177,7 @@ TEST(TrainClassifier, ProfileAndTensorBoardChangeNothing) {
       "train_classifier",
       {"--data", mini_data(), "--fast-dev-run", "--profile", "--set", "data.batch_size=8", "data.eval_batch_size=10"});
   EXPECT_EQ(quick.exit_code, 0) << quick.err;
-  EXPECT_NE(quick.out.find("means of 2 steps\n"), std::string::npos) << quick.out;
+  EXPECT_NE(quick.out.find(" images/s; means of "), std::string::npos) << quick.out;
 }
 
 }  // namespace

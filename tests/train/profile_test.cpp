@@ -82,7 +82,8 @@ TEST(Profiler, ChangesNoBit) {
   for (const char* model : {"resnet20", "vit"}) {
     const io::Json config =
         std::string(model) == "vit"
-            ? io::Json::object({{"image_size", kSide}, {"width", 24}, {"depth", 2}, {"num_heads", 2}})
+            ? io::Json::object(
+                  {{"image_size", kSide}, {"patch_size", 4}, {"width", 24}, {"depth", 2}, {"num_heads", 2}})
             : io::Json();
     SmallRun plain(model, config, false), profiled(model, config, false);
     plain.train(nullptr, "", 2);
@@ -227,7 +228,10 @@ TEST(Profiler, TraceIsValidAndNests) {
 // The feed-forward of a ViT runs as one operation in the scope of the block's mlp, which then has the work of both
 // layers; attention's products have no weights.
 TEST(Profiler, FusedPathsCountForTheModuleThatRunsThem) {
-  SmallRun run("vit", io::Json::object({{"image_size", kSide}, {"width", 24}, {"depth", 2}, {"num_heads", 2}}), false);
+  SmallRun run(
+      "vit",
+      io::Json::object({{"image_size", kSide}, {"patch_size", 4}, {"width", 24}, {"depth", 2}, {"num_heads", 2}}),
+      false);
   const auto profiler = run.profiler();
   run.train(profiler.get());
   const auto row = by_name(profiler->rows());
@@ -242,6 +246,12 @@ TEST(Profiler, FusedPathsCountForTheModuleThatRunsThem) {
   EXPECT_EQ(attention.forward_macs, static_cast<double>(kBatch * macs.at("blocks.0.attn")));
   EXPECT_GT(attention.forward_macs, 0);
   EXPECT_EQ(attention.backward_macs, 2 * attention.forward_macs);
+  // The last block computes what the head reads, which is the class token: one of 17 tokens of 24 values.
+  EXPECT_EQ(row.at("blocks.0.attn.proj").forward_macs, kBatch * 17 * 24.0 * 24);
+  EXPECT_EQ(row.at("blocks.1.attn.proj").forward_macs, kBatch * 24.0 * 24);
+  EXPECT_EQ(row.at("blocks.1.attn").forward_macs, kBatch * 2 * 24.0 * 17);
+  EXPECT_EQ(row.at("blocks.1.mlp").forward_macs, kBatch * 2 * 24.0 * 96);
+  EXPECT_EQ(row.at("blocks.1.mlp").backward_macs, 2 * row.at("blocks.1.mlp").forward_macs);
 }
 
 TEST(Profiler, ARunThatEndsInItsWarmUp) {
