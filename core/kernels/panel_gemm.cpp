@@ -43,6 +43,28 @@ constexpr int64_t tile_step(int64_t k) {
   return round_up(k * kTileRows, 64 / static_cast<int64_t>(sizeof(T))) + 64 / static_cast<int64_t>(sizeof(T));
 }
 
+// One tile of kTileRows dense rows, as many columns as fill vectors; returns how many. Squares are transposed in
+// registers. A stored vector may be longer than what is left of a column of the tile: the next one writes over it, and
+// behind the last there is the gap of tile_step.
+template <class T>
+int64_t pack_rows(const T* a, int64_t a_row, int64_t k, T* tile) {
+  using S = Simd<T>;
+  constexpr int W = S::kWidth, kSquares = (kTileRows + W - 1) / W;
+  int64_t l = 0;
+  for (; l + W <= k; l += W) {
+    typename S::Vec squares[kSquares][W] = {};
+#pragma GCC unroll 16
+    for (int r = 0; r < kTileRows; ++r) squares[r / W][r % W] = S::load(a + r * a_row + l);
+#pragma GCC unroll 8
+    for (int s = 0; s < kSquares; ++s) transpose<W>(squares[s]);
+#pragma GCC unroll 16
+    for (int c = 0; c < W; ++c)
+#pragma GCC unroll 8
+      for (int s = 0; s < kSquares; ++s) S::store(tile + (l + c) * kTileRows + s * W, squares[s][c]);
+  }
+  return l;
+}
+
 // Rows of A in tiles of kTileRows: element (i, l) at tiles[i / kTileRows * tile_step(k) + l * kTileRows + i %
 // kTileRows].
 template <class T>
@@ -59,8 +81,9 @@ void pack_tiles(const T* a, int64_t a_row, int64_t a_col, int64_t m, int64_t k, 
   }
   for (int64_t t = 0; t <= whole; ++t, tiles += step, a += kTileRows * a_row) {
     const int64_t rows = t < whole ? kTileRows : rest;
+    const int64_t done = a_col == 1 && rows == kTileRows ? pack_rows(a, a_row, k, tiles) : 0;
     for (int64_t r = 0; r < rows; ++r)
-      for (int64_t l = 0; l < k; ++l) tiles[l * kTileRows + r] = a[r * a_row + l * a_col];
+      for (int64_t l = done; l < k; ++l) tiles[l * kTileRows + r] = a[r * a_row + l * a_col];
   }
 }
 
