@@ -23,6 +23,8 @@ function(tern_target_settings target)
     # GCC 12 sees overflows in the strings of its own library (its bugs 105329, 105651) once they come precompiled.
     target_compile_options(${target} PRIVATE ${TERN_WARNINGS} -Werror
         $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds -Wno-restrict -Wno-stringop-overflow>)
+    # Sources compiled several at a time (CMAKE_UNITY_BUILD) look to GCC as if they were headers.
+    target_compile_options(${target} PRIVATE $<$<AND:$<CXX_COMPILER_ID:GNU>,$<BOOL:${CMAKE_UNITY_BUILD}>>:-Wno-subobject-linkage>)
   endif()
   if(TERN_SANITIZE)
     # Instrumented code makes GCC 12 see uninitialized members in the standard library's function and regex.
@@ -105,7 +107,7 @@ function(tern_room_kernels name)
     target_compile_options(${objects} PRIVATE ${isa_flags_${isa}} -fno-math-errno -fno-trapping-math -Wno-psabi
                            $<$<CONFIG:Release>:${kernel_optimization}>)
     target_include_directories(${objects} PRIVATE $<TARGET_PROPERTY:tern_${name},INCLUDE_DIRECTORIES>)
-    set_target_properties(${objects} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    set_target_properties(${objects} PROPERTIES POSITION_INDEPENDENT_CODE ON UNITY_BUILD OFF)
     tern_target_settings(${objects})
     target_sources(tern_${name} PRIVATE $<TARGET_OBJECTS:${objects}>)
     string(TOUPPER ${isa} upper)

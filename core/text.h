@@ -1,7 +1,8 @@
-// Comparing names: patterns, and what was probably meant.
+// Texts: comparing names, patterns, numbers in a given form.
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace tern {
@@ -12,5 +13,8 @@ namespace tern {
 
 /// Whether the whole text fits a pattern in which * stands for any characters, also none, and ? for one.
 [[nodiscard]] bool glob_matches(std::string_view pattern, std::string_view text);
+
+/// What std::printf would print, of at most 255 characters.
+[[nodiscard, gnu::format(printf, 1, 2)]] std::string format_text(const char* pattern, ...);
 
 }  // namespace tern

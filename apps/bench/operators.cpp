@@ -15,9 +15,9 @@ void gradients(const Tensor& output, std::initializer_list<Tensor> inputs, const
 }
 
 Workload conv3x3(int64_t channels, int64_t side) {
-  constexpr int64_t kBatch = 128;
+  constexpr int64_t kImages = 128;
   const auto prepare = [channels, side]() -> Prepared {
-    const Shape image{kBatch, channels, side, side};
+    const Shape image{kImages, channels, side, side};
     Tensor x = randn(image).contiguous(MemoryFormat::kChannelsLast).requires_grad_();
     Tensor w = randn({channels, channels, 3, 3}).requires_grad_();
     const Tensor g = randn(image).contiguous(MemoryFormat::kChannelsLast);
@@ -26,8 +26,8 @@ Workload conv3x3(int64_t channels, int64_t side) {
   return {.name = concat("conv3x3_c", channels),
           .what = concat("one 3x3 convolution, ", channels, " channels, batch 128 of ", side, "x", side,
                          ", forward and both gradients"),
-          .items = kBatch,
-          .flop = 3 * 2.0 * 9 * static_cast<double>(kBatch * side * side * channels * channels),
+          .items = kImages,
+          .flop = 3 * 2.0 * 9 * static_cast<double>(kImages * side * side * channels * channels),
           .prepare = prepare};
 }
 
@@ -36,10 +36,10 @@ Prepared matmul_1024() {
   return {.step = [a, b] { static_cast<void>(matmul(a, b)); }};
 }
 
-constexpr int64_t kBatch = 16, kHeads = 6, kTokens = 256, kWidth = 48;
+constexpr int64_t kSequences = 16, kHeads = 6, kTokens = 256, kWidth = 48;
 
 Prepared attention() {
-  const Shape shape{kBatch, kHeads, kTokens, kWidth};
+  const Shape shape{kSequences, kHeads, kTokens, kWidth};
   Tensor q = randn(shape).requires_grad_(), k = randn(shape).requires_grad_(), v = randn(shape).requires_grad_();
   const Tensor g = randn(shape);
   return {.step = [q, k, v, g] { gradients(scaled_dot_product_attention(q, k, v), {q, k, v}, g); }};
@@ -59,8 +59,8 @@ std::vector<Workload> operator_workloads() {
            .prepare = matmul_1024},
           {.name = "attention",
            .what = "scaled dot-product attention, batch 16, 6 heads, 256 tokens, head width 48, forward and gradients",
-           .items = kBatch,
-           .flop = 6 * 2.0 * kBatch * kHeads * kTokens * kTokens * kWidth,
+           .items = kSequences,
+           .flop = 6 * 2.0 * kSequences * kHeads * kTokens * kTokens * kWidth,
            .prepare = attention}};
 }
 

@@ -129,18 +129,11 @@ void sort_tensors(std::vector<TensorInspection>& tensors, InspectSort sort) {
 
 // -- text
 
-template <class... Args>
-std::string format(const char* text, Args... args) {
-  char line[128];
-  std::snprintf(line, sizeof line, text, args...);
-  return line;
-}
-
 std::string number(double v) {
-  return format("%.4g", v);
+  return format_text("%.4g", v);
 }
 std::string percent(double share) {
-  return format("%.2f%%", 100 * share);
+  return format_text("%.2f%%", 100 * share);
 }
 std::string distinct_text(int64_t distinct) {
   return distinct > kMostDistinct ? concat(">", kMostDistinct) : std::to_string(distinct);
@@ -184,7 +177,7 @@ std::string aligned(const std::vector<std::vector<std::string>>& lines) {
 }
 
 std::string megabytes(double bytes) {
-  return format("%.2f MB", 1e-6 * bytes);
+  return format_text("%.2f MB", 1e-6 * bytes);
 }
 
 // -- the model of a file
@@ -333,7 +326,7 @@ std::string printable(std::string_view text) {
     const bool c1 = c == 0xc2 && next >= 0x80 && next < 0xa0;  // U+0080 to U+009F
     if (c1) ++i;
     if (c < 0x20 || c == 0x7f || c1)
-      out += format("\\x%02x", c1 ? next : c);
+      out += format_text("\\x%02x", c1 ? next : c);
     else
       out += text[i];
   }
@@ -399,10 +392,10 @@ std::string to_text(const Inspection& inspection, bool unicode) {
                 megabytes(static_cast<double>(inspection.bytes())), "; the file has ",
                 megabytes(static_cast<double>(inspection.file_bytes)), "\n");
   if (quantized > 0)
-    out +=
-        concat("CoDeQ: ", static_cast<int64_t>(quantized), " weights at ", format("%.2f", effective_bits / quantized),
-               " bits on average, ", percent(zeros / quantized), " of them zero, ", megabytes(effective_bits / 8),
-               "; zeros, values and bits are those of the effective weights, the rest of the latent ones\n");
+    out += concat("CoDeQ: ", static_cast<int64_t>(quantized), " weights at ",
+                  format_text("%.2f", effective_bits / quantized), " bits on average, ", percent(zeros / quantized),
+                  " of them zero, ", megabytes(effective_bits / 8),
+                  "; zeros, values and bits are those of the effective weights, the rest of the latent ones\n");
   if (inspection.left_out > 0)
     out += concat("left out: ", inspection.left_out, " tensors with the state of the run (", kStatePrefix, "*), ",
                   megabytes(static_cast<double>(inspection.left_out_bytes)), "\n");

@@ -12,6 +12,7 @@
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
 #include <tern/core/storage.h>
+#include <tern/core/text.h>
 #include <tern/data/loader.h>
 #include <tern/train/environment.h>
 #include <tern/train/profile.h>
@@ -86,16 +87,9 @@ std::string_view parent_of(std::string_view path) {
   return dot == std::string_view::npos ? std::string_view() : path.substr(0, dot);
 }
 
-template <class... Args>
-std::string format(const char* text, Args... args) {
-  char line[256];
-  std::snprintf(line, sizeof line, text, args...);
-  return line;
-}
-
 // Nanoseconds as microseconds, without loss.
 std::string microseconds(int64_t ns) {
-  return format("%lld.%03lld", static_cast<long long>(ns / 1000), static_cast<long long>(ns % 1000));
+  return format_text("%lld.%03lld", static_cast<long long>(ns / 1000), static_cast<long long>(ns % 1000));
 }
 
 std::string json_text(std::string_view text) {
@@ -457,30 +451,30 @@ std::string Profiler::table() const {
   size_t longest = 13;
   for (const ProfileRow& row : layers) longest = std::max(longest, row.name.size());
   const int width = static_cast<int>(std::min<size_t>(longest, 60));
-  std::string out = format("%-*s %-14s %5s %9s %9s %9s %8s %8s %6s\n", width, "layer", "type", "calls", "fwd ms",
-                           "bwd ms", "MB made", "fwd GF/s", "bwd GF/s", "share");
+  std::string out = format_text("%-*s %-14s %5s %9s %9s %9s %8s %8s %6s\n", width, "layer", "type", "calls", "fwd ms",
+                                "bwd ms", "MB made", "fwd GF/s", "bwd GF/s", "share");
   double forward = 0, backward = 0, bytes = 0, forward_macs = 0, backward_macs = 0, shares = 0;
-  const auto rate = [](double gflops) { return gflops > 0 ? format("%.1f", gflops) : std::string("-"); };
+  const auto rate = [](double gflops) { return gflops > 0 ? format_text("%.1f", gflops) : std::string("-"); };
   for (const ProfileRow& row : layers) {
-    out += format("%-*.*s %-14.14s %5.4g %9.3f %9.3f %9.2f %8s %8s %5.1f%%\n", width, width, row.name.c_str(),
-                  row.type.c_str(), row.calls, row.forward_ms, row.backward_ms,
-                  1e-6 * (row.forward_bytes + row.backward_bytes), rate(row.forward_gflops()).c_str(),
-                  rate(row.backward_gflops()).c_str(), 100 * row.share);
+    out += format_text("%-*.*s %-14.14s %5.4g %9.3f %9.3f %9.2f %8s %8s %5.1f%%\n", width, width, row.name.c_str(),
+                       row.type.c_str(), row.calls, row.forward_ms, row.backward_ms,
+                       1e-6 * (row.forward_bytes + row.backward_bytes), rate(row.forward_gflops()).c_str(),
+                       rate(row.backward_gflops()).c_str(), 100 * row.share);
     forward += row.forward_ms, backward += row.backward_ms, shares += row.share;
     bytes += row.forward_bytes + row.backward_bytes;
     forward_macs += row.forward_macs, backward_macs += row.backward_macs;
   }
-  out += format("%-*s %-14s %5s %9.3f %9.3f %9.2f %8s %8s %5.1f%%\n", width, "all layers", "", "", forward, backward,
-                1e-6 * bytes, rate(forward > 0 ? 2e-6 * forward_macs / forward : 0).c_str(),
-                rate(backward > 0 ? 2e-6 * backward_macs / backward : 0).c_str(), 100 * shares);
+  out += format_text("%-*s %-14s %5s %9.3f %9.3f %9.2f %8s %8s %5.1f%%\n", width, "all layers", "", "", forward,
+                     backward, 1e-6 * bytes, rate(forward > 0 ? 2e-6 * forward_macs / forward : 0).c_str(),
+                     rate(backward > 0 ? 2e-6 * backward_macs / backward : 0).c_str(), 100 * shares);
   for (const ProfilePhase& phase : phases())
-    out += format("%-*s %-14s %5s %9.3f %9s %9s %8s %8s %5.1f%%\n", width, phase.name.c_str(), "", "", phase.ms, "", "",
-                  "", "", 100 * phase.share);
+    out += format_text("%-*s %-14s %5s %9.3f %9s %9s %8s %8s %5.1f%%\n", width, phase.name.c_str(), "", "", phase.ms,
+                       "", "", "", "", 100 * phase.share);
   const auto [fastest, slowest] = std::minmax_element(impl_->durations.begin(), impl_->durations.end());
   const double both = step_ms() + wait_ms();
-  out += format("step %.2f ms (%.2f to %.2f) and %.2f ms of data wait: %.1f images/s; means of %lld steps\n", step_ms(),
-                1e-6 * static_cast<double>(*fastest), 1e-6 * static_cast<double>(*slowest), wait_ms(),
-                both > 0 ? 1e3 * impl_->per_step(impl_->images) / both : 0, static_cast<long long>(steps()));
+  out += format_text("step %.2f ms (%.2f to %.2f) and %.2f ms of data wait: %.1f images/s; means of %lld steps\n",
+                     step_ms(), 1e-6 * static_cast<double>(*fastest), 1e-6 * static_cast<double>(*slowest), wait_ms(),
+                     both > 0 ? 1e3 * impl_->per_step(impl_->images) / both : 0, static_cast<long long>(steps()));
   return out;
 }
 

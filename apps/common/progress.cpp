@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -9,19 +8,11 @@
 #include <unistd.h>
 
 #include <tern/core/error.h>
+#include <tern/core/text.h>
 #include <tern/train/progress.h>
 
 namespace tern::train {
 namespace {
-
-[[gnu::format(printf, 1, 2)]] std::string format(const char* pattern, ...) {
-  char buffer[256];
-  va_list arguments;
-  va_start(arguments, pattern);
-  std::vsnprintf(buffer, sizeof buffer, pattern, arguments);
-  va_end(arguments);
-  return buffer;
-}
 
 size_t terminal_columns() {
   winsize size = {};
@@ -29,9 +20,9 @@ size_t terminal_columns() {
 }
 
 std::string extra_text(const Metric& metric) {
-  if (const auto* real = std::get_if<double>(&metric.value)) return format(" %s %.4g", metric.name.c_str(), *real);
+  if (const auto* real = std::get_if<double>(&metric.value)) return format_text(" %s %.4g", metric.name.c_str(), *real);
   if (const auto* whole = std::get_if<int64_t>(&metric.value))
-    return format(" %s %lld", metric.name.c_str(), static_cast<long long>(*whole));
+    return format_text(" %s %lld", metric.name.c_str(), static_cast<long long>(*whole));
   return concat(" ", metric.name, " ", std::get<std::string>(metric.value));
 }
 
@@ -45,16 +36,16 @@ bool stdout_is_terminal() {
 std::string clock_text(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0 || seconds > 1e9) return "?";
   const auto total = static_cast<long long>(std::llround(seconds));
-  if (total >= 3600) return format("%lld:%02lld:%02lld", total / 3600, total / 60 % 60, total % 60);
-  return format("%lld:%02lld", total / 60, total % 60);
+  if (total >= 3600) return format_text("%lld:%02lld:%02lld", total / 3600, total / 60 % 60, total % 60);
+  return format_text("%lld:%02lld", total / 60, total % 60);
 }
 
 std::string progress_text(const ProgressState& s) {
   std::string text =
-      format("epoch %lld/%lld step %lld/%lld loss %.4f acc %.2f%% lr %.4g %.0f images/s wait %.1f%% eta %s",
-             static_cast<long long>(s.epoch + 1), static_cast<long long>(s.epochs), static_cast<long long>(s.step),
-             static_cast<long long>(s.steps), s.loss, 100 * s.accuracy, s.lr, s.images_per_s, 100 * s.data_wait,
-             clock_text(s.eta_s).c_str());
+      format_text("epoch %lld/%lld step %lld/%lld loss %.4f acc %.2f%% lr %.4g %.0f images/s wait %.1f%% eta %s",
+                  static_cast<long long>(s.epoch + 1), static_cast<long long>(s.epochs), static_cast<long long>(s.step),
+                  static_cast<long long>(s.steps), s.loss, 100 * s.accuracy, s.lr, s.images_per_s, 100 * s.data_wait,
+                  clock_text(s.eta_s).c_str());
   for (const Metric& metric : s.extra) text += extra_text(metric);
   return text;
 }

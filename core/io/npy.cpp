@@ -11,8 +11,8 @@
 namespace tern::io {
 namespace {
 
-constexpr const char* kLoad = "load_npy";
-constexpr const char* kSave = "save_npy";
+constexpr const char* kLoadNpy = "load_npy";
+constexpr const char* kSaveNpy = "save_npy";
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr uint64_t kMaxHeader = 65536;
 
@@ -23,7 +23,7 @@ struct Descr {
 constexpr Descr kDescrs[] = {{"<f4", DType::kF32}, {"<f8", DType::kF64}, {"<f2", DType::kF16}, {"<i8", DType::kI64},
                              {"<i4", DType::kI32}, {"|i1", DType::kI8},  {"|u1", DType::kU8},  {"|b1", DType::kU8}};
 
-struct Header {
+struct NpyHeader {
   DType dtype = DType::kF32;
   bool is_bool = false;
   bool fortran = false;
@@ -35,8 +35,8 @@ class HeaderParser {
  public:
   HeaderParser(std::string_view text, const std::string& file) : text_(text), file_(file) {}
 
-  Header parse() {
-    Header header;
+  NpyHeader parse() {
+    NpyHeader header;
     bool has_descr = false, has_order = false, has_shape = false;
     expect('{');
     while (!accept('}')) {
@@ -66,7 +66,7 @@ class HeaderParser {
 
  private:
   [[noreturn]] void fail(const std::string& what) const {
-    throw FormatError(concat("[", kLoad, "] expected ", what, " in the header of '", file_, "'"));
+    throw FormatError(concat("[", kLoadNpy, "] expected ", what, " in the header of '", file_, "'"));
   }
   void skip_blanks() {
     while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t')) ++at_;
@@ -89,7 +89,7 @@ class HeaderParser {
     at_ = end + 1;
     return word;
   }
-  void parse_descr(Header& header) {
+  void parse_descr(NpyHeader& header) {
     skip_blanks();
     if (at_ < text_.size() && text_[at_] == '[') fail("one element type, not a structure,");
     const std::string_view descr = quoted();
@@ -140,35 +140,35 @@ class HeaderParser {
 }  // namespace
 
 Tensor parse_npy(std::span<const std::byte> bytes, const std::string& name) {
-  ByteReader reader(kLoad, name, bytes);
+  ByteReader reader(kLoadNpy, name, bytes);
   TERN_CHECK(bytes.size() >= kMagic.size() && reader.take_text(kMagic.size(), "the magic string") == kMagic,
-             FormatError, "[", kLoad, "] expected '", name, "' to begin with \\x93NUMPY; this is not a .npy file");
+             FormatError, "[", kLoadNpy, "] expected '", name, "' to begin with \\x93NUMPY; this is not a .npy file");
   const int major = reader.read<uint8_t>("the version");
   const int minor = reader.read<uint8_t>("the version");
-  TERN_CHECK(major >= 1 && major <= 3 && minor == 0, FormatError, "[", kLoad,
+  TERN_CHECK(major >= 1 && major <= 3 && minor == 0, FormatError, "[", kLoadNpy,
              "] expected format version 1.0, 2.0 or 3.0 in '", name, "', got ", major, ".", minor);
   const uint64_t length = major == 1 ? uint64_t{reader.read<uint16_t>("the header length")}
                                      : uint64_t{reader.read<uint32_t>("the header length")};
-  TERN_CHECK(length <= kMaxHeader, FormatError, "[", kLoad, "] expected a header of at most ", kMaxHeader,
+  TERN_CHECK(length <= kMaxHeader, FormatError, "[", kLoadNpy, "] expected a header of at most ", kMaxHeader,
              " bytes in '", name, "', got ", length);
-  const Header header = HeaderParser(reader.take_text(length, "the header"), name).parse();
+  const NpyHeader header = HeaderParser(reader.take_text(length, "the header"), name).parse();
 
   uint64_t extent = 1, elements = 1;  // extent counts empty axes as 1: strides are made of it
   for (const int64_t size : header.shape) {
     const auto product = checked_mul(extent, std::max<uint64_t>(static_cast<uint64_t>(size), 1));
-    TERN_CHECK(product && *product <= uint64_t{1} << 60, FormatError, "[", kLoad,
+    TERN_CHECK(product && *product <= uint64_t{1} << 60, FormatError, "[", kLoadNpy,
                "] expected a shape of at most 2^60 elements in '", name, "', got ", header.shape);
     extent = *product;
     elements *= static_cast<uint64_t>(size);
   }
   const uint64_t needed = elements * static_cast<uint64_t>(size_of(header.dtype));
-  TERN_CHECK(needed == reader.remaining(), FormatError, "[", kLoad, "] expected ", needed,
+  TERN_CHECK(needed == reader.remaining(), FormatError, "[", kLoadNpy, "] expected ", needed,
              " bytes after the header of '", name, "' (", header.dtype, " ", header.shape, "), got ",
              reader.remaining());
   const auto data = reader.take(needed, "the elements");
   if (header.is_bool)
     for (const std::byte b : data)
-      TERN_CHECK(b <= std::byte{1}, FormatError, "[", kLoad, "] expected booleans of 0 and 1 in '", name, "', got ",
+      TERN_CHECK(b <= std::byte{1}, FormatError, "[", kLoadNpy, "] expected booleans of 0 and 1 in '", name, "', got ",
                  static_cast<int>(b));
 
   Shape stored = header.shape;  // as the elements lie in the file, outermost axis first
@@ -182,14 +182,14 @@ Tensor parse_npy(std::span<const std::byte> bytes, const std::string& name) {
 }
 
 Tensor load_npy(const std::string& path) {
-  return parse_npy(bytes_of(read_file(kLoad, path)), path);
+  return parse_npy(bytes_of(read_file(kLoadNpy, path)), path);
 }
 
 std::string serialize_npy(const Tensor& x) {
   const NoGradGuard no_grad;
   const auto* known =
       std::find_if(std::begin(kDescrs), std::end(kDescrs), [&](auto& d) { return d.dtype == x.dtype(); });
-  TERN_CHECK(known != std::end(kDescrs), DTypeError, "[", kSave, "] expected an element type that NumPy has, got ",
+  TERN_CHECK(known != std::end(kDescrs), DTypeError, "[", kSaveNpy, "] expected an element type that NumPy has, got ",
              x.dtype(), "; convert it to f32 first");
   std::string sizes;
   for (const int64_t size : x.shape()) sizes += std::to_string(size) + ", ";
@@ -208,7 +208,7 @@ std::string serialize_npy(const Tensor& x) {
 }
 
 void save_npy(const std::string& path, const Tensor& x) {
-  write_file_atomic(kSave, path, serialize_npy(x));
+  write_file_atomic(kSaveNpy, path, serialize_npy(x));
 }
 
 }  // namespace tern::io

@@ -19,7 +19,7 @@ using detail::fold_rows;
 constexpr int64_t kRows = 48;  // a multiple of every tile height
 constexpr int64_t kFewRows = 2 * kRows;
 
-Tensor dense(const Tensor& x) {
+Tensor row_major(const Tensor& x) {
   const NoGradGuard no_grad;
   return x.defined() ? x.contiguous() : x;
 }
@@ -52,7 +52,7 @@ struct FeedForwardBackward {
   Activation activation = Activation::kNone;
 
   Gradients backward(const Tensor& grad_output, NeedsGrad needs) const {
-    const Tensor g = dense(fold_rows(grad_output)), rows_of_x = fold_rows(*x);
+    const Tensor g = row_major(fold_rows(grad_output)), rows_of_x = fold_rows(*x);
     const int64_t rows = g.shape()[0], out = g.shape()[1], hidden = before.shape()[1], in = up_weight->shape()[1];
     const bool needs_hidden = needs[0] || needs[1] || needs[2];
     Gradients gradients(5);
@@ -123,7 +123,7 @@ Tensor feed_forward(const Tensor& x, const Tensor& up_weight, const Tensor& up_b
 
   const Tensor inputs[] = {x, up_weight, up_bias, down_weight, down_bias};
   const bool keeps = autograd::detail::wants_grad(inputs);
-  const Tensor source = dense(fold_rows(x)), first_bias = dense(up_bias), last_bias = dense(down_bias);
+  const Tensor source = row_major(fold_rows(x)), first_bias = row_major(up_bias), last_bias = row_major(down_bias);
   Shape shape = x.shape();
   shape.back() = out;
   Tensor y = empty(shape, x.dtype()), before, after;

@@ -6,7 +6,7 @@ namespace {
 
 // The settings of a loss that does not know batch means.
 template <class O>
-const O& checked(const char* type, const O& o) {
+const O& checked_loss(const char* type, const O& o) {
   TERN_CHECK(o.reduction != Reduction::kBatchMean, ValueError, "[", type,
              "] expected the reduction kMean, kSum or kNone, got kBatchMean");
   return o;
@@ -42,7 +42,7 @@ Tensor Loss::operator()(const Tensor& input, const Tensor& target) {
 }
 
 CrossEntropyLoss::CrossEntropyLoss(const Options& options)
-    : options_(checked("CrossEntropyLoss", options)), weight(this, "weight", copy_of(options.weight)) {
+    : options_(checked_loss("CrossEntropyLoss", options)), weight(this, "weight", copy_of(options.weight)) {
   TERN_CHECK(options.label_smoothing >= 0 && options.label_smoothing <= 1, ValueError,
              "[CrossEntropyLoss] expected label_smoothing in [0, 1], got ", options.label_smoothing);
 }
@@ -61,7 +61,7 @@ std::string CrossEntropyLoss::extra_text() const {
 }
 
 NLLLoss::NLLLoss(const Options& options)
-    : options_(checked("NLLLoss", options)), weight(this, "weight", copy_of(options.weight)) {}
+    : options_(checked_loss("NLLLoss", options)), weight(this, "weight", copy_of(options.weight)) {}
 
 Tensor NLLLoss::forward(const Tensor& log_probabilities, const Tensor& labels) {
   Options options = options_;
@@ -74,7 +74,7 @@ std::string NLLLoss::extra_text() const {
 }
 
 BCEWithLogitsLoss::BCEWithLogitsLoss(const Options& options)
-    : options_(checked("BCEWithLogitsLoss", options)),
+    : options_(checked_loss("BCEWithLogitsLoss", options)),
       weight(this, "weight", copy_of(options.weight)),
       pos_weight(this, "pos_weight", copy_of(options.pos_weight)) {}
 
@@ -91,19 +91,19 @@ std::string KLDivLoss::extra_text() const {
   return Text().add("log_target", options_.log_target, false).with(options_.reduction);
 }
 
-MSELoss::MSELoss(const Options& options) : options_(checked("MSELoss", options)) {}
+MSELoss::MSELoss(const Options& options) : options_(checked_loss("MSELoss", options)) {}
 
 std::string MSELoss::extra_text() const {
   return Text().with(options_.reduction);
 }
 
-L1Loss::L1Loss(const Options& options) : options_(checked("L1Loss", options)) {}
+L1Loss::L1Loss(const Options& options) : options_(checked_loss("L1Loss", options)) {}
 
 std::string L1Loss::extra_text() const {
   return Text().with(options_.reduction);
 }
 
-SmoothL1Loss::SmoothL1Loss(const Options& options) : options_(checked("SmoothL1Loss", options)) {
+SmoothL1Loss::SmoothL1Loss(const Options& options) : options_(checked_loss("SmoothL1Loss", options)) {
   TERN_CHECK(options.beta > 0, ValueError, "[SmoothL1Loss] expected a beta above 0, got ", options.beta);
 }
 
@@ -111,7 +111,7 @@ std::string SmoothL1Loss::extra_text() const {
   return Text().add("beta", options_.beta, 1.0).with(options_.reduction);
 }
 
-HuberLoss::HuberLoss(const Options& options) : options_(checked("HuberLoss", options)) {
+HuberLoss::HuberLoss(const Options& options) : options_(checked_loss("HuberLoss", options)) {
   TERN_CHECK(options.delta > 0, ValueError, "[HuberLoss] expected a delta above 0, got ", options.delta);
 }
 

@@ -9,8 +9,12 @@
 #include <tern/core/error.h>
 #include <tern/core/operators.h>
 
+#include "core/numeric.h"
+
 namespace tern {
 namespace {
+
+using test::leaf;
 
 template <class F>
 std::string non_finite(F&& f) {
@@ -20,12 +24,6 @@ std::string non_finite(F&& f) {
     return error.what();
   }
   return "nothing was thrown";
-}
-
-Tensor leaf(const std::vector<double>& v) {
-  Tensor x = tensor(v);
-  x.requires_grad_();
-  return x;
 }
 
 TEST(Anomaly, NamesTheFirstOpAndTheModuleOfTheForward) {

@@ -13,20 +13,18 @@
 #include <tern/core/reduce.h>
 #include <tern/core/shape.h>
 
+#include "core/numeric.h"
 #include "message_of.h"
 
 namespace tern {
 namespace {
 
+using test::leaf;
+
 using test::message_of;
 
 Tensor f64(const std::vector<double>& v) {
   return tensor(v);
-}
-Tensor leaf(const std::vector<double>& v) {
-  Tensor x = tensor(v);
-  x.requires_grad_();
-  return x;
 }
 std::vector<double> list(const Tensor& x) {
   return x.to_vector<double>();

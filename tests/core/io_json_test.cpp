@@ -17,7 +17,7 @@ using io::Json;
 Json parse(std::string_view text, const io::JsonLimits& limits = {}) {
   return Json::parse("test", "f", text, limits);
 }
-std::string refusal(std::string_view text, const io::JsonLimits& limits = {}) {
+std::string refused_json(std::string_view text, const io::JsonLimits& limits = {}) {
   return sentence_of<FormatError>([&] { static_cast<void>(parse(text, limits)); });
 }
 
@@ -87,14 +87,14 @@ TEST(Json, EditsObjects) {
 }
 
 TEST(Json, ErrorsNameTheirPlace) {
-  EXPECT_EQ(refusal("{\n  \"a\": 1,\n  \"a\": 2}"),
+  EXPECT_EQ(refused_json("{\n  \"a\": 1,\n  \"a\": 2}"),
             "[test] expected valid JSON in 'f', got an error at line 3, column 5: the key 'a' stands twice in one "
             "object");
   EXPECT_TRUE(
-      refusal("[1,\n 2,]").starts_with("[test] expected valid JSON in 'f', got an error at line 2, column 4: "));
-  EXPECT_EQ(refusal("[\"\xc0\x80\"]"),
+      refused_json("[1,\n 2,]").starts_with("[test] expected valid JSON in 'f', got an error at line 2, column 4: "));
+  EXPECT_EQ(refused_json("[\"\xc0\x80\"]"),
             "[test] expected valid JSON in 'f', got an error at line 1, column 3: invalid UTF-8");
-  EXPECT_EQ(refusal(std::string_view("{}\0", 3)),
+  EXPECT_EQ(refused_json(std::string_view("{}\0", 3)),
             "[test] expected valid JSON in 'f', got an error at line 1, column 3: a zero byte");
 }
 
@@ -102,21 +102,21 @@ TEST(Json, IsStrict) {
   for (const char* text :
        {"",      " ",    "nul",        "NaN",     "Infinity", "1e999",  "01",      "+1",          ".5", "1.",     "'a'",
         "{a:1}", "[1,]", "{\"a\":1,}", "// c\n1", "1 2",      "\"\n\"", "\"\\x\"", "\"\\ud800\"", "[",  "{\"a\"", "]"})
-    EXPECT_FALSE(refusal(text).empty()) << text;
+    EXPECT_FALSE(refused_json(text).empty()) << text;
 }
 
 TEST(Json, DepthAndCountAreLimited) {
   EXPECT_TRUE(parse(std::string(64, '[') + std::string(64, ']')).is_array());
   EXPECT_TRUE(
-      refusal(std::string(65, '[') + std::string(65, ']')).ends_with("more than 64 levels of arrays and objects"));
-  EXPECT_FALSE(refusal(std::string(5'000'000, '[')).empty());
-  EXPECT_FALSE(refusal([] {
+      refused_json(std::string(65, '[') + std::string(65, ']')).ends_with("more than 64 levels of arrays and objects"));
+  EXPECT_FALSE(refused_json(std::string(5'000'000, '[')).empty());
+  EXPECT_FALSE(refused_json([] {
                  std::string text;
                  for (int i = 0; i < 100000; ++i) text += "{\"a\":";
                  return text;
                }())
                    .empty());
-  EXPECT_TRUE(refusal("[1,2,3]", {.max_depth = 4, .max_values = 3}).ends_with("more than 3 values"));
+  EXPECT_TRUE(refused_json("[1,2,3]", {.max_depth = 4, .max_values = 3}).ends_with("more than 3 values"));
 }
 
 TEST(Json, WrongKindsAreNamed) {

@@ -12,12 +12,6 @@
 namespace tern {
 namespace {
 
-Tensor counted(const Shape& shape, DType dtype) {
-  Tensor x = empty(shape, dtype);
-  for (int64_t i = 0; i < x.bytes(); ++i) x.raw()[i] = static_cast<std::byte>(i * 29 + 3);
-  return x;
-}
-
 std::string npy(const std::string& header, const std::string& data, char major = 1, char minor = 0) {
   std::string out = "\x93NUMPY";
   out += major;
@@ -27,7 +21,7 @@ std::string npy(const std::string& header, const std::string& data, char major =
   return out + header + data;
 }
 
-std::string refusal(const std::string& file) {
+std::string refused_npy(const std::string& file) {
   return sentence_of<FormatError>([&] { static_cast<void>(io::parse_npy(io::bytes_of(file), "f")); });
 }
 
@@ -78,7 +72,7 @@ TEST(Npy, Booleans) {
   const std::string header = "{'descr': '|b1', 'fortran_order': False, 'shape': (2,)}";
   EXPECT_EQ(io::parse_npy(io::bytes_of(npy(header, std::string("\1\0", 2)))).to_vector<int64_t>(),
             (std::vector<int64_t>{1, 0}));
-  EXPECT_EQ(refusal(npy(header, "\1\2")), "[load_npy] expected booleans of 0 and 1 in 'f', got 2");
+  EXPECT_EQ(refused_npy(npy(header, "\1\2")), "[load_npy] expected booleans of 0 and 1 in 'f', got 2");
 }
 
 TEST(Npy, AnyOrderOfKeysAndEitherQuote) {
@@ -88,34 +82,34 @@ TEST(Npy, AnyOrderOfKeysAndEitherQuote) {
 
 TEST(NpyRules, EachIsChecked) {
   const std::string ok = "{'descr': '|u1', 'fortran_order': False, 'shape': (2,)}";
-  EXPECT_EQ(refusal("PK"), "[load_npy] expected 'f' to begin with \\x93NUMPY; this is not a .npy file");
-  EXPECT_EQ(refusal(npy(ok, "ab", 4)), "[load_npy] expected format version 1.0, 2.0 or 3.0 in 'f', got 4.0");
-  EXPECT_EQ(refusal(npy(ok, "ab", 1, 1)), "[load_npy] expected format version 1.0, 2.0 or 3.0 in 'f', got 1.1");
-  EXPECT_EQ(refusal(npy(ok, "a")), "[load_npy] expected 2 bytes after the header of 'f' (u8 [2]), got 1");
-  EXPECT_EQ(refusal(npy(ok, "abc")), "[load_npy] expected 2 bytes after the header of 'f' (u8 [2]), got 3");
-  EXPECT_EQ(refusal(npy(std::string(70000, ' '), "", 2)),
+  EXPECT_EQ(refused_npy("PK"), "[load_npy] expected 'f' to begin with \\x93NUMPY; this is not a .npy file");
+  EXPECT_EQ(refused_npy(npy(ok, "ab", 4)), "[load_npy] expected format version 1.0, 2.0 or 3.0 in 'f', got 4.0");
+  EXPECT_EQ(refused_npy(npy(ok, "ab", 1, 1)), "[load_npy] expected format version 1.0, 2.0 or 3.0 in 'f', got 1.1");
+  EXPECT_EQ(refused_npy(npy(ok, "a")), "[load_npy] expected 2 bytes after the header of 'f' (u8 [2]), got 1");
+  EXPECT_EQ(refused_npy(npy(ok, "abc")), "[load_npy] expected 2 bytes after the header of 'f' (u8 [2]), got 3");
+  EXPECT_EQ(refused_npy(npy(std::string(70000, ' '), "", 2)),
             "[load_npy] expected a header of at most 65536 bytes in 'f', got 70000");
   EXPECT_EQ(
-      refusal(npy("{'descr': '>f4', 'fortran_order': False, 'shape': ()}", "abcd")),
+      refused_npy(npy("{'descr': '>f4', 'fortran_order': False, 'shape': ()}", "abcd")),
       "[load_npy] expected an element type among <f4 <f8 <f2 <i8 <i4 |i1 |u1 |b1, got '>f4', in the header of 'f'");
-  EXPECT_EQ(refusal(npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': ()}", "abcd")),
+  EXPECT_EQ(refused_npy(npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': ()}", "abcd")),
             "[load_npy] expected one element type, not a structure, in the header of 'f'");
-  EXPECT_EQ(refusal(npy("{'descr': '|u1', 'fortran_order': 0, 'shape': ()}", "a")),
+  EXPECT_EQ(refused_npy(npy("{'descr': '|u1', 'fortran_order': 0, 'shape': ()}", "a")),
             "[load_npy] expected True or False, got '0, 'shape': ()}' in the header of 'f'");
-  EXPECT_EQ(refusal(npy("{'descr': '|u1', 'fortran_order': False}", "a")),
+  EXPECT_EQ(refused_npy(npy("{'descr': '|u1', 'fortran_order': False}", "a")),
             "[load_npy] expected all of descr, fortran_order and shape in the header of 'f'");
-  EXPECT_EQ(refusal(npy("{'descr': '|u1', 'descr': '|u1'}", "a")),
+  EXPECT_EQ(refused_npy(npy("{'descr': '|u1', 'descr': '|u1'}", "a")),
             "[load_npy] expected every key once, got 'descr' twice in the header of 'f'");
-  EXPECT_EQ(refusal(npy("{'shapes': ()}", "a")),
+  EXPECT_EQ(refused_npy(npy("{'shapes': ()}", "a")),
             "[load_npy] expected the keys descr, fortran_order and shape, got 'shapes' in the header of 'f'");
-  EXPECT_EQ(refusal(npy("{'shape': (-1,)}", "a")), "[load_npy] expected a size, got '-1,)}' in the header of 'f'");
-  EXPECT_EQ(refusal(npy("{'shape': (1,1,1,1,1,1,1,1,1)}", "a")),
+  EXPECT_EQ(refused_npy(npy("{'shape': (-1,)}", "a")), "[load_npy] expected a size, got '-1,)}' in the header of 'f'");
+  EXPECT_EQ(refused_npy(npy("{'shape': (1,1,1,1,1,1,1,1,1)}", "a")),
             "[load_npy] expected at most 8 axes in the header of 'f'");
-  EXPECT_EQ(refusal(npy("{'shape': (99999999999999999999,)}", "a")),
+  EXPECT_EQ(refused_npy(npy("{'shape': (99999999999999999999,)}", "a")),
             "[load_npy] expected sizes that fit 64 bits in the header of 'f'");
-  EXPECT_EQ(refusal(npy("{'descr': '|u1', 'fortran_order': False, 'shape': (4294967296, 4294967296)}", "")),
+  EXPECT_EQ(refused_npy(npy("{'descr': '|u1', 'fortran_order': False, 'shape': (4294967296, 4294967296)}", "")),
             "[load_npy] expected a shape of at most 2^60 elements in 'f', got [4294967296, 4294967296]");
-  EXPECT_EQ(refusal(npy(ok + " x", "ab")),
+  EXPECT_EQ(refused_npy(npy(ok + " x", "ab")),
             "[load_npy] expected nothing after the dictionary, got 'x' in the header of 'f'");
   EXPECT_EQ(sentence_of<DTypeError>([] { static_cast<void>(io::serialize_npy(empty({1}, DType::kBF16))); }),
             "[save_npy] expected an element type that NumPy has, got bf16; convert it to f32 first");
@@ -123,7 +117,7 @@ TEST(NpyRules, EachIsChecked) {
 
 TEST(Npy, TruncationsAndRandomChangesAreReadOrRefused) {
   const std::string whole = io::serialize_npy(counted({2, 3}, DType::kF32));
-  for (size_t n = 0; n < whole.size(); ++n) EXPECT_FALSE(refusal(whole.substr(0, n)).empty()) << n;
+  for (size_t n = 0; n < whole.size(); ++n) EXPECT_FALSE(refused_npy(whole.substr(0, n)).empty()) << n;
   std::mt19937 random(3);
   int refused = 0;
   for (int round = 0; round < 20000; ++round) {

@@ -16,12 +16,6 @@ namespace {
 constexpr DType kAll[] = {DType::kF32, DType::kF64, DType::kBF16, DType::kF16,
                           DType::kI64, DType::kI32, DType::kI8,   DType::kU8};
 
-Tensor counted(const Shape& shape, DType dtype) {
-  Tensor x = empty(shape, dtype);
-  for (int64_t i = 0; i < x.bytes(); ++i) x.raw()[i] = static_cast<std::byte>(i * 37 + 11);
-  return x;
-}
-
 bool same_bytes(const Tensor& a, const Tensor& b) {
   return a.dtype() == b.dtype() && a.shape() == b.shape() &&
          std::memcmp(a.contiguous().raw(), b.contiguous().raw(), static_cast<size_t>(a.bytes())) == 0;
@@ -33,7 +27,7 @@ std::string file_of(const std::string& header, size_t data_bytes) {
   return std::string(reinterpret_cast<const char*>(&length), 8) + header + std::string(data_bytes, '\1');
 }
 
-std::string refusal(const std::string& file) {
+std::string refused_safetensors(const std::string& file) {
   return sentence_of<FormatError>([&] { static_cast<void>(io::parse_safetensors(io::bytes_of(file), "f")); });
 }
 
@@ -109,15 +103,15 @@ TEST(Safetensors, MissingFile) {
 // -- one test a rule of the format
 
 TEST(SafetensorsRules, EightBytesOfLength) {
-  EXPECT_EQ(refusal("abc"), "[load_safetensors] expected at least 8 bytes in 'f', got 3");
-  EXPECT_EQ(refusal(""), "[load_safetensors] expected at least 8 bytes in 'f', got 0");
+  EXPECT_EQ(refused_safetensors("abc"), "[load_safetensors] expected at least 8 bytes in 'f', got 3");
+  EXPECT_EQ(refused_safetensors(""), "[load_safetensors] expected at least 8 bytes in 'f', got 0");
 }
 
 TEST(SafetensorsRules, HeaderLengthFitsTheFile) {
-  EXPECT_EQ(refusal(file_of("{}", 0).substr(0, 9)),
+  EXPECT_EQ(refused_safetensors(file_of("{}", 0).substr(0, 9)),
             "[load_safetensors] expected a header length of at most 1 bytes in 'f' (9 bytes), got 2");
   const std::string huge = std::string(8, '\xff') + "{}";  // the length plus eight wraps to 7
-  EXPECT_EQ(refusal(huge),
+  EXPECT_EQ(refused_safetensors(huge),
             "[load_safetensors] expected a header length of at most 2 bytes in 'f' (10 bytes), got "
             "18446744073709551615");
 }
@@ -134,17 +128,18 @@ TEST(SafetensorsRules, HeaderIsACappedLength) {
 
 TEST(SafetensorsRules, HeaderBeginsWithABrace) {
   for (const char* header : {"", " {}", "[]", "\xef\xbb\xbf{}"})
-    EXPECT_EQ(refusal(file_of(header, 0)),
+    EXPECT_EQ(refused_safetensors(file_of(header, 0)),
               "[load_safetensors] expected the header of 'f' to begin with '{'; this is not a safetensors file");
 }
 
 TEST(SafetensorsRules, HeaderIsJson) {
+  EXPECT_TRUE(refused_safetensors(file_of("{\"a\"", 0))
+                  .starts_with("[load_safetensors] expected valid JSON in 'f', got an error at"));
+  EXPECT_TRUE(refused_safetensors(file_of("{} x", 0))
+                  .starts_with("[load_safetensors] expected valid JSON in 'f', got an error at"));
+  EXPECT_TRUE(refused_safetensors(file_of("{\"\xff\":1}", 0)).ends_with("invalid UTF-8"));
   EXPECT_TRUE(
-      refusal(file_of("{\"a\"", 0)).starts_with("[load_safetensors] expected valid JSON in 'f', got an error at"));
-  EXPECT_TRUE(
-      refusal(file_of("{} x", 0)).starts_with("[load_safetensors] expected valid JSON in 'f', got an error at"));
-  EXPECT_TRUE(refusal(file_of("{\"\xff\":1}", 0)).ends_with("invalid UTF-8"));
-  EXPECT_TRUE(refusal(file_of(std::string("{}\0\0", 4), 0)).starts_with("[load_safetensors] expected valid JSON"));
+      refused_safetensors(file_of(std::string("{}\0\0", 4), 0)).starts_with("[load_safetensors] expected valid JSON"));
 }
 
 TEST(SafetensorsRules, TrailingSpacesAreAllowed) {
@@ -154,71 +149,76 @@ TEST(SafetensorsRules, TrailingSpacesAreAllowed) {
 TEST(SafetensorsRules, NoKeyTwice) {
   const std::string entry = R"("a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]})";
   EXPECT_EQ(
-      refusal(file_of("{" + entry + "," + entry + "}", 1)),
+      refused_safetensors(file_of("{" + entry + "," + entry + "}", 1)),
       "[load_safetensors] expected valid JSON in 'f', got an error at line 1, column 56: the key 'a' stands twice "
       "in one object");
-  EXPECT_NE(refusal(file_of(R"({"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1))
+  EXPECT_NE(refused_safetensors(file_of(R"({"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1))
                 .find("the key 'dtype' stands twice"),
             std::string::npos);
 }
 
 TEST(SafetensorsRules, MetadataIsTextToText) {
-  EXPECT_EQ(refusal(file_of(R"({"__metadata__":{"a":1}})", 0)),
+  EXPECT_EQ(refused_safetensors(file_of(R"({"__metadata__":{"a":1}})", 0)),
             "[load_safetensors] expected a string as metadata 'a' of 'f', got an integer");
-  EXPECT_EQ(refusal(file_of(R"({"__metadata__":[]})", 0)),
+  EXPECT_EQ(refused_safetensors(file_of(R"({"__metadata__":[]})", 0)),
             "[load_safetensors] expected an object as __metadata__ of 'f', got an array");
 }
 
 TEST(SafetensorsRules, EntriesAreObjectsOfThreeMembers) {
-  EXPECT_EQ(refusal(file_of(R"({"a":3})", 0)),
+  EXPECT_EQ(refused_safetensors(file_of(R"({"a":3})", 0)),
             "[load_safetensors] expected an object for tensor 'a' of 'f', got an integer");
-  EXPECT_EQ(refusal(file_of(R"({"a":{"dtype":"U8","shape":[1]}})", 1)),
+  EXPECT_EQ(refused_safetensors(file_of(R"({"a":{"dtype":"U8","shape":[1]}})", 1)),
             "[load_safetensors] expected data_offsets for tensor 'a' of 'f', got none");
-  EXPECT_EQ(refusal(file_of(R"({"a":{"dtype":"U8","data_offsets":[0,1]}})", 1)),
+  EXPECT_EQ(refused_safetensors(file_of(R"({"a":{"dtype":"U8","data_offsets":[0,1]}})", 1)),
             "[load_safetensors] expected shape for tensor 'a' of 'f', got none");
-  EXPECT_EQ(refusal(file_of(R"({"a":{"shape":[1],"data_offsets":[0,1]}})", 1)),
+  EXPECT_EQ(refused_safetensors(file_of(R"({"a":{"shape":[1],"data_offsets":[0,1]}})", 1)),
             "[load_safetensors] expected dtype for tensor 'a' of 'f', got none");
-  EXPECT_EQ(refusal(file_of(R"({"a":{"dtype":7,"shape":[1],"data_offsets":[0,1]}})", 1)),
+  EXPECT_EQ(refused_safetensors(file_of(R"({"a":{"dtype":7,"shape":[1],"data_offsets":[0,1]}})", 1)),
             "[load_safetensors] expected a string as dtype of tensor 'a' of 'f', got an integer");
-  EXPECT_EQ(refusal(file_of(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":0}})", 1)),
+  EXPECT_EQ(refused_safetensors(file_of(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":0}})", 1)),
             "[load_safetensors] expected dtype, shape and data_offsets for tensor 'a' of 'f', got 'x'");
 }
 
 TEST(SafetensorsRules, KnownDTypes) {
   EXPECT_EQ(
-      refusal(file_of(R"({"a":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}})", 1)),
+      refused_safetensors(file_of(R"({"a":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}})", 1)),
       "[load_safetensors] expected dtype F32, F64, BF16, F16, I64, I32, I8 or U8 for tensor 'a' of 'f', got 'BOOL'");
 }
 
 TEST(SafetensorsRules, SizesAreWholeNumbers) {
   for (const char* size : {"-1", "1.0", "\"1\"", "18446744073709551615", "null"})
-    EXPECT_TRUE(refusal(file_of(concat(R"({"a":{"dtype":"U8","shape":[)", size, R"(],"data_offsets":[0,1]}})"), 1))
-                    .starts_with("[load_safetensors] expected sizes that are integers of at least 0 in the shape of "
-                                 "tensor 'a' of 'f', got "))
+    EXPECT_TRUE(
+        refused_safetensors(file_of(concat(R"({"a":{"dtype":"U8","shape":[)", size, R"(],"data_offsets":[0,1]}})"), 1))
+            .starts_with("[load_safetensors] expected sizes that are integers of at least 0 in the shape of "
+                         "tensor 'a' of 'f', got "))
         << size;
 }
 
 TEST(SafetensorsRules, ShapeProductsDoNotWrap) {
   // 2^32 * 2^32 is 0 in 64 bits, and so is 2^62 * 4 in bytes.
-  EXPECT_EQ(refusal(file_of(R"({"a":{"dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0)),
-            "[load_safetensors] expected a shape of at most 2^60 elements for tensor 'a' of 'f', got "
-            "[4294967296,4294967296]");
-  EXPECT_EQ(refusal(file_of(R"({"a":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,0]}})", 0)),
-            "[load_safetensors] expected a shape of at most 2^60 elements for tensor 'a' of 'f', got "
-            "[4611686018427387904]");
-  EXPECT_EQ(refusal(file_of(R"({"a":{"dtype":"F32","shape":[0,4294967296,4294967296],"data_offsets":[0,0]}})", 0)),
+  EXPECT_EQ(
+      refused_safetensors(file_of(R"({"a":{"dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0)),
+      "[load_safetensors] expected a shape of at most 2^60 elements for tensor 'a' of 'f', got "
+      "[4294967296,4294967296]");
+  EXPECT_EQ(
+      refused_safetensors(file_of(R"({"a":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,0]}})", 0)),
+      "[load_safetensors] expected a shape of at most 2^60 elements for tensor 'a' of 'f', got "
+      "[4611686018427387904]");
+  EXPECT_EQ(refused_safetensors(
+                file_of(R"({"a":{"dtype":"F32","shape":[0,4294967296,4294967296],"data_offsets":[0,0]}})", 0)),
             "[load_safetensors] expected a shape of at most 2^60 elements for tensor 'a' of 'f', got "
             "[0,4294967296,4294967296]");
 }
 
 TEST(SafetensorsRules, AtMostEightAxes) {
-  EXPECT_EQ(refusal(file_of(R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,1]}})", 1)),
+  EXPECT_EQ(refused_safetensors(file_of(R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,1]}})", 1)),
             "[load_safetensors] expected at most 8 axes for tensor 'a' of 'f', got 9");
 }
 
 TEST(SafetensorsRules, OffsetsAreARangeInTheFile) {
   const auto with = [](const char* offsets, size_t bytes) {
-    return refusal(file_of(concat(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":)", offsets, "}}"), bytes));
+    return refused_safetensors(
+        file_of(concat(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":)", offsets, "}}"), bytes));
   };
   for (const char* bad : {"[0]", "[0,1,2]", "[1,0]", "[-1,0]", "[0,1.0]", "[0,18446744073709551616]", "[[],1]"})
     EXPECT_TRUE(with(bad, 1).starts_with(
@@ -233,7 +233,7 @@ TEST(SafetensorsRules, OffsetsAreARangeInTheFile) {
 }
 
 TEST(SafetensorsRules, OffsetsMatchTheShape) {
-  EXPECT_EQ(refusal(file_of(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4)),
+  EXPECT_EQ(refused_safetensors(file_of(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4)),
             "[load_safetensors] expected 8 bytes for tensor 'a' of 'f' (F32 [2]), got data_offsets [0,4]");
 }
 
@@ -243,25 +243,26 @@ std::string two(const char* first, const char* second) {
 }
 
 TEST(SafetensorsRules, NoHoles) {
-  EXPECT_EQ(refusal(file_of(two("[0,2]", "[3,5]"), 5)),
+  EXPECT_EQ(refused_safetensors(file_of(two("[0,2]", "[3,5]"), 5)),
             "[load_safetensors] expected tensor 'b' of 'f' to begin at byte 2 of the data, got 3, which leaves a hole");
-  EXPECT_EQ(refusal(file_of(two("[1,3]", "[3,5]"), 5)),
+  EXPECT_EQ(refused_safetensors(file_of(two("[1,3]", "[3,5]"), 5)),
             "[load_safetensors] expected tensor 'a' of 'f' to begin at byte 0 of the data, got 1, which leaves a hole");
 }
 
 TEST(SafetensorsRules, NoOverlap) {
-  EXPECT_EQ(refusal(file_of(two("[0,2]", "[1,3]"), 3)),
+  EXPECT_EQ(refused_safetensors(file_of(two("[0,2]", "[1,3]"), 3)),
             "[load_safetensors] expected tensor 'b' of 'f' to begin at byte 2 of the data, got 1, which leaves an "
             "overlap");
-  EXPECT_EQ(refusal(file_of(two("[0,2]", "[0,2]"), 2)),
+  EXPECT_EQ(refused_safetensors(file_of(two("[0,2]", "[0,2]"), 2)),
             "[load_safetensors] expected tensor 'b' of 'f' to begin at byte 2 of the data, got 0, which leaves an "
             "overlap");
 }
 
 TEST(SafetensorsRules, NothingLeftOver) {
-  EXPECT_EQ(refusal(file_of(two("[0,2]", "[2,4]"), 5)),
+  EXPECT_EQ(refused_safetensors(file_of(two("[0,2]", "[2,4]"), 5)),
             "[load_safetensors] expected 4 bytes of data in 'f', as its header says, got 5");
-  EXPECT_EQ(refusal(file_of("{}", 1)), "[load_safetensors] expected 0 bytes of data in 'f', as its header says, got 1");
+  EXPECT_EQ(refused_safetensors(file_of("{}", 1)),
+            "[load_safetensors] expected 0 bytes of data in 'f', as its header says, got 1");
 }
 
 TEST(SafetensorsRules, AnyOrderInTheHeader) {
@@ -290,7 +291,7 @@ TEST(Safetensors, EveryTruncationIsRefused) {
   const std::string whole = small_file();
   const ScratchDir dir;
   for (size_t n = 0; n < whole.size(); ++n) {
-    EXPECT_FALSE(refusal(whole.substr(0, n)).empty()) << n;
+    EXPECT_FALSE(refused_safetensors(whole.substr(0, n)).empty()) << n;
     write_raw(dir / "cut", whole.substr(0, n));
     EXPECT_THROW(static_cast<void>(io::load_safetensors(dir / "cut")), FormatError) << n;
   }

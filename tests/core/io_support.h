@@ -9,6 +9,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <tern/core/create.h>
+#include <tern/core/tensor.h>
+
 namespace tern {
 
 /// A directory of its own that goes away with the object.
@@ -39,6 +42,13 @@ class ScratchDir {
  private:
   std::filesystem::path path_;
 };
+
+/// A tensor of any dtype whose bytes tell places apart.
+inline Tensor counted(const Shape& shape, DType dtype) {
+  Tensor x = empty(shape, dtype);
+  for (int64_t i = 0; i < x.bytes(); ++i) x.raw()[i] = static_cast<std::byte>(i * 37 + 11);
+  return x;
+}
 
 inline void write_raw(const std::string& path, const std::string& content) {
   std::ofstream(path, std::ios::binary) << content;

@@ -29,6 +29,13 @@ inline Tensor normal(const Shape& shape, uint64_t seed, DType dtype = DType::kF6
   return x.to(dtype);
 }
 
+/// An f64 tensor that gradients are collected for.
+inline Tensor leaf(const std::vector<double>& v) {
+  Tensor x = tensor(v);
+  x.requires_grad_();
+  return x;
+}
+
 /// Root mean square of the error of x, relative to that of the exact y.
 inline double rms_error(const Tensor& x, const Tensor& y) {
   EXPECT_EQ(x.shape(), y.shape());

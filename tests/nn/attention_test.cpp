@@ -10,15 +10,10 @@
 
 #include "golden_file.h"
 #include "message_of.h"
+#include "nn/numeric.h"
 
 namespace tern::nn {
 namespace {
-
-Tensor random(const Shape& shape) {
-  Tensor x = empty(shape, DType::kF64);
-  init::normal_(x);
-  return x;
-}
 
 void expect_close(const Tensor& a, const Tensor& b, double tolerance, const std::string& what) {
   ASSERT_EQ(a.shape(), b.shape()) << what;

@@ -12,7 +12,7 @@ namespace tern::nn {
 namespace {
 
 // Two linear layers with dropout between them, the block that is run again, and a counter of its runs.
-struct Net : Module {
+struct TwoBlocks : Module {
   struct Body : Module {
     Tensor forward(const Tensor& x) override {
       ++runs;
@@ -30,7 +30,7 @@ struct Net : Module {
   Child<Body> body{this, "body"};
 };
 
-std::vector<std::vector<double>> gradients(Net& net, const Tensor& x, bool again) {
+std::vector<std::vector<double>> gradients(TwoBlocks& net, const Tensor& x, bool again) {
   net.again = again;
   net.zero_grad();
   manual_seed(5);
@@ -42,7 +42,7 @@ std::vector<std::vector<double>> gradients(Net& net, const Tensor& x, bool again
 }
 
 TEST(Checkpoint, GivesTheSameGradientsWithReplayedRandomness) {
-  Net net;
+  TwoBlocks net;
   net.to(DType::kF64);
   const Tensor x = full_of({4, 6}, 0.3);
   EXPECT_EQ(gradients(net, x, false), gradients(net, x, true)) << "though x itself wants no gradient";
@@ -51,7 +51,7 @@ TEST(Checkpoint, GivesTheSameGradientsWithReplayedRandomness) {
 }
 
 TEST(Checkpoint, PassesTheInputsGradientOn) {
-  Net net;
+  TwoBlocks net;
   net.to(DType::kF64);
   net.requires_grad_(false);
   Tensor x = full_of({2, 6}, 0.3);
@@ -67,7 +67,7 @@ TEST(Checkpoint, PassesTheInputsGradientOn) {
 }
 
 TEST(Checkpoint, NoticesParametersThatChangedMeanwhile) {
-  Net net;
+  TwoBlocks net;
   net.again = true;
   const Tensor loss = net(empty({2, 6}).fill_(1)).sum();
   {
@@ -78,7 +78,7 @@ TEST(Checkpoint, NoticesParametersThatChangedMeanwhile) {
 }
 
 TEST(Checkpoint, WithoutGradModeIsJustACall) {
-  Net net;
+  TwoBlocks net;
   net.again = true;
   const NoGradGuard no_grad;
   EXPECT_FALSE(net(empty({2, 6}).fill_(1)).requires_grad());

@@ -18,14 +18,10 @@
 #include <tern/nn/models/resnet_cifar.h>
 #include <tern/nn/parametrization.h>
 
+#include "nn/numeric.h"
+
 namespace tern::nn {
 namespace {
-
-Tensor random(const Shape& shape, DType dtype = DType::kF64) {
-  Tensor x = empty(shape, dtype);
-  init::normal_(x);
-  return x;
-}
 
 double difference(const Tensor& a, const Tensor& b) {
   EXPECT_EQ(a.shape(), b.shape());

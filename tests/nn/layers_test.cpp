@@ -20,16 +20,11 @@
 #include <tern/nn/rotary.h>
 
 #include "message_of.h"
+#include "nn/numeric.h"
 #include "nn/toys.h"
 
 namespace tern::nn {
 namespace {
-
-Tensor random(const Shape& shape) {
-  Tensor x = empty(shape, DType::kF64);
-  init::normal_(x);
-  return x;
-}
 
 std::vector<double> values(const Tensor& x) {
   return x.to_vector<double>();

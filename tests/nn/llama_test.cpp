@@ -15,6 +15,7 @@
 #include <tern/nn/models/vit.h>
 
 #include "message_of.h"
+#include "nn/numeric.h"
 
 namespace tern::nn::models {
 namespace {
@@ -34,14 +35,6 @@ Tensor some_tokens(int64_t batch, int64_t length) {
   Tensor t = empty({batch, length}, DType::kI64);
   for (int64_t i = 0; i < t.numel(); ++i) t.data<int64_t>()[i] = (i * 7 + i / 3) % 11;
   return t;
-}
-
-double largest_difference(const Tensor& a, const Tensor& b) {
-  EXPECT_EQ(a.shape(), b.shape());
-  const std::vector<double> x = a.to_vector<double>(), y = b.to_vector<double>();
-  double worst = 0;
-  for (size_t i = 0; i < x.size(); ++i) worst = std::max(worst, std::abs(x[i] - y[i]));
-  return worst;
 }
 
 using test::message_of;

@@ -16,15 +16,10 @@
 #include <tern/nn/summary.h>
 
 #include "message_of.h"
+#include "nn/numeric.h"
 
 namespace tern::nn::models {
 namespace {
-
-Tensor random(const Shape& shape, DType dtype = DType::kF32) {
-  Tensor x = empty(shape, dtype);
-  init::normal_(x);
-  return x;
-}
 
 using test::message_of;
 
@@ -32,14 +27,6 @@ std::vector<std::string> state_names(const Module& model) {
   std::vector<std::string> out;
   for (const auto& [name, tensor] : model.state_dict()) out.push_back(name);
   return out;
-}
-
-double largest_difference(const Tensor& a, const Tensor& b) {
-  EXPECT_EQ(a.shape(), b.shape());
-  const std::vector<double> x = a.to_vector<double>(), y = b.to_vector<double>();
-  double worst = 0;
-  for (size_t i = 0; i < x.size(); ++i) worst = std::max(worst, std::abs(x[i] - y[i]));
-  return worst;
 }
 
 TEST(Zoo, HasThePublishedNumbersOfParameters) {
@@ -138,10 +125,13 @@ TEST(Zoo, RefusesUnknownNamesKeysAndValues) {
 TEST(Zoo, ErrorsNameThePath) {
   ResNetCifar model({.depth = 20});
   model.replace("layer1.0.conv2", make<Conv2d>({.in_channels = 8, .out_channels = 16, .kernel_size = 3, .padding = 1}));
-  EXPECT_NE(message_of([&] { model(random({1, 3, 8, 8})); }).find("(in layer1.0.conv2)"), std::string::npos);
+  EXPECT_NE(message_of([&] {
+              model(random({1, 3, 8, 8}, DType::kF32));
+            }).find("(in layer1.0.conv2)"),
+            std::string::npos);
   model.replace("layer1.0.conv2", make<Conv2d>({.in_channels = 16, .out_channels = 9, .kernel_size = 3, .padding = 1}));
   EXPECT_NE(message_of([&] {
-              model(random({1, 3, 8, 8}));
+              model(random({1, 3, 8, 8}, DType::kF32));
             }).find("(in layer1.0.bn2)"),
             std::string::npos)
       << "inside a fused path too";
@@ -326,9 +316,9 @@ TEST(Zoo, SummaryCountsResNet20) {
 
 TEST(Zoo, MlpFlattensAndChecksItsInput) {
   Mlp model({.in_features = 12, .hidden = {5}, .num_classes = 2});
-  EXPECT_EQ(model(random({3, 3, 2, 2})).shape(), Shape({3, 2}));
+  EXPECT_EQ(model(random({3, 3, 2, 2}, DType::kF32)).shape(), Shape({3, 2}));
   EXPECT_EQ(message_of([&] {
-              model(random({3, 5}));
+              model(random({3, 5}, DType::kF32));
             }),
             "[Mlp] expected input [N, ...] with 12 values a sample, got [3, 5]");
   EXPECT_EQ(state_names(model)[0], "layers.0.weight");

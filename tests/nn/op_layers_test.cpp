@@ -12,18 +12,13 @@
 #include <tern/nn/padding.h>
 
 #include "message_of.h"
+#include "nn/numeric.h"
 #include "nn/toys.h"
 
 namespace tern::nn {
 namespace {
 
 using test::message_of;
-
-Tensor random(const Shape& shape) {
-  Tensor x = empty(shape, DType::kF64);
-  init::normal_(x, 0, 3);
-  return x;
-}
 
 Tensor labels(const std::vector<int64_t>& values) {
   Tensor x = empty({static_cast<int64_t>(values.size())}, DType::kI64);
@@ -38,7 +33,7 @@ void expect_same(const Tensor& got, const Tensor& wanted) {
 }
 
 TEST(ActivationLayers, ComputeTheirOps) {
-  const Tensor x = random({3, 4, 5});
+  const Tensor x = random({3, 4, 5}, DType::kF64, 3);
   expect_same(ReLU()(x), relu(x));
   expect_same(ReLU6()(x), relu6(x));
   expect_same(LeakyReLU({})(x), leaky_relu(x, 0.01));
@@ -63,7 +58,7 @@ TEST(ActivationLayers, ComputeTheirOps) {
 }
 
 TEST(PaddingLayers, ComputeTheirOp) {
-  const Tensor x = random({2, 3, 4, 5});
+  const Tensor x = random({2, 3, 4, 5}, DType::kF64, 3);
   expect_same(ConstantPad1d({.padding = {1, 2}, .value = 0.5})(x), pad(x, {1, 2}, 0.5));
   expect_same(ConstantPad2d({.padding = {1, 2, 3, 4}, .value = -1})(x), pad(x, {1, 2, 3, 4}, -1));
   expect_same(ConstantPad2d({.padding = {1, -2, 0, 4}})(x), pad(x, {1, -2, 0, 4}));
@@ -78,12 +73,13 @@ TEST(PaddingLayers, ComputeTheirOp) {
   Sequential net;
   net.add<ZeroPad2d>({.padding = 1});
   expect_same((*clone(net))(x), pad2d(x, 1));
-  EXPECT_EQ(message_of<ShapeError>([&] { ZeroPad2d({.padding = 1})(random({3})); }),
+  EXPECT_EQ(message_of<ShapeError>([&] { ZeroPad2d({.padding = 1})(random({3}, DType::kF64, 3)); }),
             "[pad] expected pairs (before, after) for at most 1 axes (shape [3]), got 4 numbers");
 }
 
 TEST(LossLayers, ComputeTheirOps) {
-  const Tensor x = random({4, 3}), y = random({4, 3}), p = softmax(y, 1), chosen = labels({0, 2, -100, 1});
+  const Tensor x = random({4, 3}, DType::kF64, 3), y = random({4, 3}, DType::kF64, 3), p = softmax(y, 1),
+               chosen = labels({0, 2, -100, 1});
   const Tensor weight = filled({3}, {0.5, 1, 2});
   for (const Reduction reduction : {Reduction::kMean, Reduction::kSum, Reduction::kNone}) {
     expect_same(CrossEntropyLoss({.reduction = reduction})(x, chosen),
@@ -108,7 +104,7 @@ TEST(LossLayers, ComputeTheirOps) {
 }
 
 TEST(LossLayers, PassGradientsOn) {
-  Tensor x = random({4, 3}).requires_grad_(), z = x.detach().clone().requires_grad_();
+  Tensor x = random({4, 3}, DType::kF64, 3).requires_grad_(), z = x.detach().clone().requires_grad_();
   const Tensor chosen = labels({0, 2, 1, 1});
   CrossEntropyLoss({})(x, chosen).backward();
   cross_entropy(z, chosen).backward();
@@ -116,7 +112,7 @@ TEST(LossLayers, PassGradientsOn) {
 }
 
 TEST(LossLayers, KeepTheirWeightsAsBuffers) {
-  const Tensor weight = filled({3}, {0.5, 1, 2}), x = random({4, 3}), chosen = labels({0, 2, 1, 1});
+  const Tensor weight = filled({3}, {0.5, 1, 2}), x = random({4, 3}, DType::kF64, 3), chosen = labels({0, 2, 1, 1});
   CrossEntropyLoss loss({.weight = weight.to(DType::kF32)});
   EXPECT_TRUE(loss.parameters().empty());
   EXPECT_TRUE(loss.state_dict().contains("weight"));
@@ -133,7 +129,7 @@ TEST(LossLayers, AreChildrenWithHooks) {
   struct Net : Module {
     Child<CrossEntropyLoss> loss{this, "loss", {.label_smoothing = 0.1}};
   } net;
-  const Tensor x = random({4, 3}), chosen = labels({0, 2, 1, 1});
+  const Tensor x = random({4, 3}, DType::kF64, 3), chosen = labels({0, 2, 1, 1});
   size_t inputs = 0;
   net.loss->register_forward_hook(
       [&](Module&, std::span<const Tensor> in, const Tensor& out) { inputs += in.size() + (out.dim() == 0 ? 10 : 0); });

@@ -8,8 +8,6 @@
 namespace tern::test {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInf = std::numeric_limits<double>::infinity();
 
 double logistic(double x) {
   return 1 / (1 + std::exp(-x));

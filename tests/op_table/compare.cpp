@@ -9,8 +9,6 @@
 namespace tern::test {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInf = std::numeric_limits<double>::infinity();
 using Test2 = bool (*)(double, double);
 
 void add_comparison(OpTable& table, const char* name, Tensor (*op)(const Tensor&, const Tensor&), Test2 f) {

@@ -11,8 +11,6 @@ namespace {
 using Function = double (*)(double);
 using Function2 = double (*)(double, double);
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInf = std::numeric_limits<double>::infinity();
 
 // Shapes and layouts that every function of one tensor meets, with values in [low, high).
 std::vector<Inputs> shapes(double low, double high) {

@@ -36,6 +36,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -49,6 +50,9 @@
 #include "op_table/tolerances.h"
 
 namespace tern::test {
+
+inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+inline constexpr double kInf = std::numeric_limits<double>::infinity();
 
 using Inputs = std::vector<Tensor>;
 

@@ -30,7 +30,7 @@ struct TemporaryFile {
 TEST(Metrics, OneJsonObjectALine) {
   EXPECT_EQ(to_json({{"step", int64_t{3}}, {"loss", 0.1}, {"kind", std::string("a \"b\"\n")}}).dump(),
             R"({"step":3,"loss":0.1,"kind":"a \"b\"\n"})");
-  EXPECT_EQ(to_json({{"a", std::nan("")}, {"b", std::numeric_limits<double>::infinity()}}).dump(),
+  EXPECT_EQ(to_json(MetricRow{{"a", std::nan("")}, {"b", std::numeric_limits<double>::infinity()}}).dump(),
             R"({"a":null,"b":null})");
 }
 

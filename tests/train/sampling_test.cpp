@@ -20,7 +20,7 @@ std::vector<double> shares(const std::vector<float>& logits, const SampleOptions
 }
 
 // Four standard deviations of a share from 20000 draws are at most 0.0142.
-constexpr double kTolerance = 0.0142;
+constexpr double kShareTolerance = 0.0142;
 
 void expect_shares(const std::vector<double>& got, const std::vector<double>& wanted) {
   ASSERT_EQ(got.size(), wanted.size());
@@ -28,7 +28,7 @@ void expect_shares(const std::vector<double>& got, const std::vector<double>& wa
     if (wanted[i] == 0)
       EXPECT_EQ(got[i], 0) << "token " << i;
     else
-      EXPECT_NEAR(got[i], wanted[i], kTolerance) << "token " << i;
+      EXPECT_NEAR(got[i], wanted[i], kShareTolerance) << "token " << i;
   }
 }
 
