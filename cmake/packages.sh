@@ -21,6 +21,7 @@ tern_has() {
     libgtest-dev) tern_has_header gtest/gtest.h ;;
     nlohmann-json3-dev) tern_has_header nlohmann/json.hpp ;;
     libstb-dev) tern_has_header stb/stb_image.h ;;
+    libclang-rt-14-dev) compgen -G "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*.a" > /dev/null ;;
     *) command -v "$1" > /dev/null ;;
   esac
 }

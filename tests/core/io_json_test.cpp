@@ -44,11 +44,11 @@ TEST(Json, IntegersKeepAllTheirBits) {
 
 TEST(Json, WritesWhatItReads) {
   Json v;
-  v["name"] = "quo\"te\\ \t \x01 \x7f é";
+  v["name"] = "quo\"te\\ \t \x01 \x7f \xc3\xa9";
   v["list"] = Json::array({1, 2.5, nullptr, false});
   v["inner"]["deep"] = std::numeric_limits<int64_t>::min();
   EXPECT_EQ(v.dump(),
-            "{\"name\":\"quo\\\"te\\\\ \\t \\u0001 \\u007f é\",\"list\":[1,2.5,null,false],"
+            "{\"name\":\"quo\\\"te\\\\ \\t \\u0001 \\u007f \xc3\xa9\",\"list\":[1,2.5,null,false],"
             "\"inner\":{\"deep\":-9223372036854775808}}");
   EXPECT_EQ(parse(v.dump()), v);
   EXPECT_EQ(parse(v.dump(2)), v);

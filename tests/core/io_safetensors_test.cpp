@@ -38,14 +38,14 @@ TEST(Safetensors, RoundTripOfEveryDTypeAndOddShapes) {
                           {"b.weight", counted({3, 1, 5}, dtype)},
                           {"empty", counted({0, 7}, dtype)},
                           {"a", counted({2}, dtype)}};
-    io::save_safetensors(dir / "x.safetensors", tensors, {{"key", "value \"quoted\" \n é"}});
+    io::save_safetensors(dir / "x.safetensors", tensors, {{"key", "value \"quoted\" \n \xc3\xa9"}});
     const auto loaded = io::load_safetensors(dir / "x.safetensors");
     ASSERT_EQ(loaded.tensors.size(), tensors.size());
     for (size_t i = 0; i < tensors.size(); ++i) {
       EXPECT_EQ(loaded.tensors[i].first, tensors[i].first);
       EXPECT_TRUE(same_bytes(loaded.tensors[i].second, tensors[i].second)) << tensors[i].first;
     }
-    EXPECT_EQ(loaded.metadata, (io::Metadata{{"key", "value \"quoted\" \n é"}}));
+    EXPECT_EQ(loaded.metadata, (io::Metadata{{"key", "value \"quoted\" \n \xc3\xa9"}}));
   }
   EXPECT_EQ(dir.list(), std::vector<std::string>{"x.safetensors"});
 }
