@@ -10,7 +10,7 @@
 namespace tern::data {
 namespace {
 
-constexpr const char* kOp = "tokenizer";
+constexpr const char* kTokenizer = "tokenizer";
 constexpr int32_t kMaxPiece = 1 << 16;
 constexpr int64_t kMaxTokens = int64_t{1} << 24;
 constexpr int64_t kByteTokens = 256;
@@ -49,31 +49,31 @@ struct Tokenizer::Vocabulary {
 };
 
 Tokenizer Tokenizer::load(const std::string& path) {
-  const std::string content = io::read_file(kOp, path, uint64_t{1} << 30);
+  const std::string content = io::read_file(kTokenizer, path, uint64_t{1} << 30);
   return parse(io::bytes_of(content), path);
 }
 
 Tokenizer Tokenizer::parse(std::span<const std::byte> bytes, const std::string& name) {
-  io::ByteReader reader(kOp, name, bytes);
+  io::ByteReader reader(kTokenizer, name, bytes);
   const auto longest = reader.read<int32_t>("the length of the longest piece");
-  TERN_CHECK(longest >= 1 && longest <= kMaxPiece, FormatError, "[", kOp, "] expected a longest piece of 1 to ",
+  TERN_CHECK(longest >= 1 && longest <= kMaxPiece, FormatError, "[", kTokenizer, "] expected a longest piece of 1 to ",
              kMaxPiece, " bytes in '", name, "', got ", longest, "; this may not be a tokenizer file");
   auto vocabulary = std::make_shared<Vocabulary>();
   while (!reader.at_end()) {
     const auto token = static_cast<int64_t>(vocabulary->pieces.size());
-    TERN_CHECK(token < kMaxTokens, FormatError, "[", kOp, "] expected at most ", kMaxTokens, " tokens in '", name,
-               "', got more");
+    TERN_CHECK(token < kMaxTokens, FormatError, "[", kTokenizer, "] expected at most ", kMaxTokens, " tokens in '",
+               name, "', got more");
     const auto score = reader.read<float>("a score");
     const auto length = reader.read<int32_t>("a length");
-    TERN_CHECK(!std::isnan(score), FormatError, "[", kOp, "] expected a number as score of token ", token, " in '",
-               name, "', got NaN");
-    TERN_CHECK(length >= 0 && length <= longest, FormatError, "[", kOp, "] expected a piece of 0 to ", longest,
+    TERN_CHECK(!std::isnan(score), FormatError, "[", kTokenizer, "] expected a number as score of token ", token,
+               " in '", name, "', got NaN");
+    TERN_CHECK(length >= 0 && length <= longest, FormatError, "[", kTokenizer, "] expected a piece of 0 to ", longest,
                " bytes for token ", token, " in '", name, "', got ", length);
     vocabulary->pieces.emplace_back(reader.take_text(static_cast<size_t>(length), "a piece"));
     vocabulary->scores.push_back(score);
     vocabulary->ids.try_emplace(vocabulary->pieces.back(), token);
   }
-  TERN_CHECK(static_cast<int64_t>(vocabulary->pieces.size()) >= kFirstByte + kByteTokens, FormatError, "[", kOp,
+  TERN_CHECK(static_cast<int64_t>(vocabulary->pieces.size()) >= kFirstByte + kByteTokens, FormatError, "[", kTokenizer,
              "] expected at least ", kFirstByte + kByteTokens, " tokens in '", name, "', got ",
              vocabulary->pieces.size());
   return Tokenizer(std::move(vocabulary));
@@ -84,8 +84,8 @@ int64_t Tokenizer::vocab_size() const {
 }
 
 const std::string& Tokenizer::piece(int64_t token) const {
-  TERN_CHECK(token >= 0 && token < vocab_size(), ValueError, "[", kOp, "] expected a token in [0, ", vocab_size(),
-             "), got ", token);
+  TERN_CHECK(token >= 0 && token < vocab_size(), ValueError, "[", kTokenizer, "] expected a token in [0, ",
+             vocab_size(), "), got ", token);
   return vocabulary_->pieces[static_cast<size_t>(token)];
 }
 

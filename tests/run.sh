@@ -60,6 +60,6 @@ tern_configure -DTERN_BUILD_APPS=ON -DTERN_BUILD_TESTS=ON -DTERN_DEV="${TERN_DEV
 cmake --build build --parallel "$jobs" || fail "the build stopped (above)"
 built=$SECONDS
 
-ctest --test-dir build --output-on-failure --no-tests=error "${selection[@]}" || fail "see the list above"
+ctest --test-dir build --parallel "$jobs" --output-on-failure --no-tests=error "${selection[@]}" || fail "see the list above"
 ended=$SECONDS
 echo "tests: all passed (packages $((installed - started)) s, build $((built - installed)) s, tests $((ended - built)) s)"

