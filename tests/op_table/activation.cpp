@@ -8,7 +8,6 @@
 namespace tern::test {
 namespace {
 
-
 double logistic(double x) {
   return 1 / (1 + std::exp(-x));
 }

@@ -11,7 +11,6 @@ namespace {
 using Function = double (*)(double);
 using Function2 = double (*)(double, double);
 
-
 // Shapes and layouts that every function of one tensor meets, with values in [low, high).
 std::vector<Inputs> shapes(double low, double high) {
   return {{uniform({2, 3}, low, high)},
