@@ -19,12 +19,12 @@ endif()
 function(tern_target_settings target)
   target_compile_features(${target} PUBLIC cxx_std_20)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  # Sources compiled several at a time (CMAKE_UNITY_BUILD) look to GCC as if they were headers.
+  target_compile_options(${target} PRIVATE $<$<AND:$<CXX_COMPILER_ID:GNU>,$<BOOL:${CMAKE_UNITY_BUILD}>>:-Wno-subobject-linkage>)
   if(TERN_DEV)
     # GCC 12 sees overflows in the strings of its own library (its bugs 105329, 105651) once they come precompiled.
     target_compile_options(${target} PRIVATE ${TERN_WARNINGS} -Werror
         $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds -Wno-restrict -Wno-stringop-overflow>)
-    # Sources compiled several at a time (CMAKE_UNITY_BUILD) look to GCC as if they were headers.
-    target_compile_options(${target} PRIVATE $<$<AND:$<CXX_COMPILER_ID:GNU>,$<BOOL:${CMAKE_UNITY_BUILD}>>:-Wno-subobject-linkage>)
   endif()
   if(TERN_SANITIZE)
     # Instrumented code makes GCC 12 see uninitialized members in the standard library's function and regex.

@@ -21,7 +21,4 @@ struct DecaySplit {
 ///   optim::AdamW opt({}, {{.params = decay, .weight_decay = 0.05}, {.params = no_decay, .weight_decay = 0}});
 [[nodiscard]] DecaySplit split_weight_decay(const Module& model, const std::vector<std::string>& exclude = {});
 
-/// Whether a dotted path matches a pattern of that kind as a whole.
-[[nodiscard]] bool matches_pattern(std::string_view path, std::string_view pattern);
-
 }  // namespace tern::nn

@@ -22,6 +22,11 @@ Cli::Entry Cli::positional(const std::string& name, std::string& target, const s
   entries_.back().positional = &target;
   return entry;
 }
+Cli::Entry Cli::positional(const std::string& name, std::vector<std::string>& target, const std::string& doc) {
+  Entry entry = add(name, "", doc);
+  entries_.back().positionals = &target;
+  return entry;
+}
 Cli::Entry Cli::flag(const std::string& name, bool& target, const std::string& doc) {
   schema_.add(name, target, doc);
   return add(name, "", doc);
@@ -73,10 +78,14 @@ bool Cli::parse(int argc, char** argv) {
   }
   for (size_t i = 0; i < arguments.size(); ++i) {
     if (arguments[i].substr(0, 1) != "-") {
-      const auto free = std::find_if(entries_.begin(), entries_.end(),
-                                     [](const EntryData& e) { return e.positional != nullptr && !e.given; });
+      const auto free = std::find_if(entries_.begin(), entries_.end(), [](const EntryData& e) {
+        return e.positionals != nullptr || (e.positional != nullptr && !e.given);
+      });
       if (free != entries_.end()) {
-        *free->positional = arguments[i];
+        if (free->positionals != nullptr)
+          free->positionals->emplace_back(arguments[i]);
+        else
+          *free->positional = arguments[i];
         free->given = true;
         continue;
       }
@@ -84,7 +93,7 @@ bool Cli::parse(int argc, char** argv) {
     const size_t equals = arguments[i].substr(0, 2) == "--" ? arguments[i].find('=') : std::string_view::npos;
     const std::string_view name = arguments[i].substr(0, equals);
     EntryData* entry = find(name);
-    if (entry == nullptr || entry->positional != nullptr) {
+    if (entry == nullptr || entry->is_positional()) {
       const std::string near =
           name.size() > 1 && name[0] == '-' ? concat("; did you mean ", schema_.nearest(name), "?") : "";
       throw UsageError(concat("[", program_, "] unknown argument ", name, near.empty() ? " (see --help)" : near));

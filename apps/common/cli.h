@@ -41,6 +41,8 @@ class Cli {
   /// An argument without a name, which may stand anywhere but behind a list option; `name` ("FILE") is for help and
   /// messages. The first one given goes to the first one declared.
   Entry positional(const std::string& name, std::string& target, const std::string& doc);
+  /// All that are left, for the last one.
+  Entry positional(const std::string& name, std::vector<std::string>& target, const std::string& doc);
   Entry flag(const std::string& name, bool& target, const std::string& doc);
   Entry option(const std::string& name, std::string& target, const std::string& value, const std::string& doc,
                std::vector<std::string> choices = {});
@@ -70,6 +72,8 @@ class Cli {
     bool given = false;
     std::vector<std::string>* list = nullptr;
     std::string* positional = nullptr;
+    std::vector<std::string>* positionals = nullptr;
+    bool is_positional() const { return positional != nullptr || positionals != nullptr; }
   };
   Entry add(const std::string& name, const std::string& value, const std::string& doc);
   EntryData* find(std::string_view name);

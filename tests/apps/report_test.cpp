@@ -253,7 +253,7 @@ TEST(ReportProgram, MistakesGetOneSentence) {
     std::string text;
   };
   const std::vector<Case> cases{
-      {{}, 2, "expected the directory of a run (see --help), got none"},
+      {{}, 2, "[report] expected RUN (see --help)"},
       {{run, "--uot", page}, 2, "unknown argument --uot; did you mean --out?"},
       {{run, "--out"}, 2, "expected FILE after --out, got nothing"},
       {{directory / "none", "--out", page},

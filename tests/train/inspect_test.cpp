@@ -10,7 +10,6 @@
 #include <tern/core/io/npy.h>
 #include <tern/core/io/safetensors.h>
 #include <tern/core/random.h>
-#include <tern/core/text.h>
 #include <tern/nn/models/registry.h>
 #include <tern/quant/codeq/codeq.h>
 #include <tern/train/checkpoint.h>
@@ -83,16 +82,6 @@ TEST(Inspect, TextFromFilesCannotDriveATerminal) {
   EXPECT_EQ(printable("a\x1b[2Jb\n\x7f"), "a\\x1b[2Jb\\x0a\\x7f");
   EXPECT_EQ(printable("\xc3\xa9\xc2\x9b!"), "\xc3\xa9\\x9b!");
   EXPECT_EQ(printable("\xc2"), "\xc2");
-}
-
-TEST(GlobMatches, StarsAndQuestionMarks) {
-  EXPECT_TRUE(glob_matches("*", ""));
-  EXPECT_TRUE(glob_matches("layer1.*.weight", "layer1.0.conv1.weight"));
-  EXPECT_FALSE(glob_matches("layer1.*.weight", "layer2.0.conv1.weight"));
-  EXPECT_TRUE(glob_matches("a?c", "abc"));
-  EXPECT_FALSE(glob_matches("a?c", "ac"));
-  EXPECT_TRUE(glob_matches("*ab*ab", "abxab"));
-  EXPECT_FALSE(glob_matches("", "a"));
 }
 
 // A checkpoint as Trainer leaves it: a model with quantizers, and the state of a run.
