@@ -151,7 +151,9 @@ constexpr int64_t kPackedElements = int64_t{1} << 20;  // of B at once: 4 MiB in
 constexpr int64_t kShortestSlice = 256;                // of the inner axis, where B is packed a slice at a time
 constexpr int64_t kRowBlock = 96;                      // rows of A; a multiple of every tile height, as its quarter is
 constexpr int64_t kEnoughTasks = 16;
-constexpr int64_t kLeastPanels = 6;  // of a block of columns
+constexpr int64_t kLeastPanels = 6;        // of a block of columns
+constexpr int64_t kLeastColumnBlocks = 2;  // processors differ in speed: the last task should be short
+constexpr int64_t kPanelsPacked = 4;       // by a task, side by side (kernels/tile.h)
 constexpr int64_t kSmallProduct = int64_t{1} << 15;
 
 int64_t ceil_divide(int64_t a, int64_t b) {
@@ -169,7 +171,8 @@ struct BlockCut {
   BlockCut(int64_t items, int64_t m, int64_t all_panels) {
     while (rows > kRowBlock / 4 && items * ceil_divide(m, rows) < kEnoughTasks) rows /= 2;
     row_blocks = ceil_divide(m, rows);
-    const int64_t wanted = std::min(ceil_divide(kEnoughTasks, items * row_blocks), all_panels / kLeastPanels);
+    const int64_t wanted =
+        std::min(kLeastColumnBlocks * ceil_divide(kEnoughTasks, items * row_blocks), all_panels / kLeastPanels);
     panels = ceil_divide(all_panels, std::max<int64_t>(wanted, 1));
     col_blocks = ceil_divide(all_panels, panels);
   }
@@ -227,14 +230,16 @@ void multiply_blocks(const Product<T>& p, const BatchAxes& kept) {
   for (int64_t k0 = 0; k0 < k; k0 += slice) {
     const int64_t inner = std::min(slice, k - k0);
     const bool accumulate = p.accumulate || k0 > 0, last = k0 + inner == k;
-    parallel_for(kept.count * panels, chunk_items(width * inner), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t item = i / panels, panel = i % panels;
-        const T* b = p.b.data + batch_offset(kept.sizes, kept.b, item) + k0 * p.b.row_stride;
-        TERN_KERNEL(pack_panel_range<T>)
-        (b, p.b.row_stride, p.b.col_stride, inner, n, panel, panel + 1, all + item * item_elements);
-      }
-    });
+    parallel_for(kept.count * panels, std::max(kPanelsPacked, chunk_items(width * inner)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin, next; i < end; i = next) {
+                     const int64_t item = i / panels, panel = i % panels;
+                     next = std::min(end, (item + 1) * panels);
+                     const T* b = p.b.data + batch_offset(kept.sizes, kept.b, item) + k0 * p.b.row_stride;
+                     TERN_KERNEL(pack_panel_range<T>)
+                     (b, p.b.row_stride, p.b.col_stride, inner, n, panel, panel + next - i, all + item * item_elements);
+                   }
+                 });
     const int64_t grain = std::max<int64_t>(1, kPieceWork / 4 / (cut.rows * std::min(cols, n) * inner));
     parallel_for(kept.count * cut.row_blocks * cut.col_blocks, grain, [&](int64_t begin, int64_t end) {
       T* scratch = left_elements > 0 ? TwoAreas<T>(0, left_elements).second : nullptr;

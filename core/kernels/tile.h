@@ -32,10 +32,19 @@ inline int64_t panel_elements(int64_t k, int64_t n) {
   return k * round_up(n, kPanel<T>);
 }
 
-// b[k, n], rows ldb apart, into panels.
+// b[k, n], rows ldb apart, into panels; several side by side, as every row of a large matrix lies in a page of its own.
 template <class T>
 inline void pack_panels(const T* b, int64_t ldb, int64_t k, int64_t n, T* panels) {
-  for (int64_t j0 = 0; j0 < n; j0 += kPanel<T>) {
+  constexpr int64_t kTogether = 4;
+  int64_t j0 = 0;
+  for (; j0 + kTogether * kPanel<T> <= n; j0 += kTogether * kPanel<T>, panels += kTogether * k * kPanel<T>)
+    for (int64_t l = 0; l < k; ++l) {
+      const T* row = b + l * ldb + j0;
+      T* to = panels + l * kPanel<T>;
+      for (int64_t p = 0; p < kTogether; ++p, row += kPanel<T>, to += k * kPanel<T>)
+        for (int64_t j = 0; j < kPanel<T>; ++j) to[j] = row[j];
+    }
+  for (; j0 < n; j0 += kPanel<T>) {
     const int64_t cols = n - j0 < kPanel<T> ? n - j0 : kPanel<T>;
     for (int64_t l = 0; l < k; ++l, panels += kPanel<T>) {
       const T* row = b + l * ldb + j0;
