@@ -65,6 +65,7 @@ struct MatrixView {
 
   MatrixView transposed() const;  ///< of every matrix; no copy
 };
+/// Copies x where it must, outside the graph.
 MatrixView as_matrices(const Tensor& x);
 
 }  // namespace tern::gemm

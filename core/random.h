@@ -16,6 +16,7 @@ std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint3
 /// fork().
 class Generator {
  public:
+  /// All that a generator is.
   struct State {
     uint64_t seed = 0;
     uint64_t stream = 0;

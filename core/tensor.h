@@ -61,6 +61,7 @@ class Tensor {
   /// A tensor over given storage. Throws ShapeError for a layout that leaves it or has not one stride an axis.
   Tensor(std::shared_ptr<Storage> storage, const Layout& layout, DType dtype);
 
+  /// False for "none".
   bool defined() const { return impl_ != nullptr; }
   explicit operator bool() const = delete;
 
@@ -88,6 +89,7 @@ class Tensor {
   MemoryFormat memory_format() const;
   /// True if both name the same tensor (not merely equal elements).
   bool is_same(const Tensor& other) const { return impl_ == other.impl_; }
+  /// True for views of one another, and for detached ones.
   bool shares_storage_with(const Tensor& other) const { return impl().storage == other.impl().storage; }
   /// Counts in-place writes to the storage (Storage::version).
   uint64_t version() const { return impl().storage->version(); }

@@ -35,6 +35,7 @@ struct LoaderStats {
   double wait_seconds = 0;   ///< of these, the time in which the consumer waited for a batch
   int64_t batches = 0;
   int64_t images = 0;
+  /// In [0, 1]; 0 before the first batch.
   double wait_share() const { return total_seconds > 0 ? wait_seconds / total_seconds : 0; }
 };
 

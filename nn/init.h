@@ -13,6 +13,7 @@ namespace tern::nn::init {
 /// fan_out the outputs one input reaches (keeps the backward's).
 enum class FanMode { kFanIn, kFanOut };
 
+/// fan_in and fan_out.
 struct Fans {
   int64_t in = 0;
   int64_t out = 0;

@@ -82,6 +82,7 @@ class Parameter {
   void tie(Parameter& other);
   /// Gives this name a tensor of its own again, a copy. Nothing happens if it is not tied.
   void untie();
+  /// Whether it has other names, and whether `other` is one of them.
   bool is_tied() const;
   bool is_tied_with(const Parameter& other) const { return state_ == other.state_; }
 

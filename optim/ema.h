@@ -9,6 +9,7 @@
 
 namespace tern::optim {
 
+/// What the averages start from.
 enum class EmaStart {
   kInitial,      ///< the averages begin as the values at construction
   kFirstUpdate,  ///< the first update copies the values (PyTorch's AveragedModel)

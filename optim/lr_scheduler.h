@@ -58,6 +58,8 @@ class LrScheduler {
   std::vector<double> base_;
 };
 
+/// warmup_steps, at least 0, and warmup_start_factor, in [0, 1], are those of the warm-up, here and in all options
+/// below.
 struct ConstantLrOptions {
   int64_t warmup_steps = 0;
   double warmup_start_factor = 0;
@@ -171,6 +173,7 @@ class OneCycleLr : public LrScheduler {
   OneCycleLrOptions options_;
 };
 
+/// Which of two values of a metric is better.
 enum class PlateauMode { kMin, kMax };
 /// Better by a share of the best metric, or by an amount.
 enum class ThresholdMode { kRelative, kAbsolute };

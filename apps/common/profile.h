@@ -127,7 +127,7 @@ class Profiler {
   double wait_ms() const;  ///< mean
 
   std::string table() const;  ///< rows(), phases() and means as aligned lines
-  io::Json to_json() const;   ///< the same as an object
+  io::Json to_json() const;   ///< the same, and the time of each step, as an object
   /// Chrome's trace event format, as a JSON object: complete events ("ph": "X", times in microseconds) for the measured
   /// steps, their phases, every module's forward (category "forward"), every node's backward ("backward", named by its
   /// module, the operation in args.op), data waits, evaluations and checkpoints; counters for the memory of tensors.

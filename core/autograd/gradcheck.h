@@ -9,6 +9,7 @@
 
 namespace tern::autograd {
 
+/// Settings of gradcheck.
 struct GradcheckOptions {
   double eps = 1e-6;   ///< half the step of the difference
   double atol = 1e-5;  ///< |analytic - numeric| <= atol + rtol * |numeric|
@@ -17,6 +18,7 @@ struct GradcheckOptions {
       skip;  ///< per input, u8 of its shape: 1 marks elements not to test (kinks); may be shorter or undefined
 };
 
+/// Whether the gradients agree.
 struct GradcheckResult {
   bool ok = true;
   std::string message;  ///< the first disagreement: input, element, both values

@@ -22,11 +22,13 @@ struct JsonLimits {
 /// integers of C++ that int64 does not hold.
 class Json {
  public:
+  /// kNumber: a double.
   enum class Kind { kNull, kBool, kInteger, kNumber, kString, kArray, kObject };
   using Array = std::vector<Json>;
   using Member = std::pair<std::string, Json>;
   using Object = std::vector<Member>;
 
+  /// Null; the others below are of the value given, a vector as an array.
   Json() = default;
   Json(std::nullptr_t) {}
   Json(bool v) : value_(v) {}

@@ -16,6 +16,7 @@ namespace tern {
 /// x where x > 0, else alpha (e^x - 1) (Clevert et al., 2016). The gradient at 0 is alpha.
 [[nodiscard]] Tensor elu(const Tensor& x, double alpha = 1.0);
 
+/// How gelu is computed.
 enum class Gelu {
   kErf,   ///< x/2 (1 + erf(x / sqrt 2)), PyTorch's "none"
   kTanh,  ///< x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))

@@ -5,6 +5,7 @@
 
 namespace tern {
 
+/// Settings of batch_norm, with PyTorch's defaults.
 struct BatchNormOptions {
   bool training = false;  ///< normalise by the batch's own statistics and update the running ones
   double momentum = 0.1;  ///< share of the batch in the running statistics, in [0, 1]

@@ -6,6 +6,7 @@
 
 namespace tern {
 
+/// Settings of both functions below; a Size2 has one number for each image axis.
 struct Conv2dOptions {
   Size2 stride = 1;    ///< pixels from one window to the next
   Size2 padding = 0;   ///< zeros on each side

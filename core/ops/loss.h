@@ -14,6 +14,7 @@ enum class Reduction {
   kBatchMean,  ///< their sum divided by the size of axis 0 (kl_div alone; ValueError elsewhere)
 };
 
+/// Settings of cross_entropy.
 struct CrossEntropyOptions {
   Tensor weight = {};           ///< [C], of logits' dtype: a factor a class; undefined means 1. Gets no gradient
   int64_t ignore_index = -100;  ///< rows with this label count for nothing (class labels alone)
@@ -33,6 +34,7 @@ struct CrossEntropyOptions {
 /// and probabilities, do not fit the logits.
 [[nodiscard]] Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options = {});
 
+/// Settings of nll_loss.
 struct NllLossOptions {
   Tensor weight = {};           ///< [C], as in CrossEntropyOptions
   int64_t ignore_index = -100;  ///< likewise
@@ -59,6 +61,7 @@ struct NllLossOptions {
 [[nodiscard]] Tensor huber_loss(const Tensor& x, const Tensor& target, double delta = 1,
                                 Reduction reduction = Reduction::kMean);
 
+/// Settings of bce_with_logits.
 struct BceOptions {
   Tensor weight = {};      ///< broadcasts to x, of its dtype: a factor for each element. Gets no gradient
   Tensor pos_weight = {};  ///< likewise: a factor for the positive part. Gets no gradient
@@ -70,6 +73,7 @@ struct BceOptions {
 /// ShapeError or DTypeError for weights that do not fit x.
 [[nodiscard]] Tensor bce_with_logits(const Tensor& x, const Tensor& target, const BceOptions& options = {});
 
+/// Settings of kl_div.
 struct KlDivOptions {
   bool log_target = false;  ///< the target holds log-probabilities as well
   Reduction reduction = Reduction::kMean;

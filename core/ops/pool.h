@@ -6,6 +6,7 @@
 
 namespace tern {
 
+/// Settings of max_pool2d. Sizes out of range throw ValueError.
 struct MaxPool2dOptions {
   Size2 kernel_size = 2;   ///< at least 1
   Size2 stride = 0;        ///< 0: the kernel size
@@ -21,6 +22,7 @@ struct MaxPool2dOptions {
 /// and empty outputs, DTypeError for other dtypes, ValueError for sizes out of range.
 [[nodiscard]] Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options);
 
+/// Settings of avg_pool2d, likewise.
 struct AvgPool2dOptions {
   Size2 kernel_size = 2;          ///< at least 1
   Size2 stride = 0;               ///< 0: the kernel size

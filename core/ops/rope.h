@@ -11,6 +11,7 @@ enum class RotaryConvention {
   kPairs,   ///< 2 i and 2 i + 1 (the original paper, Meta's llama, llama2.c)
 };
 
+/// Settings of rotary_embedding.
 struct RotaryOptions {
   double theta = 10000;  ///< above 0: the angle, in radians, of pair i at position p is p * theta^(-2 i / w)
   RotaryConvention convention = RotaryConvention::kHalves;

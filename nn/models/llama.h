@@ -39,6 +39,7 @@ struct LlamaOptions {
 /// Keys and values of the tokens seen so far, one pair a layer: what makes a step cost one position.
 class KeyValueCache {
  public:
+  /// Of one decoder layer; positions from length() on hold nothing yet.
   struct Layer {
     Tensor keys;    ///< [batch, key-value heads, capacity, head_dim], rotated
     Tensor values;  ///< the same shape

@@ -132,7 +132,7 @@ struct LayerReport {
 struct Report {
   std::vector<LayerReport> layers;
 
-  int64_t weights() const;
+  int64_t weights() const;   ///< this and what follows: of all layers together
   double sparsity() const;   ///< zeros over all weights, a fraction; 0 without weights
   double mean_bits() const;  ///< weighted by weights; 32 for a layer without quantizer
   int64_t macs() const;
