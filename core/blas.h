@@ -7,7 +7,7 @@ namespace tern::blas {
 
 /// C = alpha * op(A) op(B) + beta * C, row-major; op(A) is [m, k], op(B) [k, n], C [m, n]. transpose_a means that A is
 /// stored as [k, m]; lda, ldb, ldc are the row lengths of the stored matrices. Safe to call from several threads at
-/// once.
+/// once. Throws ShapeError for a size or row length of 2^31 or more.
 void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
           const float* b, int64_t ldb, float beta, float* c, int64_t ldc);
 void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, double alpha, const double* a,

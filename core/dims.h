@@ -10,15 +10,18 @@
 
 namespace tern {
 
+/// The most axes that a tensor has.
 inline constexpr int64_t kMaxDims = 8;
 
-/// Up to eight integers, the axes of a tensor from outermost to innermost. Throws ShapeError beyond eight.
+/// Up to eight integers, the axes of a tensor from outermost to innermost. Making or growing one throws ShapeError
+/// beyond eight; positions are not checked.
 class Dims {
  public:
   Dims() = default;
   Dims(std::initializer_list<int64_t> values) { assign(values.begin(), values.end()); }
   Dims(std::span<const int64_t> values) { assign(values.data(), values.data() + values.size()); }
   Dims(const std::vector<int64_t>& values) { assign(values.data(), values.data() + values.size()); }
+  /// `count` times the same value.
   Dims(int64_t count, int64_t value) {
     check_capacity(count);
     size_ = count;
@@ -39,6 +42,7 @@ class Dims {
     check_capacity(size_ + 1);
     values_[size_++] = v;
   }
+  /// Before a position in [0, size()]; at a position in [0, size()).
   void insert(int64_t position, int64_t v);
   void erase(int64_t position);
   operator std::span<const int64_t>() const { return {values_, static_cast<size_t>(size_)}; }
@@ -62,11 +66,12 @@ using Strides = Dims;
 /// "[2, 3]"
 std::string to_string(const Dims& dims);
 
-/// Product of all sizes; 1 for no axes. Throws ShapeError on a negative size and where the product exceeds 2^62.
+/// Product of all sizes; 1 for no axes. Throws ShapeError on a negative size and, unless a size is 0, where the product
+/// exceeds 2^62.
 int64_t numel_of(const Shape& shape);
 
-/// Turns an axis counted from the back (-1 is the last) into 0..ndim-1. Throws ShapeError, naming `op`, when out of
-/// range.
+/// Turns an axis counted from the back (-1 is the last) into 0..ndim-1. A scalar (ndim 0) takes the axes 0 and -1.
+/// Throws ShapeError, naming `op`, when out of range.
 int64_t normalize_axis(const char* op, int64_t axis, int64_t ndim);
 
 /// The same for a list of axes, sorted, without repetition (throws ShapeError on one); an empty list means all axes.

@@ -14,6 +14,7 @@
 
 namespace tern {
 
+/// f32 and f64 (IEEE), bf16, f16, signed integers of 64, 32 and 8 bits, and bytes.
 enum class DType : uint8_t { kF32, kF64, kBF16, kF16, kI64, kI32, kI8, kU8 };
 
 /// Brain float: the upper half of an f32. Conversion from f32 rounds half to even and keeps NaN.
@@ -48,10 +49,11 @@ inline std::string to_string(DType dtype) {
 int64_t size_of(DType dtype);
 /// True for f32, f64, bf16 and f16.
 bool is_floating(DType dtype);
-/// The dtype that an operation on both computes in: the wider float if any is floating (bf16 with f16 gives f32), else
-/// the wider integer (u8 with i8 gives i32).
+/// The dtype that an operation on both computes in: the wider float if both are floating (bf16 with f16 gives f32), the
+/// float beside an integer, else the wider integer (u8 with i8 gives i32).
 DType promote(DType a, DType b);
 
+/// The dtype of a C++ type: float, double, BFloat16, Half, int64_t, int32_t, int8_t or uint8_t.
 template <class T>
 constexpr DType dtype_of() {
   if constexpr (std::is_same_v<T, float>)
@@ -112,7 +114,8 @@ decltype(auto) dispatch_all(DType dtype, F&& f) {
   throw InternalError("unknown dtype");
 }
 
-/// The same over f32, f64 and i64: for loops that narrower integers reach by conversion.
+/// The same over f32, f64 and i64: for loops that narrower integers reach by conversion. Throws DTypeError for any
+/// other.
 template <class F>
 decltype(auto) dispatch_wide(const char* op, DType dtype, F&& f) {
   switch (dtype) {
@@ -127,7 +130,7 @@ decltype(auto) dispatch_wide(const char* op, DType dtype, F&& f) {
   }
 }
 
-/// The same over f32, f64 and the integers: the dtypes that have arithmetic.
+/// The same over f32, f64 and the integers: the dtypes that have arithmetic. Throws DTypeError for bf16 and f16.
 template <class F>
 decltype(auto) dispatch_arithmetic(const char* op, DType dtype, F&& f) {
   switch (dtype) {
@@ -142,7 +145,8 @@ decltype(auto) dispatch_arithmetic(const char* op, DType dtype, F&& f) {
   }
 }
 
-/// Converts between element types; a float becomes an integer by truncation, through f32 for bf16 and f16.
+/// Converts between element types; a float becomes an integer by truncation, through f32 for bf16 and f16. What a
+/// number beyond the integer type's range, or NaN, becomes is not specified, as in C++ and PyTorch.
 template <class To, class From>
 To convert_element(From v) {
   constexpr bool from_half = std::is_same_v<From, BFloat16> || std::is_same_v<From, Half>;

@@ -55,16 +55,17 @@ template <class T>
 void multiply_rows(int64_t rows, const T* a, int64_t a_row_stride, const Panels<T>& b, T* c, int64_t c_row_stride,
                    T* scratch);
 
-/// A tensor of at least two axes read as matrices: the last two axes are rows and columns, the others the batch. The
-/// strides obey the rule of Matrices.
+/// A tensor of at least two axes, f32 or f64, read as matrices: the last two axes are rows and columns, the others the
+/// batch. The strides obey the rule of Matrices.
 struct MatrixView {
   Tensor tensor;  ///< what was given, or a row-major copy of it where its strides break the rule
   int64_t rows = 0, cols = 0, row_stride = 0, col_stride = 0;
   Dims batch;
   Strides batch_strides;
 
-  MatrixView transposed() const;
+  MatrixView transposed() const;  ///< of every matrix; no copy
 };
+/// Copies x where it must, outside the graph.
 MatrixView as_matrices(const Tensor& x);
 
 }  // namespace tern::gemm

@@ -6,8 +6,8 @@
 
 namespace tern {
 
-/// Threads that parallel_for uses; 0 asks for the number of processors that this process may run on. Throws ValueError
-/// below 0.
+/// Threads that parallel_for uses from here on, for all callers; 0 (the default) asks for the number of processors that
+/// this process may run on. Throws ValueError below 0.
 void set_num_threads(int count);
 int num_threads();
 

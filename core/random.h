@@ -16,6 +16,7 @@ std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint3
 /// fork().
 class Generator {
  public:
+  /// All that a generator is.
   struct State {
     uint64_t seed = 0;
     uint64_t stream = 0;
@@ -23,6 +24,7 @@ class Generator {
     bool operator==(const State&) const = default;
   };
 
+  /// At the start of a stream; streams of one seed do not overlap.
   explicit Generator(uint64_t seed = 0, uint64_t stream = 0) : state_{seed, stream, 0} {}
   explicit Generator(const State& state) : state_(state) {}
 
@@ -37,11 +39,12 @@ class Generator {
   /// Reserves `blocks` blocks.
   void advance(uint64_t blocks) { state_.position += blocks; }
 
+  // Each takes one block; below() takes another where it must draw again.
   uint32_t next_u32();                      ///< uniform in [0, 2^32)
   uint64_t next_u64();                      ///< uniform in [0, 2^64)
   double uniform();                         ///< uniform in [0, 1), 53 bits
   double uniform(double low, double high);  ///< uniform in [low, high)
-  double normal();                          ///< mean 0, standard deviation 1
+  double normal();                          ///< mean 0, standard deviation 1 (Box-Muller)
   uint64_t below(uint64_t bound);           ///< uniform in [0, bound), unbiased; throws ValueError for bound 0
 
  private:
@@ -52,7 +55,7 @@ class Generator {
 /// GeneratorGuard of this thread, else one for the whole process, guarded by a lock while an op reserves its numbers.
 Generator& default_generator();
 
-/// Restarts the default generator from a seed.
+/// Restarts the default generator from a seed. Thread-safe.
 void manual_seed(uint64_t seed);
 
 /// Where the default generator is, to save and restore. Thread-safe.

@@ -31,8 +31,8 @@ T lerp_as_torch(T a, T b, T r) {
   return r < T(0.5) ? a + r * (b - a) : b - (b - a) * (T(1) - r);
 }
 
-/// The q-quantile with linear interpolation: position t = q (n - 1) in double, weight t - floor(t) in T. NaN if an
-/// element is. n >= 1.
+/// The q-quantile with linear interpolation: position t = q (n - 1) in double, weight t - floor(t) in T, as
+/// torch.quantile has it. NaN if an element is. n >= 1, q in [0, 1].
 template <class T>
 T quantile_of(const T* x, int64_t n, double q, SelectKey key = SelectKey::kValue);
 

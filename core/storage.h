@@ -9,12 +9,14 @@
 
 namespace tern {
 
-/// A reference-counted block of bytes, 64-byte aligned. Views of a tensor share their tensor's storage and its version.
+/// A reference-counted block of bytes, 64-byte aligned if it is our own. Views of a tensor share their tensor's storage
+/// and its version.
 class Storage {
  public:
-  /// Uninitialised memory. Throws MemoryError, with the bytes asked, when the system gives none.
+  /// Uninitialised memory, at least one byte. Throws MemoryError, with the bytes asked, when the system gives none.
   static std::shared_ptr<Storage> allocate(size_t bytes);
-  /// Memory that somebody else owns; `release` is called when the last tensor lets go.
+  /// Memory that somebody else owns; `release`, if there is one, is called when the last tensor lets go. `data` must be
+  /// aligned for the element type.
   static std::shared_ptr<Storage> wrap(void* data, size_t bytes, std::function<void()> release);
 
   Storage(const Storage&) = delete;
@@ -23,6 +25,7 @@ class Storage {
 
   std::byte* data() { return data_; }
   const std::byte* data() const { return data_; }
+  /// As asked for, at least 1.
   size_t bytes() const { return bytes_; }
 
   /// Counts the writes through in-place operations; a saved tensor compares it before a backward uses it.
@@ -47,9 +50,11 @@ struct MemoryStats {
   int64_t system_allocations = 0;  ///< of these, the ones that had to ask the system
 };
 
+/// Of the whole process.
 MemoryStats memory_stats();
 /// Bytes that this thread has asked Storage::allocate for so far, reused blocks included.
 int64_t thread_allocated_bytes();
+/// Lets peak_bytes start again from what is live now.
 void reset_peak_memory();
 /// Gives all cached blocks back to the system.
 void release_cached_memory();

@@ -28,6 +28,7 @@ enum class MemoryFormat {
   kPreserve,      ///< keep the input's order where its elements are dense, else row-major
 };
 
+/// Which elements of a storage a tensor has.
 struct Layout {
   Shape shape;
   Strides strides;     ///< in elements
@@ -38,39 +39,49 @@ struct Layout {
 /// is not 4-D.
 Strides dense_strides(const Shape& shape, MemoryFormat format = MemoryFormat::kContiguous);
 
+/// What handles to one tensor share. For ops and the engine; users have Tensor.
 struct TensorImpl {
   std::shared_ptr<Storage> storage;
   Layout layout;
   DType dtype = DType::kF32;
   int64_t numel = 0;
-  bool is_view = false;
+  bool is_view = false;  ///< made by alias_with
   std::unique_ptr<autograd::AutogradData> autograd;
   TensorImpl();
   ~TensorImpl();
 };
 
+/// A multi-dimensional array on the CPU. Copies are the same tensor (is_same). Members that take another tensor or an
+/// axis throw as the free functions of the ops that they call; all but defined(), is_same() and assignment throw
+/// StateError on an undefined tensor.
 class Tensor {
  public:
-  /// An undefined tensor: "none". Most members throw StateError on it.
+  /// An undefined tensor: "none".
   Tensor() = default;
-  /// A tensor over given storage; checks that the layout stays inside it (ShapeError).
+  /// A tensor over given storage. Throws ShapeError for a layout that leaves it or has not one stride an axis.
   Tensor(std::shared_ptr<Storage> storage, const Layout& layout, DType dtype);
 
+  /// False for "none".
   bool defined() const { return impl_ != nullptr; }
   explicit operator bool() const = delete;
 
   // -- what it is
   const Shape& shape() const { return impl().layout.shape; }
+  /// Strides and offset: in elements.
   const Strides& strides() const { return impl().layout.strides; }
   int64_t offset() const { return impl().layout.offset; }
+  /// Number of axes; 0 for a scalar.
   int64_t dim() const { return impl().layout.shape.size(); }
-  /// Size along an axis, counted from the back when negative.
+  /// Size along an axis, counted from the back when negative. Throws ShapeError when out of range.
   int64_t size(int64_t axis) const { return shape()[normalize_axis("size", axis, dim())]; }
+  /// Number of elements; 1 for a scalar.
   int64_t numel() const { return impl().numel; }
   DType dtype() const { return impl().dtype; }
+  /// Of the elements, not of the storage.
   int64_t bytes() const { return numel() * size_of(dtype()); }
   bool is_floating() const { return tern::is_floating(dtype()); }
-  /// True if the elements lie densely in that order. Axes of size 1 do not matter.
+  /// True if the elements lie densely in that order (kPreserve: in any). Axes of size 1 do not matter; a tensor without
+  /// elements is contiguous.
   bool is_contiguous(MemoryFormat format = MemoryFormat::kContiguous) const;
   /// True if the elements fill one block without holes or overlap, in whatever order of axes.
   bool is_dense() const;
@@ -78,12 +89,15 @@ class Tensor {
   MemoryFormat memory_format() const;
   /// True if both name the same tensor (not merely equal elements).
   bool is_same(const Tensor& other) const { return impl_ == other.impl_; }
+  /// True for views of one another, and for detached ones.
   bool shares_storage_with(const Tensor& other) const { return impl().storage == other.impl().storage; }
+  /// Counts in-place writes to the storage (Storage::version).
   uint64_t version() const { return impl().storage->version(); }
   const std::shared_ptr<Storage>& storage() const { return impl().storage; }
 
   // -- its elements
-  /// Pointer to the first element. Throws DTypeError unless T is the tensor's element type.
+  /// Pointer to the first element; the others lie by strides(). Who writes through it calls storage()->bump_version().
+  /// Throws DTypeError unless T is the tensor's element type.
   template <class T>
   T* data() {
     check_dtype(dtype_of<T>());
@@ -94,6 +108,7 @@ class Tensor {
     check_dtype(dtype_of<T>());
     return reinterpret_cast<const T*>(impl().storage->data()) + offset();
   }
+  /// The same without a type.
   const std::byte* raw() const { return impl().storage->data() + offset() * size_of(dtype()); }
   std::byte* raw() { return impl().storage->data() + offset() * size_of(dtype()); }
   /// The only element of a one-element tensor, converted to T. Throws ShapeError for any other number of elements.
@@ -101,41 +116,57 @@ class Tensor {
   T item() const {
     return static_cast<T>(item_as_double());
   }
+  /// The same by way of int64_t: exact for i64 beyond 2^53, which item() takes through double.
   int64_t item_i64() const;
-  /// All elements in row-major order, converted to T.
+  /// All elements in row-major order, converted to T: float, double, int64_t, int32_t, int8_t or uint8_t.
   template <class T>
   std::vector<T> to_vector() const;
 
   // -- gradients (autograd/autograd.h has the guards and the functions)
+  /// True for a leaf that wants a gradient, and for what was recorded from one.
   bool requires_grad() const;
-  /// Marks a leaf as wanting a gradient. Throws DTypeError for integer tensors, StateError for a tensor that an op
-  /// produced.
+  /// Marks a leaf as wanting a gradient, or not. Throws DTypeError for integer tensors (to be marked), StateError for a
+  /// tensor that an op produced.
   Tensor& requires_grad_(bool value = true);
+  /// True unless a recorded op produced it.
   bool is_leaf() const;
   /// The accumulated gradient; undefined if there is none.
   Tensor grad() const;
+  /// Puts a gradient in its place, or none; the handle, no copy. Throws ShapeError, DTypeError unless it is like this
+  /// tensor.
   void set_grad(const Tensor& gradient);
   void zero_grad() { set_grad(Tensor()); }
-  /// Keeps this non-leaf tensor's gradient in grad() after backward.
+  /// Keeps this non-leaf tensor's gradient in grad() after backward. Throws StateError unless it requires a gradient.
   Tensor& retain_grad();
-  /// Gradients of this tensor with respect to all leaves that asked for one, added to their grad(). `gradient` may be
-  /// left out for a one-element tensor (1 is taken). Frees the graph; a second call throws StateError.
+  /// Gradients of this tensor with respect to all leaves that asked for one, added to their grad(). `gradient`: of this
+  /// tensor's shape and dtype (ShapeError, DTypeError); it may be left out for a one-element tensor (1 is taken). Frees
+  /// the graph. Throws StateError if this tensor requires no gradient, for a second call, and where a saved tensor was
+  /// changed in place meanwhile. Gradients of gradients are not recorded.
   void backward(const Tensor& gradient = {}) const;
+  /// The recorded op that produced this tensor; null for a leaf.
   std::shared_ptr<autograd::Node> grad_fn() const;
-  /// The same elements, outside the graph.
+  /// A view of the same elements, outside the graph.
   Tensor detach() const;
 
-  // -- copies and conversions (differentiable, except as noted)
+  // -- copies and conversions (ops/copy.h; differentiable)
   Tensor clone(MemoryFormat format = MemoryFormat::kPreserve) const;
   Tensor contiguous(MemoryFormat format = MemoryFormat::kContiguous) const;
   Tensor to(DType dtype) const;
-  /// Writes `source`, broadcast and converted, into this tensor's elements. In place: see check_in_place.
+
+  // -- in place: never recorded. All throw StateError where check_in_place (autograd/autograd.h) does.
+  /// Writes `source`, broadcast and converted, into this tensor's elements. Throws ShapeError unless it broadcasts to
+  /// this tensor's shape.
   Tensor& copy_(const Tensor& source);
+  /// Every element becomes `value`, converted (convert_element).
   Tensor& fill_(double value);
   Tensor& zero_() { return fill_(0); }
+  /// this += alpha other, this -= alpha other, this *= other. `other` broadcasts to this tensor's shape (ShapeError)
+  /// and is converted to its dtype; DTypeError for a floating one beside an integer tensor. bf16 and f16 are computed
+  /// in f32 and rounded once. alpha is converted to the dtype: whole for integers.
   Tensor& add_(const Tensor& other, double alpha = 1);
   Tensor& sub_(const Tensor& other, double alpha = 1) { return add_(other, -alpha); }
   Tensor& mul_(const Tensor& other);
+  /// The same with a number, which must be whole beside an integer tensor (ValueError).
   Tensor& mul_(double factor);
   Tensor& add_(double value);
 
@@ -143,7 +174,7 @@ class Tensor {
   Tensor reshape(const Shape& shape) const;
   Tensor view(const Shape& shape) const;
   Tensor transpose(int64_t axis0, int64_t axis1) const;
-  Tensor t() const { return transpose(0, 1); }
+  Tensor t() const { return transpose(0, 1); }  ///< of a matrix
   Tensor permute(const Dims& axes) const;
   Tensor slice(int64_t axis, int64_t begin, int64_t end, int64_t step = 1) const;
   Tensor select(int64_t axis, int64_t index) const;
@@ -157,6 +188,7 @@ class Tensor {
   Tensor sum(const Dims& axes = {}, bool keepdim = false) const;
   Tensor mean(const Dims& axes = {}, bool keepdim = false) const;
 
+  // -- for ops
   TensorImpl& impl() const {
     if (impl_ == nullptr) [[unlikely]]
       throw_undefined();
@@ -179,13 +211,16 @@ class Tensor {
 
 // -- allocation and access that every op uses
 
-/// Uninitialised elements. Throws ShapeError for a negative or overflowing shape.
+/// Uninitialised elements. Throws ShapeError for a negative or overflowing shape, or channels-last that is not 4-D;
+/// MemoryError.
 [[nodiscard]] Tensor empty(const Shape& shape, DType dtype = DType::kF32,
                            MemoryFormat format = MemoryFormat::kContiguous);
-/// Uninitialised, with x's shape, and its strides where x is dense; other dtype if given.
+/// Uninitialised, with x's shape, and with kPreserve its strides where x is dense (else row-major); other dtype if
+/// given.
 [[nodiscard]] Tensor empty_like(const Tensor& x);
 [[nodiscard]] Tensor empty_like(const Tensor& x, DType dtype, MemoryFormat format = MemoryFormat::kPreserve);
-/// A view of x's storage with another layout: no copy, no graph. For ops that attach their own node.
+/// A view of x's storage with another layout: no copy, no graph. For ops that attach their own node. Throws ShapeError
+/// for a layout that leaves the storage.
 [[nodiscard]] Tensor alias_with(const Tensor& x, const Layout& layout);
 
 namespace detail {

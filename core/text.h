@@ -14,7 +14,7 @@ namespace tern {
 /// Whether the whole text fits a pattern in which * stands for any characters, also none, and ? for one.
 [[nodiscard]] bool glob_matches(std::string_view pattern, std::string_view text);
 
-/// What std::printf would print, of at most 255 characters.
+/// What std::printf would print, cut to 255 characters.
 [[nodiscard, gnu::format(printf, 1, 2)]] std::string format_text(const char* pattern, ...);
 
 }  // namespace tern

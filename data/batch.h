@@ -10,23 +10,25 @@
 
 namespace tern::data {
 
-/// const auto& [images, labels] = batch;
+/// What a loader gives: const auto& [images, labels] = batch;
 struct Batch {
-  Tensor images;  ///< f32 [N, C, H, W]
+  Tensor images;  ///< f32 [N, C, H, W], in the loader's memory format
   Tensor labels;  ///< i64 [N]; f32 [N, classes] after mixup or cutmix
 };
 
 /// Makes one batch of another. Called from loader threads; `random` is the batch's own stream.
 using BatchTransform = std::function<Batch(const Batch& batch, Generator& random)>;
 
+/// Settings of mixup and cutmix.
 struct MixOptions {
   double alpha = 1;     ///< above 0: shares are drawn from Beta(alpha, alpha)
   int64_t classes = 0;  ///< at least 2: width of the soft labels
-  double p = 1;         ///< share of the batches that are mixed; the others only get soft labels
+  double p = 1;         ///< share, in [0, 1], of the batches that are mixed; the others only get soft labels
 };
 
 /// Each image becomes w * itself + (1 - w) * a partner from the same batch, and so does its label; one share w and one
-/// random pairing a batch (Zhang et al., "mixup", 2018). Throws ValueError for options or labels out of range.
+/// random pairing a batch (Zhang et al., "mixup", 2018). Throws ValueError for options out of range, and when called
+/// for labels out of range, DTypeError for labels that are not i64 [N].
 BatchTransform mixup(const MixOptions& options);
 
 /// A random rectangle of each image is replaced by its partner's; w is the share of pixels kept (Yun et al., "CutMix",

@@ -21,6 +21,7 @@ class Cifar : public Dataset {
   uint64_t fingerprint() const override;
   /// All images, u8 [N, 3, 32, 32].
   const Tensor& images() const { return images_; }
+  /// Their classes, in the same order.
   const std::vector<int64_t>& labels() const { return *labels_; }
   /// True for all 50,000 training or 10,000 test images; false for a subset in the same format.
   bool is_full() const { return full_; }
@@ -34,9 +35,9 @@ class Cifar : public Dataset {
 };
 
 /// CIFAR-10. Reads data_batch_1.bin, data_batch_2.bin, ... (at most 5, without gaps) or test_batch.bin, any number of
-/// whole records each; class names from batches.meta.txt where there is one. Throws IoError for a missing or unreadable
-/// file, FormatError for a size that is not whole records, a label above 9, a names file without ten names, and, with
-/// all 50,000 or 10,000 records, for classes of unequal size.
+/// whole records each, a million at most; class names from batches.meta.txt where there is one. Throws IoError for a
+/// missing or unreadable file, FormatError for a size that is not whole records, a label above 9, a names file without
+/// ten names, and, with all 50,000 or 10,000 records, for classes of unequal size.
 class Cifar10 : public Cifar {
  public:
   Cifar10(const std::string& directory, Split split);
@@ -45,6 +46,7 @@ class Cifar10 : public Cifar {
   static std::vector<double> std() { return {0.24703233, 0.24348505, 0.26158768}; }
 };
 
+/// The 100 classes, or the 20 that they make up.
 enum class Cifar100Labels { kFine, kCoarse };
 
 /// CIFAR-100, with its 100 fine or 20 coarse classes. Reads train.bin or test.bin; names from fine_label_names.txt or
@@ -52,6 +54,7 @@ enum class Cifar100Labels { kFine, kCoarse };
 class Cifar100 : public Cifar {
  public:
   Cifar100(const std::string& directory, Split split, Cifar100Labels labels = Cifar100Labels::kFine);
+  /// As those of Cifar10.
   static std::vector<double> mean() { return {0.50707516, 0.48654887, 0.44091784}; }
   static std::vector<double> std() { return {0.26733429, 0.25643846, 0.27615047}; }
 };

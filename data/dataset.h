@@ -17,6 +17,7 @@ struct Example {
   int64_t label = 0;
 };
 
+/// Which part of a data set that comes in two.
 enum class Split { kTrain, kTest };
 
 /// Images by index. Data sets are cheap to copy (copies share their content) and may be read from several threads.
@@ -25,7 +26,7 @@ class Dataset {
   virtual ~Dataset() = default;
   /// Number of examples.
   virtual int64_t size() const = 0;
-  /// Throws ValueError unless 0 <= index < size().
+  /// Throws ValueError unless 0 <= index < size(); here and in label() also what reading the image throws.
   virtual Example get(int64_t index) const = 0;
   /// The class alone, without reading the image where that can be avoided.
   virtual int64_t label(int64_t index) const { return get(index).label; }
@@ -53,7 +54,7 @@ std::shared_ptr<const Dataset> share(const D& dataset) {
 /// Some examples of another data set, in a given order.
 class Subset : public Dataset {
  public:
-  /// Throws ValueError for an index that the data set does not have.
+  /// dataset: not null. Throws ValueError for an index that it does not have.
   Subset(std::shared_ptr<const Dataset> dataset, std::vector<int64_t> indices);
   template <std::derived_from<Dataset> D>
   Subset(const D& dataset, std::vector<int64_t> indices) : Subset(share(dataset), std::move(indices)) {}
@@ -77,13 +78,15 @@ struct HoldOut {
   Subset held_out;
 };
 
+/// Settings of hold_out.
 struct HoldOutOptions {
   int64_t count = 0;  ///< examples to hold out, in [0, size]
   uint64_t seed = 0;
 };
 
 /// Sets examples aside for validation: drawn at random, from each class in proportion (to within one example), both
-/// parts in the order of the data set. The same seed gives the same parts. Throws ValueError for a count out of range.
+/// parts in the order of the data set. The same seed gives the same parts. dataset: not null. Throws ValueError for a
+/// count out of range or 2^31 examples or more.
 HoldOut hold_out(const std::shared_ptr<const Dataset>& dataset, const HoldOutOptions& options);
 template <std::derived_from<Dataset> D>
 HoldOut hold_out(const D& dataset, const HoldOutOptions& options) {

@@ -14,8 +14,8 @@ namespace tern::data {
 
 /// What is refused before it is decoded.
 struct ImageLimits {
-  int64_t max_file_bytes = int64_t{64} << 20;
-  int64_t max_pixels = 64'000'000;  ///< height times width
+  int64_t max_file_bytes = int64_t{64} << 20;  ///< 2^31 - 1 at most
+  int64_t max_pixels = 64'000'000;             ///< height times width
 };
 
 /// Decodes a PNG, JPEG or BMP file in memory to u8 [3, H, W]: grey becomes three equal channels, transparency is
@@ -24,13 +24,13 @@ struct ImageLimits {
 [[nodiscard]] Tensor decode_image(std::span<const std::byte> bytes, const std::string& name,
                                   const ImageLimits& limits = {});
 
-/// The same from a file; throws IoError if it cannot be read.
+/// The same from a file; throws IoError if it cannot be read or is larger than max_file_bytes.
 [[nodiscard]] Tensor load_image(const std::string& path, const ImageLimits& limits = {});
 
 /// A directory with one subdirectory a class, in the order of their names; each holds images (.png, .jpg, .jpeg, .bmp
-/// in any case), also in subdirectories of its own, in the order of their paths. Other files, hidden ones and links to
-/// directories are passed over. Images are decoded when asked for and may differ in size. Throws IoError if the
-/// directory cannot be read or a class has no image.
+/// in any case), also in subdirectories of its own, in the order of their paths. Other files, hidden ones and, within a
+/// class, links to directories are passed over. Images are decoded when asked for (get() throws as load_image) and may
+/// differ in size. Throws IoError if the directory cannot be read, has no class, or a class has no image.
 class ImageFolder : public Dataset {
  public:
   explicit ImageFolder(const std::string& directory, const ImageLimits& limits = {});
@@ -40,7 +40,7 @@ class ImageFolder : public Dataset {
   const std::vector<std::string>& class_names() const override { return content_->classes; }
   /// Of the classes, the files' names and their sizes: pixels are not read for it. Throws IoError where a file is gone.
   uint64_t fingerprint() const override;
-  /// The file of an example.
+  /// The file of an example. Throws ValueError for an index out of range.
   const std::string& path(int64_t index) const;
 
  private:

@@ -8,15 +8,16 @@
 
 namespace tern::data {
 
+/// Settings of Synthetic; sizes in pixels.
 struct SyntheticOptions {
-  int64_t size = 1000;
+  int64_t size = 1000;  ///< number of images
   int64_t classes = 10;
   int64_t channels = 3;
   int64_t height = 32;
   int64_t width = 32;
   double noise =
       0.5;  ///< share of noise in each image, from 0 (every image is its class's pattern) to 1 (nothing to learn)
-  uint64_t seed = 0;
+  uint64_t seed = 0;  ///< of patterns and noise
 };
 
 /// Each class has a random pattern of 4 x 4 cells; an image is its class's pattern mixed with noise of its own. Labels

@@ -22,6 +22,7 @@ struct TokenBatch {
   Tensor targets;  ///< i64 [N, T]
 };
 
+/// Settings of TokenWindows.
 struct WindowOptions {
   int64_t context = 256;  ///< T, at least 1
   int64_t stride = 0;     ///< tokens from one window to the next; 0 takes the context, so that windows do not overlap
@@ -35,6 +36,7 @@ class TokenWindows {
   int64_t size() const { return count_; }
   /// The windows of these numbers (from a Sampler, say) as a batch. Throws ValueError for a number outside [0, size()).
   TokenBatch batch(std::span<const int64_t> indices) const;
+  /// One window: N is 1.
   TokenBatch get(int64_t index) const { return batch({&index, 1}); }
 
  private:

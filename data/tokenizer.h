@@ -11,6 +11,7 @@
 
 namespace tern::data {
 
+/// Settings of Tokenizer::encode.
 struct EncodeOptions {
   bool bos = true;   ///< put the beginning-of-text token in front
   bool eos = false;  ///< put the end-of-text token behind
@@ -21,8 +22,9 @@ struct EncodeOptions {
 /// beginning and end of text, 3 to 258 the 256 bytes, the rest pieces. Cheap to copy.
 class Tokenizer {
  public:
-  /// Throws IoError if the file cannot be read; FormatError where it ends inside a token, a length is negative or above
-  /// the longest, a score is not a number, or there are fewer than 259 or more than 2^24 tokens.
+  /// Throws IoError if the file cannot be read or is larger than 1 GiB; FormatError where it ends inside a token, the
+  /// longest piece is not 1 to 65536 bytes, a length is negative or above the longest, a score is not a number, or
+  /// there are fewer than 259 or more than 2^24 tokens.
   static Tokenizer load(const std::string& path);
   /// The same from bytes in memory; `name` is for messages.
   static Tokenizer parse(std::span<const std::byte> bytes, const std::string& name = "memory");
@@ -41,7 +43,7 @@ class Tokenizer {
   /// The text of a token after another: a piece directly after kBos loses a leading space; byte tokens are their byte.
   /// Throws ValueError for an id out of range.
   std::string decode(int64_t previous, int64_t token) const;
-  /// The text of a sequence; kBos and kEos give nothing.
+  /// The text of a sequence; kBos and kEos give nothing. Throws ValueError likewise.
   std::string decode(std::span<const int64_t> tokens) const;
 
   /// The piece as the file has it ("<0x0A>" for a byte token). Throws ValueError for an id out of range.

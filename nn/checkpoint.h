@@ -10,9 +10,11 @@
 
 namespace tern::nn {
 
-/// fn(inputs), without keeping what its backward needs: when the backward comes, fn runs a second time, with the random
-/// numbers of the first, and its graph is walked then. `parameters` are the further tensors that fn reads and that want
-/// gradients; a gradient of a tensor that is in neither list is lost. fn must compute the same both times.
+/// fn(inputs), without keeping what its backward needs (Chen et al., "Training deep nets with sublinear memory cost",
+/// 2016): when the backward comes, fn runs a second time, with the random numbers of the first (of the default
+/// generator), and its graph is walked then. inputs: any, also undefined. `parameters` are the further tensors that fn
+/// reads and that want gradients; a gradient of a tensor that is in neither list is lost. fn must compute the same both
+/// times. Throws ValueError for an empty fn, and what fn throws.
 [[nodiscard]] Tensor checkpoint(const std::function<Tensor(std::span<const Tensor>)>& fn,
                                 const std::vector<Tensor>& inputs, const std::vector<Tensor>& parameters);
 

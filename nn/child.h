@@ -22,7 +22,9 @@ class ChildBase {
   ChildBase(const ChildBase&) = delete;
   ChildBase& operator=(const ChildBase&) = delete;
 
+  /// The last part of the path of what is here.
   const std::string& name() const { return name_; }
+  /// What is here now; never null once the child is made.
   const std::shared_ptr<Module>& module() const { return module_; }
   /// Puts another module there. Throws ValueError for none, StateError if the place cannot call it or if it contains
   /// the module that it would be put into.
@@ -93,10 +95,12 @@ std::vector<Tensor> tensors_among(const Args&... args) {
 }
 }  // namespace detail
 
+/// T::Options, for a T that is made of them.
 template <class T>
 using OptionsOf = typename detail::OptionsOf<T>::type;
 
-/// A child module: declaring it registers it.
+/// A child module: declaring it registers it. Names are not empty, have no dot and are unique in their module; there
+/// must be an owner (ValueError for either).
 ///
 ///   nn::Child<nn::Conv2d> conv1{this, "conv1", {.in_channels = 3, .out_channels = 16, .kernel_size = 3}};
 ///
@@ -116,11 +120,12 @@ class Child final : public ChildBase {
     else
       set(make<T>());
   }
+  /// Throws what T's constructor throws.
   Child(Module* owner, std::string_view name, const OptionsOf<T>& options) requires detail::HasOptions<T>
       : ChildBase(owner, name) {
     set(make<T>(options));
   }
-  /// Adopts a module made elsewhere.
+  /// Adopts a module made elsewhere; throws as set().
   Child(Module* owner, std::string_view name, std::shared_ptr<T> module) : ChildBase(owner, name) {
     if (module != nullptr) Module::remember_type(*module);
     set(std::move(module));
@@ -168,6 +173,7 @@ class Child final : public ChildBase {
     return typed_;
   }
   T& operator*() const { return *operator->(); }
+  /// Of a container: its own operator[].
   template <class Index>
   decltype(auto) operator[](Index&& index) const {
     return (**this)[std::forward<Index>(index)];

@@ -15,8 +15,8 @@ struct FusionReport {
     std::string norm;   ///< path of the batch norm, where an Identity stands now
   };
   struct Left {
-    std::string norm;
-    std::string reason;
+    std::string norm;    ///< its path
+    std::string reason;  ///< a phrase, for people
   };
   std::vector<Fused> fused;
   std::vector<Left> left;  ///< batch norms that stay as they are

@@ -30,8 +30,8 @@ class NoFusionGuard {
 /// False while a NoFusionGuard lives on this thread.
 bool fusion_enabled();
 
-/// relu(bn(x) + residual); without `residual` just relu(bn(x)), without `activate` no ReLU. x: [N, C, H, W]; residual:
-/// of x's shape.
+/// relu(bn(x) + residual); without `residual` just relu(bn(x)), without `activate` no ReLU. x: [N, C, H, W], f32 or
+/// f64; residual: of x's shape and dtype. Throws what the layer alone throws.
 [[nodiscard]] Tensor bn_act(const Child<BatchNorm2d>& bn, const Tensor& x, const Tensor& residual = {},
                             bool activate = true);
 
@@ -51,7 +51,8 @@ bool fusion_enabled();
 [[nodiscard]] Tensor feed_forward(const Child<Linear>& up, const Child<Linear>& down, const Tensor& x,
                                   Activation activation);
 
-/// {x + residual, norm(x + residual)}: the end of one residual branch and the start of the next.
+/// {x + residual, norm(x + residual)}: the end of one residual branch and the start of the next. x: [..., width], f32
+/// or f64; residual: of its shape and dtype. Throws what the norm alone throws, and ShapeError for another residual.
 [[nodiscard]] ResidualNorm add_norm(const Child<LayerNorm>& norm, const Tensor& x, const Tensor& residual);
 [[nodiscard]] ResidualNorm add_norm(const Child<RMSNorm>& norm, const Tensor& x, const Tensor& residual);
 

@@ -1,5 +1,6 @@
-// Initialisations: fills of tensors in place, outside the graph. Random ones take one block an element from the default
-// generator (manual_seed) and are computed in double, so that an f32 and an f64 model start from the same values.
+// Initialisations: fills of tensors in place, outside the graph, with the names and formulas of torch.nn.init. Random
+// ones take one block an element from the default generator (manual_seed) and are computed in double, so that an f32
+// and an f64 model start from the same values.
 #pragma once
 
 #include <string_view>
@@ -12,6 +13,7 @@ namespace tern::nn::init {
 /// fan_out the outputs one input reaches (keeps the backward's).
 enum class FanMode { kFanIn, kFanOut };
 
+/// fan_in and fan_out.
 struct Fans {
   int64_t in = 0;
   int64_t out = 0;
@@ -21,7 +23,7 @@ Fans fans(const Tensor& weight);
 
 /// Nonlinearities that have a recommended gain.
 enum class Nonlinearity { kLinear, kSigmoid, kTanh, kRelu, kLeakyRelu, kSelu };
-/// 1, 1, 5/3, sqrt(2), sqrt(2 / (1 + slope^2)) and 3/4, in the order above.
+/// 1, 1, 5/3, sqrt(2), sqrt(2 / (1 + slope^2)) and 3/4, in the order above (torch.nn.init.calculate_gain).
 double gain(Nonlinearity nonlinearity, double negative_slope = 0.01);
 
 /// While one of these lives on this thread, the random fills below leave their tensors as they are and draw no numbers:
@@ -37,8 +39,10 @@ class SkipRandomFills {
   bool previous_;
 };
 
-// Each returns the tensor it filled. Throws DTypeError for tensors of integers.
+// Each returns the tensor it filled: any shape, strides and floating dtype. All but the first three throw DTypeError
+// for tensors of integers; all throw StateError for an expanded tensor.
 
+/// Any dtype.
 Tensor& zeros_(Tensor& x);
 Tensor& ones_(Tensor& x);
 Tensor& constant_(Tensor& x, double value);
@@ -46,19 +50,23 @@ Tensor& constant_(Tensor& x, double value);
 Tensor& uniform_(Tensor& x, double low = 0, double high = 1);
 /// Normal. Throws ValueError for a negative standard deviation.
 Tensor& normal_(Tensor& x, double mean = 0, double std = 1);
-/// Normal, drawn from inside [low, high] only, by the inverse of the distribution function; std is that before cutting.
+/// Normal, drawn from inside [low, high] only, by the inverse of the distribution function; low and high are values,
+/// not deviations, and std is that before cutting. Throws ValueError for std not above 0, low not below high, or a
+/// range that the distribution does not reach.
 Tensor& trunc_normal_(Tensor& x, double mean = 0, double std = 1, double low = -2, double high = 2);
-/// Uniform in +-gain sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010).
+/// Uniform in +-gain sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010). Here and in the three below: ShapeError
+/// below two axes (fans).
 Tensor& xavier_uniform_(Tensor& x, double gain = 1);
 /// Normal with standard deviation gain sqrt(2 / (fan_in + fan_out)).
 Tensor& xavier_normal_(Tensor& x, double gain = 1);
 
+/// What decides `fan` and `gain` below: gain(nonlinearity, a).
 struct KaimingOptions {
   double a = 0;  ///< slope of a leaky ReLU below 0
   FanMode mode = FanMode::kFanIn;
   Nonlinearity nonlinearity = Nonlinearity::kLeakyRelu;
 };
-/// Uniform in +-gain sqrt(3 / fan) (He et al., 2015).
+/// Uniform in +-gain sqrt(3 / fan) (He et al., "Delving deep into rectifiers", 2015).
 Tensor& kaiming_uniform_(Tensor& x, const KaimingOptions& options = {});
 /// Normal with standard deviation gain / sqrt(fan).
 Tensor& kaiming_normal_(Tensor& x, const KaimingOptions& options = {});
@@ -73,7 +81,8 @@ Tensor& eye_(Tensor& x);
 Tensor& dirac_(Tensor& x, int64_t groups = 1);
 
 /// PyTorch's default for linear and convolution weights: kaiming_uniform_ with a = sqrt(5), that is uniform in
-/// +-1 / sqrt(fan_in); and for their biases: uniform in +-1 / sqrt(fan_in of the weight).
+/// +-1 / sqrt(fan_in); and for their biases: uniform in +-1 / sqrt(fan_in of the weight). Throws ShapeError for a
+/// weight below two axes.
 Tensor& default_weight_(Tensor& weight);
 Tensor& default_bias_(Tensor& bias, const Tensor& weight);
 

@@ -24,6 +24,7 @@ class Module;
 /// Tensors with their dotted paths, in the order of the module tree.
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
+/// Modules with their dotted paths, likewise.
 using NamedModules = std::vector<std::pair<std::string, std::shared_ptr<Module>>>;
 
 /// What a forward hook is called with: the module, the tensors its forward was given, and what it returned. An
@@ -88,7 +89,7 @@ class Module {
   /// True for containers that are never called themselves (ModuleList, ModuleDict): their children's scopes then bring
   /// the container's name along.
   virtual bool is_list() const { return false; }
-  /// Runs forward, then the forward hooks.
+  /// Runs the pre-hooks, forward, and the forward hooks.
   Tensor operator()(const Tensor& x);
 
   /// The class's name without namespaces, for messages and summaries.
@@ -105,6 +106,7 @@ class Module {
   /// parametrization's own parameters follow the one they belong to.
   NamedTensors named_parameters() const;
   std::vector<Tensor> parameters() const;
+  /// Buffers of this module and all below, those that are not persistent included.
   NamedTensors named_buffers() const;
   /// The Parameter objects behind named_parameters(), to attach parametrizations or tie; `every_name` also lists the
   /// further names of tied parameters.
@@ -117,7 +119,7 @@ class Module {
   /// This module's own parameters and buffers, absent ones included.
   const std::vector<Parameter*>& own_parameters() const { return parameters_; }
   const std::vector<Buffer*>& own_buffers() const { return buffers_; }
-  const std::vector<ChildBase*>& own_children() const { return children_; }
+  const std::vector<ChildBase*>& own_children() const { return children_; }  ///< in the order of declaration
   /// This module's own parameter or buffer of that name, or null.
   Parameter* find_parameter(std::string_view name) const;
   Buffer* find_buffer(std::string_view name) const;
@@ -127,8 +129,8 @@ class Module {
   /// The parameter at a path ("layer1.0.conv1.weight"). Throws ValueError if there is none.
   Parameter& get_parameter(std::string_view path) const;
   /// Puts another module at a path; what the parent calls is then that one, in the train or eval mode of the one
-  /// it replaces. Throws ValueError if there is nothing at the path, StateError if the parent cannot call the new
-  /// module in the place of the old.
+  /// it replaces. Throws ValueError if there is nothing at the path or no module is given, StateError if the parent
+  /// cannot call the new module in the place of the old, or if it contains that parent.
   template <class M>
   void replace(std::string_view path, std::shared_ptr<M> module);
   /// Calls fn for every module, children before parents.
@@ -141,7 +143,7 @@ class Module {
   /// Copies values in by name, converting between floating dtypes. Missing, unexpected and misshapen names are listed
   /// in one ValueError (at most eight of each), and then nothing has been changed. A missing "num_batches_tracked" is
   /// tolerated; of tied parameters either name serves, and both must agree. With strict off, missing and unexpected
-  /// names are only returned.
+  /// names are only returned; misshapen ones still throw.
   LoadReport load_state_dict(const io::TensorMap& state, bool strict = true);
 
   /// Training mode for this module and all below (dropout drops, batch norm uses the batch). Starts on. Independent of
@@ -149,12 +151,12 @@ class Module {
   void train(bool on = true);
   void eval() { train(false); }
   bool is_training() const { return training_; }
-  /// Sets requires_grad of every parameter.
+  /// Sets requires_grad of every parameter, those of parametrizations included.
   void requires_grad_(bool value = true);
   /// Drops the gradients of every parameter.
   void zero_grad();
   /// Converts all floating parameters and buffers, in place: tensors held elsewhere (by an optimizer) follow. Gradients
-  /// are dropped. Throws DTypeError for an integer dtype.
+  /// of what is converted are dropped. Throws DTypeError for an integer dtype.
   void to(DType dtype);
   /// Number of trainable values: elements of the parameters that require a gradient, or of all of them.
   int64_t parameter_count(bool trainable_only = true) const;
@@ -171,8 +173,8 @@ class Module {
 
   // -- hooks
 
-  /// Called after every forward of this module, in the order of registration. Fused paths leave a module with hooks
-  /// alone.
+  /// Called after every forward of this module, in the order of registration; a hook may remove itself or others. Fused
+  /// paths leave a module with hooks alone. Both functions throw ValueError for an empty hook.
   HookHandle register_forward_hook(ForwardHook hook);
   /// Called before every forward, with an undefined output.
   HookHandle register_forward_pre_hook(ForwardHook hook);
@@ -262,7 +264,7 @@ void Module::replace(std::string_view path, std::shared_ptr<M> module) {
 }
 
 /// A new module on the heap, from its options or its constructor's arguments: nn::make<nn::Linear>({.in_features = 4,
-/// .out_features = 2}).
+/// .out_features = 2}). Throws what the constructor throws.
 template <class T>
 requires detail::HasOptions<T>
 [[nodiscard]] std::shared_ptr<T> make(const typename T::Options& options) {

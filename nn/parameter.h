@@ -31,13 +31,15 @@ struct ParameterState;
 class Parameter {
  public:
   /// An undefined value makes the parameter absent (a layer without bias): it is not listed and reads as an undefined
-  /// tensor. Throws DTypeError if a gradient is asked for a tensor of integers.
+  /// tensor. The tensor itself is taken, not a copy (detached if an op produced it). Throws DTypeError if a gradient is
+  /// asked for a tensor of integers.
   Parameter(Module* owner, std::string_view name, const Tensor& value, bool requires_grad = true);
   ~Parameter();
   Parameter(const Parameter&) = delete;
   Parameter& operator=(const Parameter&) = delete;
 
   const std::string& name() const { return name_; }
+  /// False for an absent parameter.
   bool defined() const;
 
   /// The effective value: the latent one, or what the parametrization makes of it. While no gradient is recorded
@@ -50,14 +52,14 @@ class Parameter {
 
   /// Puts another tensor, of any shape or none, in the place of the latent one, for all parameters tied to this one.
   /// What held the old tensor (an optimizer) does not follow. Keeps requires_grad. Throws StateError while a
-  /// parametrization is attached.
+  /// parametrization is attached, DTypeError as the constructor.
   void set(const Tensor& value);
 
   // -- parametrization
 
   /// Puts a parametrization between latent and effective value; its own parameters are listed under this one's name and
   /// the parametrization's ("conv1.weight.codeq.logit_dz"). Throws StateError if the parameter is absent, is tied
-  /// (untie it first) or has one already.
+  /// (untie it first) or has one already, ValueError for none.
   template <class P>
   void parametrize(std::shared_ptr<P> parametrization);
   /// Takes the parametrization away and returns it; with `bake`, the latent value becomes the effective one first. Null
@@ -80,9 +82,11 @@ class Parameter {
   void tie(Parameter& other);
   /// Gives this name a tensor of its own again, a copy. Nothing happens if it is not tied.
   void untie();
+  /// Whether it has other names, and whether `other` is one of them.
   bool is_tied() const;
   bool is_tied_with(const Parameter& other) const { return state_ == other.state_; }
 
+  /// The module that declared it.
   Module& owner() const { return *owner_; }
   /// Identity of what tied parameters share.
   const void* state_id() const { return state_.get(); }
@@ -103,7 +107,8 @@ class Parameter {
 ///   nn::Buffer running_mean{this, "running_mean", zeros({n})};
 class Buffer {
  public:
-  /// Only persistent buffers are part of the state dict. An undefined value makes the buffer absent.
+  /// Only persistent buffers are part of the state dict. An undefined value makes the buffer absent. Throws ValueError
+  /// for a name as Parameter does.
   Buffer(Module* owner, std::string_view name, const Tensor& value, bool persistent = true);
   ~Buffer();
   Buffer(const Buffer&) = delete;

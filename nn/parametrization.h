@@ -28,6 +28,7 @@ class Parametrization : public Module {
   /// (ValueError).
   explicit Parametrization(std::string_view name);
 
+  /// What layers read for a latent tensor; of any shape that they take.
   virtual Tensor effective(const Tensor& latent) = 0;
   /// False if two calls with everything equal may differ (random noise): then no value is ever kept.
   virtual bool is_cacheable() const { return true; }
@@ -38,7 +39,7 @@ class Parametrization : public Module {
   const std::string& name() const { return name_; }
   /// Grows with every change of the own parameters and buffers and every changed().
   uint64_t version() const;
-  void changed() { ++changes_; }
+  void changed() { ++changes_; }  ///< what was kept is computed anew
 
   bool has_forward() const override { return false; }
 

@@ -8,6 +8,7 @@
 
 namespace tern::nn {
 
+/// Tensors for the groups of an optimizer, in the order of the model.
 struct DecaySplit {
   std::vector<Tensor> decay;     ///< weights with two axes or more
   std::vector<Tensor> no_decay;  ///< norm scales, biases and everything else with fewer axes

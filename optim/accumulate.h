@@ -20,7 +20,7 @@ class GradAccumulator {
  public:
   /// batches: at least 1 (ValueError). The optimizer must outlive the object.
   GradAccumulator(Optimizer& optimizer, int64_t batches);
-  /// Backward of loss / batches; loss has one element.
+  /// Backward of loss / batches; loss has one element (ShapeError). Throws as Tensor::backward.
   void backward(const Tensor& loss);
   /// After the last of the batches: one step of the optimizer, gradients dropped, true. Before: false.
   bool step();

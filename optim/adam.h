@@ -9,16 +9,16 @@
 
 namespace tern::optim {
 
-/// Defaults for all groups of Adam.
+/// Defaults for all groups of Adam. Numbers without a range are at least 0 and finite.
 struct AdamOptions {
-  double lr = 1e-3;
+  double lr = 1e-3;                            ///< learning rate
   std::array<double, 2> betas = {0.9, 0.999};  ///< of the means of gradients and of their squares, each in [0, 1)
-  double eps = 1e-8;
-  double weight_decay = 0;  ///< coupled: added to the gradient, times the parameter
-  bool amsgrad = false;     ///< divide by the largest mean of squares so far
+  double eps = 1e-8;                           ///< added to the root of the mean of squares
+  double weight_decay = 0;                     ///< coupled: added to the gradient, times the parameter
+  bool amsgrad = false;                        ///< divide by the largest mean of squares so far
 };
 
-/// Defaults for all groups of AdamW.
+/// Defaults for all groups of AdamW, otherwise as AdamOptions.
 struct AdamWOptions {
   double lr = 1e-3;
   std::array<double, 2> betas = {0.9, 0.999};
@@ -41,11 +41,14 @@ struct AdamGroup {
 /// counting the parameter's own updates from 1,
 ///   m = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g^2
 ///   p -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps).
-/// Throws ValueError for settings out of range; see Optimizer for what parameters must be.
+/// With amsgrad the largest v so far stands for v in the second line. Throws ValueError for settings out of range; see
+/// Optimizer::add_group for what parameters must be.
 class Adam : public Optimizer {
  public:
+  /// One group, or the given ones.
   explicit Adam(const ParamList& params, const AdamOptions& options = {});
   Adam(const AdamOptions& options, const std::vector<AdamGroup>& groups);
+  /// A further group; nothing has changed when it throws.
   void add_group(const AdamGroup& group);
 
  protected:

@@ -9,11 +9,13 @@
 
 namespace tern::optim {
 
+/// What the averages start from.
 enum class EmaStart {
   kInitial,      ///< the averages begin as the values at construction
   kFirstUpdate,  ///< the first update copies the values (PyTorch's AveragedModel)
 };
 
+/// Settings of WeightEma.
 struct EmaOptions {
   double decay = 0.999;  ///< in [0, 1]
   bool warmup = false;   ///< use min(decay, (1 + n) / (10 + n)) at update n = 0, 1, ...: short runs are not held back
@@ -24,20 +26,22 @@ struct EmaOptions {
 /// parameters, and the running statistics of batch norm if those are to be averaged as well.
 class WeightEma {
  public:
+  /// Keeps handles to the tensors. Throws ValueError for an undefined, non-leaf, non-dense or repeated tensor, a
+  /// repeated name or a decay out of range; DTypeError unless f32 or f64.
   WeightEma(const ParamList& tensors, const EmaOptions& options = {});
 
-  /// Throws StateError while the averages are swapped in.
+  /// Takes the present values in. Throws StateError while the averages are swapped in.
   void update();
-  int64_t updates() const { return updates_; }
+  int64_t updates() const { return updates_; }  ///< so far
 
   /// Values and averages change places: once to evaluate with the averages, again to train on. Versions of the tensors
   /// go up. See Swapped for the safe way.
   void swap();
   bool swapped() const { return swapped_; }
 
-  /// The averages by name (copies); and back. Names are as in Optimizer ("0.INDEX" for plain tensors), with "updates"
-  /// beside them. Loading throws ValueError for missing or unknown names, ShapeError, DTypeError; StateError while
-  /// swapped in; then nothing has changed.
+  /// The averages as "average.NAME" (copies), with "updates" beside them; and back. Names are as in Optimizer
+  /// ("0.INDEX" for plain tensors). Both throw StateError while the averages are swapped in; loading throws ValueError
+  /// for missing or unknown names, ShapeError and DTypeError for what does not fit, and then nothing has changed.
   io::TensorMap state_dict() const;
   void load_state_dict(const io::TensorMap& state);
 

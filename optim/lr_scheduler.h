@@ -16,14 +16,15 @@
 
 namespace tern::optim {
 
-/// Base of the schedules. The optimizer must outlive it. Settings out of range throw ValueError at construction.
+/// Base of the schedules. The optimizer must outlive it. Settings out of range throw ValueError at construction:
+/// warmup_steps below 0, a warmup_start_factor outside [0, 1], and what the options say.
 class LrScheduler {
  public:
   virtual ~LrScheduler() = default;
   LrScheduler(const LrScheduler&) = delete;
   LrScheduler& operator=(const LrScheduler&) = delete;
 
-  /// Moves to the next step and sets every group's rate.
+  /// Moves to the next step and sets every group's rate. Throws StateError if the optimizer has got more groups since.
   void step();
   /// Steps made so far.
   int64_t step_count() const { return step_; }
@@ -57,6 +58,8 @@ class LrScheduler {
   std::vector<double> base_;
 };
 
+/// warmup_steps, at least 0, and warmup_start_factor, in [0, 1], are those of the warm-up, here and in all options
+/// below.
 struct ConstantLrOptions {
   int64_t warmup_steps = 0;
   double warmup_start_factor = 0;
@@ -71,8 +74,8 @@ class ConstantLr : public LrScheduler {
 };
 
 struct StepLrOptions {
-  int64_t step_size = 0;  ///< at least 1
-  double gamma = 0.1;
+  int64_t step_size = 0;  ///< required, at least 1
+  double gamma = 0.1;     ///< above 0
   int64_t warmup_steps = 0;
   double warmup_start_factor = 0;
 };
@@ -89,8 +92,8 @@ class StepLr : public LrScheduler {
 };
 
 struct MultiStepLrOptions {
-  std::vector<int64_t> milestones = {};  ///< rising; one that stands twice counts twice
-  double gamma = 0.1;
+  std::vector<int64_t> milestones = {};  ///< rising, at least 0; one that stands twice counts twice
+  double gamma = 0.1;                    ///< above 0
   int64_t warmup_steps = 0;
   double warmup_start_factor = 0;
 };
@@ -107,7 +110,7 @@ class MultiStepLr : public LrScheduler {
 };
 
 struct ExponentialLrOptions {
-  double gamma = 0;  ///< above 0
+  double gamma = 0;  ///< required, above 0
   int64_t warmup_steps = 0;
   double warmup_start_factor = 0;
 };
@@ -124,9 +127,9 @@ class ExponentialLr : public LrScheduler {
 };
 
 struct CosineLrOptions {
-  int64_t total_steps = 0;  ///< of the run, warm-up included; above warmup_steps
+  int64_t total_steps = 0;  ///< required: of the run, warm-up included; above warmup_steps
   int64_t warmup_steps = 0;
-  double eta_min = 0;  ///< the rate at the end, for every group
+  double eta_min = 0;  ///< the rate at the end, for every group; at least 0
   double warmup_start_factor = 0;
   bool periodic = false;  ///< past the end: false stays at eta_min, true rises again, as PyTorch's CosineAnnealingLR
 };
@@ -143,15 +146,16 @@ class CosineLr : public LrScheduler {
   CosineLrOptions options_;
 };
 
+/// Along half a cosine wave, or a line.
 enum class Anneal { kCosine, kLinear };
 
 struct OneCycleLrOptions {
-  int64_t total_steps = 0;          ///< of the run, warm-up included
-  std::vector<double> max_lr = {};  ///< one a group; empty: the groups' own rates
-  double pct_start = 0.3;           ///< share of the cycle in which the rate rises
+  int64_t total_steps = 0;          ///< required: of the run, warm-up included; above warmup_steps
+  std::vector<double> max_lr = {};  ///< one a group, at least 0; empty: the groups' own rates
+  double pct_start = 0.3;           ///< share, in [0, 1], of the cycle in which the rate rises
   Anneal anneal = Anneal::kCosine;
-  double div_factor = 25;         ///< the cycle starts at max_lr / div_factor
-  double final_div_factor = 1e4;  ///< and ends at its start divided by this
+  double div_factor = 25;         ///< above 0: the cycle starts at max_lr / div_factor
+  double final_div_factor = 1e4;  ///< above 0: and ends at its start divided by this
   bool three_phase = false;       ///< fall back to the start in as many steps as it rose, then to the end
   int64_t warmup_steps = 0;
   double warmup_start_factor = 0;
@@ -169,9 +173,12 @@ class OneCycleLr : public LrScheduler {
   OneCycleLrOptions options_;
 };
 
+/// Which of two values of a metric is better.
 enum class PlateauMode { kMin, kMax };
+/// Better by a share of the best metric, or by an amount.
 enum class ThresholdMode { kRelative, kAbsolute };
 
+/// Numbers without a range are at least 0.
 struct PlateauLrOptions {
   PlateauMode mode = PlateauMode::kMin;  ///< whether a smaller or a larger metric is better
   double factor = 0.1;                   ///< in (0, 1): what the rates are multiplied by
@@ -179,17 +186,17 @@ struct PlateauLrOptions {
   double threshold = 1e-4;               ///< what counts as improvement over the best metric, relative or absolute
   ThresholdMode threshold_mode = ThresholdMode::kRelative;
   int64_t cooldown = 0;  ///< reports after a change that do not count
-  double min_lr = 0;
-  double eps = 1e-8;  ///< a change of no more than this is not made
+  double min_lr = 0;     ///< rates do not fall below
+  double eps = 1e-8;     ///< a change of no more than this is not made
   int64_t warmup_steps = 0;
   double warmup_start_factor = 0;
 };
-/// Lowers the rates when a reported metric stops improving, as PyTorch's ReduceLROnPlateau. step() only drives the
-/// warm-up; report() is called with each new value of the metric.
+/// Lowers the rates when a reported metric stops improving, as PyTorch's ReduceLROnPlateau; rate(0) of the warm-up is
+/// the present one. step() only drives the warm-up; report() is called with each new value of the metric.
 class PlateauLr : public LrScheduler {
  public:
   explicit PlateauLr(Optimizer& optimizer, const PlateauLrOptions& options = {});
-  /// Throws ValueError for NaN.
+  /// Takes the metric of an epoch, say, and sets the rates. Throws ValueError for NaN.
   void report(double metric);
   io::TensorMap state_dict() const override;
   void load_state_dict(const io::TensorMap& state) override;

@@ -20,6 +20,7 @@ class ParamList {
  public:
   using Entry = std::pair<std::string, Tensor>;
   ParamList() = default;
+  /// Without names.
   ParamList(const std::vector<Tensor>& tensors) {
     for (const Tensor& tensor : tensors) entries_.emplace_back(std::string(), tensor);
   }
@@ -48,7 +49,8 @@ class Optimizer {
   void zero_grad();
 
   int64_t group_count() const { return static_cast<int64_t>(groups_.size()); }
-  /// Learning rate and weight decay of a group; setting one below 0 or not finite throws ValueError.
+  /// Learning rate and weight decay of a group. Setting one below 0 or not finite throws ValueError; so does a group
+  /// outside [0, group_count()), here and in params().
   double lr(int64_t group = 0) const { return group_at(group).lr; }
   void set_lr(int64_t group, double lr);
   double weight_decay(int64_t group = 0) const { return group_at(group).weight_decay; }
@@ -62,8 +64,9 @@ class Optimizer {
   /// buffers of each parameter that has any ("state.NAME.momentum_buffer", "state.NAME.step", ...) and each group's
   /// present rate and decay ("groups.0.lr"). The tensors are copies.
   io::TensorMap state_dict() const;
-  /// Restores what state_dict() gave for the same parameters in the same groups. Throws one ValueError that lists all
-  /// unknown and missing names, ShapeError or DTypeError for a buffer that does not fit; then nothing has changed.
+  /// Restores what state_dict() gave for the same parameters in the same groups. Throws one ValueError that lists
+  /// unknown and missing names, ShapeError or DTypeError for a buffer that does not fit, ValueError for a rate or step
+  /// out of range; then nothing has changed.
   void load_state_dict(const io::TensorMap& state);
 
  protected:

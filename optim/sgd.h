@@ -10,11 +10,11 @@ namespace tern::optim {
 
 /// Defaults for all groups. Needed: a rate here or in each group.
 struct SgdOptions {
-  std::optional<double> lr = std::nullopt;
-  double momentum = 0;
+  std::optional<double> lr = std::nullopt;  ///< learning rate, at least 0
+  double momentum = 0;                      ///< at least 0
   double dampening =
       0;  ///< the gradient enters the momentum buffer multiplied by 1 - dampening (not at the first step)
-  double weight_decay = 0;  ///< added to the gradient, times the parameter
+  double weight_decay = 0;  ///< at least 0; added to the gradient, times the parameter
   bool nesterov = false;    ///< needs a momentum and no dampening
 };
 
@@ -31,11 +31,14 @@ struct SgdGroup {
 /// SGD as in PyTorch: with g = gradient + weight_decay p,
 ///   buffer = momentum buffer + (1 - dampening) g      (= g at a parameter's first step)
 ///   p -= lr buffer, or lr (g + momentum buffer) with nesterov, or lr g without momentum.
-/// Throws ValueError for settings out of range; see Optimizer for what parameters must be.
+/// Throws ValueError for settings out of range or a group without a rate; see
+/// Optimizer::add_group for what parameters must be.
 class Sgd : public Optimizer {
  public:
+  /// One group, or the given ones.
   explicit Sgd(const ParamList& params, const SgdOptions& options = {});
   Sgd(const SgdOptions& options, const std::vector<SgdGroup>& groups);
+  /// A further group; nothing has changed when it throws.
   void add_group(const SgdGroup& group);
 
  private:

@@ -28,6 +28,7 @@ inline constexpr int64_t kCheckpointFormat = 1;
 /// Tensors whose name starts so are not weights but the state of a training run.
 inline constexpr std::string_view kStatePrefix = "train_state.";
 
+/// A file's content.
 struct Checkpoint {
   io::TensorMap weights;  ///< under the module's names
   io::TensorMap state;    ///< optimizer, schedule, averages; without the prefix; empty in a file of weights
@@ -43,8 +44,9 @@ struct Checkpoint {
 /// with the state's prefix, IoError if the file cannot be written.
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 
-/// Reads a checkpoint, ours or any safetensors file. Throws IoError, FormatError; the latter also for a file of ours
-/// whose content does not have the checksum that it names, or that a later Tern wrote in another format.
+/// Reads a checkpoint, ours or any safetensors file. Throws IoError if it cannot be read; FormatError for a broken
+/// file, one of ours whose content does not have the checksum that it names, or one that a later Tern wrote in another
+/// format.
 Checkpoint load_checkpoint(const std::string& path);
 
 /// Sixteen hexadecimal digits: XXH64 of all metadata but the checksum's own, and of name, dtype, shape and elements of
@@ -56,8 +58,8 @@ Checkpoint load_checkpoint(const std::string& path);
 Checkpoint weights_of(const nn::Module& model);
 
 /// Puts a checkpoint's weights into a model: first attaches the quantizers that the file describes, unless the model
-/// has some, then loads strictly (ValueError with all missing, unexpected and misshapen names; the model is then as it
-/// was).
+/// has some, then loads strictly (ValueError with the missing, unexpected and misshapen names; the model is then as it
+/// was). Throws as quant::codeq::restore_attachment where the quantizers do not fit.
 void load_weights(nn::Module& model, const Checkpoint& checkpoint);
 
 }  // namespace tern::train

@@ -18,11 +18,12 @@
 
 namespace tern::train {
 
-/// The model of that name and those sizes. Throws ValueError for sizes that do not fit together, or 0 classes.
+/// The model of that name and those sizes; inputs have 3 channels. Throws ValueError for an unknown name, sizes that do
+/// not fit together, or 0 classes.
 std::shared_ptr<nn::models::Model> make_image_model(const ModelSpec& spec);
 
 /// The model that a checkpoint of ours describes, with its quantizers and weights. Throws FormatError for a file that
-/// is not ours, ValueError where the weights do not fit the description.
+/// does not name its model or whose description is broken, ValueError where the weights do not fit it.
 std::shared_ptr<nn::models::Model> model_of(const Checkpoint& checkpoint);
 
 /// Images a step when the run of a checkpoint measured itself: what repeats its figures to the last bit. `missing` if
@@ -30,27 +31,29 @@ std::shared_ptr<nn::models::Model> model_of(const Checkpoint& checkpoint);
 int64_t eval_batch_size_of(const Checkpoint& checkpoint, int64_t missing);
 
 /// What the published weights under a model's name expect: ImageNet's mean and std, for the ImageNet models after a
-/// resize to 256 and a centre crop to 224. Without mean and std for models that have no published weights (mlp).
+/// resize to 256 and a centre crop to 224. Without mean and std for models that have no published weights (mlp, vit).
 Preprocessing published_preprocessing(const std::string& model);
 
+/// {"mean", "std", "resize", "crop"}.
 io::Json to_json(const Preprocessing& preprocessing);
 /// Throws FormatError for JSON that is not such a description.
 Preprocessing preprocessing_from(const io::Json& json);
 
-/// What evaluation does to an image.
+/// What evaluation does to an image: resize, centre crop, normalize, each if it is asked for.
 data::Transform eval_transform(const Preprocessing& preprocessing);
-/// What training does to an image of the given side.
+/// What training does to an image of the given side (0: it varies): colour jitter, resize, random crop, flip,
+/// normalize, cutout, each if it is asked for. Throws ValueError for a crop of images of varying size without a size.
 data::Transform train_transform(const ClassifierConfig::Data& config, const Preprocessing& preprocessing,
                                 int64_t image_size);
 
-/// What training does to a whole batch (mixup, cutmix); empty if nothing.
+/// What training does to a whole batch (mixup, cutmix, or for each batch one of the two); empty if nothing.
 data::BatchTransform batch_transform(const ClassifierConfig::Data& config, int64_t classes);
 
 /// A data set for training and evaluation.
 struct ImageData {
   std::string kind;                                  ///< "cifar10", "cifar100", "image_folder" or "synthetic"
   std::shared_ptr<const data::Dataset> train, test;  ///< train is null if it was not asked for
-  std::vector<double> mean, std;                     ///< of pixel/255 by channel
+  std::vector<double> mean, std;                     ///< of pixel/255 by channel; of a folder, ImageNet's
   int64_t image_size = 0;                            ///< side of the images; 0: it varies
 };
 
@@ -60,23 +63,26 @@ int64_t input_side(const Preprocessing& preprocessing, const ImageData& images);
 /// Opens a data set. kind: as in ImageData, or "auto": told from the files in the directory (a synthetic one has none).
 /// An image folder has subdirectories "train" and "test" (or "val"). Limits keep the first so many images, 0 all.
 /// Throws IoError, naming what was looked for, if the directory is not there or is none of these; FormatError for
-/// broken files.
+/// broken files; ValueError, with_train, if the two splits have not the same classes.
 ImageData open_image_data(const std::string& kind, const std::string& path, bool with_train, int64_t train_limit = 0,
                           int64_t test_limit = 0);
 
 /// The optimizer over a model's parameters, in groups: weights that decay, weights that do not (with optim.decay_norms
-/// off), and for CoDeQ the dead-zone and the bit-width logits. Every parameter is named as in the model.
+/// off), and for CoDeQ the dead-zone and (mode "mixed") the bit-width logits. Every parameter is named as in the model.
+/// Throws ValueError for settings out of range.
 std::unique_ptr<optim::Optimizer> make_optimizer(const nn::Module& model, const ClassifierConfig& config);
 
-/// Averages of all floating parameters and buffers, by name; null for optim.ema_decay 0.
+/// Averages of all floating parameters and buffers, by name, with warm-up; null for optim.ema_decay 0.
 std::unique_ptr<optim::WeightEma> make_ema(const nn::Module& model, const ClassifierConfig& config);
 
-/// The schedule, counted in optimizer steps.
+/// The schedule, counted in optimizer steps. Throws ValueError for a warm-up as long as the run, or settings out of
+/// range.
 std::unique_ptr<optim::LrScheduler> make_schedule(optim::Optimizer& optimizer, const ClassifierConfig& config,
                                                   int64_t steps_an_epoch);
 
 /// Attaches quantizers as the configuration says (nothing for mode "none"); returns the lines that say what was
-/// attached and what not.
+/// attached and what not. Quantizers that the model has already give way and hand their logits on. Throws as
+/// quant::codeq::attach.
 std::string attach_codeq(nn::Module& model, const ClassifierConfig::Codeq& config);
 
 /// Mean bits and zeros over all convolution and linear weights, and the mean over layers of the dead-zone's share of

@@ -9,19 +9,19 @@
 
 namespace tern::train {
 
-/// Which image model, and its sizes; zero means the model's own.
+/// Which image model, and its sizes; zero means the model's own. Sizes that the model does not have are passed over.
 struct ModelSpec {
-  std::string name = "resnet20";
-  int64_t classes = 0;     ///< 0: as many as the data set has
-  int64_t image_size = 0;  ///< vit_*: 224; other vit: 32
-  int64_t patch_size = 0;  ///< vit_*: 16; other vit: 4
-  int64_t width = 0;
+  std::string name = "resnet20";  ///< one of image_model_names()
+  int64_t classes = 0;            ///< 0: as many as the data set has
+  int64_t image_size = 0;         ///< vit_*: 224; other vit, mlp: 32
+  int64_t patch_size = 0;         ///< vit_*: 16; other vit: 4
+  int64_t width = 0;              ///< this and the next three: vit
   int64_t depth = 0;
   int64_t heads = 0;
   double mlp_ratio = 0;
   std::vector<int64_t> hidden{512, 256};  ///< mlp: sizes of the hidden layers
-  double dropout = 0;
-  double drop_path = 0;
+  double dropout = 0;                     ///< vit, mlp
+  double drop_path = 0;                   ///< vit
 };
 
 /// How images become input: pixel/255, resized and cropped, then (x - mean) / std a channel.
@@ -31,63 +31,67 @@ struct Preprocessing {
   int64_t crop = 0;               ///< centre crop to this square; 0: none
 };
 
+/// Every key of the JSON file, under its name: data.batch_size is the key "data.batch_size", ClassifierConfig::weights
+/// "model.weights", Data::preprocessing "data.mean", "data.std", "data.resize" and "data.crop". declare() has the
+/// ranges.
 struct ClassifierConfig {
   ModelSpec model;
   std::string weights;  ///< file to start from; empty: from scratch
 
   struct Data {
-    std::string path;
-    std::string dataset = "auto";
-    int64_t batch_size = 128;
-    int64_t eval_batch_size = 250;
-    int64_t workers = 1;
-    double val_fraction = 0.02;
-    int64_t train_limit = 0, test_limit = 0;
-    Preprocessing preprocessing;
-    int64_t crop_padding = 4;
-    bool flip = true;
-    int64_t cutout = 0;
-    double color_jitter = 0;
-    double mixup = 0, cutmix = 0;
+    std::string path;                         ///< directory
+    std::string dataset = "auto";             ///< kind, as open_image_data takes it
+    int64_t batch_size = 128;                 ///< images a training step
+    int64_t eval_batch_size = 250;            ///< images a step of evaluation
+    int64_t workers = 1;                      ///< loader threads
+    double val_fraction = 0.02;               ///< share of the training images kept apart for validation
+    int64_t train_limit = 0, test_limit = 0;  ///< keep the first so many images; 0: all
+    Preprocessing preprocessing;              ///< what is not settled is the weights' or the data set's
+    int64_t crop_padding = 4;                 ///< pixels around an image before its random crop
+    bool flip = true;                         ///< mirror every other image
+    int64_t cutout = 0;                       ///< side of a blanked square; 0: none
+    double color_jitter = 0;                  ///< of brightness, contrast and saturation; 0: none
+    double mixup = 0, cutmix = 0;             ///< alpha; 0: none
   } data;
 
   struct Optim {
-    std::string name = "sgd";
-    double lr = 0.1;
-    double momentum = 0.9;
-    bool nesterov = false;
-    double weight_decay = 1e-4;
-    bool decay_norms = true;
-    double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
-    double clip_norm = 0, clip_value = 0;
-    int64_t accumulate = 1;
-    double label_smoothing = 0;
-    double ema_decay = 0;
+    std::string name = "sgd";                       ///< or adam, adamw
+    double lr = 0.1;                                ///< of weights, at its highest
+    double momentum = 0.9;                          ///< sgd
+    bool nesterov = false;                          ///< sgd
+    double weight_decay = 1e-4;                     ///< decoupled for adamw alone
+    bool decay_norms = true;                        ///< norm scales and biases decay as well
+    double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;  ///< adam, adamw
+    double clip_norm = 0, clip_value = 0;           ///< limits of gradients (TrainerOptions); 0: none
+    int64_t accumulate = 1;                         ///< batches a step
+    double label_smoothing = 0;                     ///< as in CrossEntropyOptions
+    double ema_decay = 0;                           ///< of averaged weights; 0: none
   } optim;
 
   struct Schedule {
-    std::string name = "cosine";
-    double warmup_epochs = 0;
-    double min_lr = 0;
-    std::vector<int64_t> milestones;
-    int64_t step_epochs = 30;
-    double gamma = 0.1;
-    double one_cycle_rise = 0.3;
-    std::string one_cycle_anneal = "cosine";
-    int64_t patience = 5;
+    std::string name = "cosine";              ///< or constant, one_cycle, step, multistep, exponential, plateau
+    double warmup_epochs = 0;                 ///< of linear rise from 0, before the schedule
+    double min_lr = 0;                        ///< cosine: rate at the end, of all groups
+    std::vector<int64_t> milestones;          ///< multistep: epochs after which the rate falls
+    int64_t step_epochs = 30;                 ///< step: epochs between two falls
+    double gamma = 0.1;                       ///< step, multistep, plateau: of a fall; exponential: of an epoch
+    double one_cycle_rise = 0.3;              ///< share of the run in which the rate rises
+    std::string one_cycle_anneal = "cosine";  ///< or linear
+    int64_t patience = 5;                     ///< plateau: epochs without a better loss that are let pass
   } schedule;
 
+  /// Settings of quant::codeq::AttachOptions and DeadZoneOptions.
   struct Codeq {
-    std::string mode = "none";
-    int64_t bits = 4;
-    int64_t min_bits = 2, max_bits = 8;
-    std::vector<std::string> exclude;
-    std::string exclude_rule = "glob";
-    double dz_lr = 1e-3, dz_decay = 0.01;
-    double bit_lr = 1e-3, bit_decay = 0.01;
+    std::string mode = "none";               ///< or fixed (bits), mixed (learned bits)
+    int64_t bits = 4;                        ///< fixed
+    int64_t min_bits = 2, max_bits = 8;      ///< mixed
+    std::vector<std::string> exclude;        ///< layers left in full precision
+    std::string exclude_rule = "glob";       ///< or substring
+    double dz_lr = 1e-3, dz_decay = 0.01;    ///< rate and decay of the dead-zone logits
+    double bit_lr = 1e-3, bit_decay = 0.01;  ///< of the bit-width logits
     double init_logit_dz = 3, init_logit_bit = 3;
     bool start_uniform = false;
-    bool true_maximum = false;
+    bool true_maximum = false;  ///< Range::kMaximum; the rest are safeguards under their own names
     bool relative_eps = false;
     bool mask_clamped = false;
     bool mask_weight_gradient = false;
@@ -96,8 +100,8 @@ struct ClassifierConfig {
   } codeq;
 
   int64_t epochs = 10;
-  int64_t seed = 0;
-  int64_t test_every = 1;
+  int64_t seed = 0;        ///< of initial weights, order and augmentation
+  int64_t test_every = 1;  ///< these three as in TrainerOptions
   int64_t save_every = 1;
   int64_t save_every_steps = 0;
 };

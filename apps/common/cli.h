@@ -21,6 +21,7 @@ namespace tern::train {
 /// next one that starts with "--", and may be given again. A flag takes none.
 class Cli {
  public:
+  /// program: its name, for help and messages. description: a sentence, which help() begins with.
   Cli(std::string program, std::string description);
 
   class Entry {
@@ -41,9 +42,12 @@ class Cli {
   /// An argument without a name, which may stand anywhere but behind a list option; `name` ("FILE") is for help and
   /// messages. The first one given goes to the first one declared.
   Entry positional(const std::string& name, std::string& target, const std::string& doc);
-  /// All that are left, for the last one.
+  /// The same for all arguments that are left; declared last.
   Entry positional(const std::string& name, std::vector<std::string>& target, const std::string& doc);
+  /// name: with its "--". target: set to true if the flag is there.
   Entry flag(const std::string& name, bool& target, const std::string& doc);
+  /// name: with its "--". target: holds the default, and must outlive the object. value: what follows, for help
+  /// ("FILE"). choices: the allowed values; empty for any text. limits: of each number. length: of a list; 0 for any.
   Entry option(const std::string& name, std::string& target, const std::string& value, const std::string& doc,
                std::vector<std::string> choices = {});
   Entry option(const std::string& name, int64_t& target, Limits limits, const std::string& value,
@@ -55,13 +59,14 @@ class Cli {
   Entry option(const std::string& name, std::vector<std::string>& target, const std::string& value,
                const std::string& doc);
 
-  /// Reads the arguments (argv[0] is left out). Returns false if --help was among them: help() has been written to
-  /// standard output, the program should end with 0. Throws UsageError, naming the argument, and the nearest known one
-  /// for an unknown.
+  /// Reads the arguments (argv[0] is left out). Returns false if --help was among them, or -h alone: help() has been
+  /// written to standard output, the program should end with 0. Throws UsageError, naming the argument, and the nearest
+  /// known one for an unknown: also for a value that is missing, out of range or given twice, and a required entry that
+  /// is not there.
   bool parse(int argc, char** argv);
   /// Whether the option was on the command line.
   bool given(std::string_view name) const;
-  std::string help() const;
+  std::string help() const;  ///< what --help prints
   /// Text that help() ends with.
   void epilogue(std::function<std::string()> text) { epilogue_ = std::move(text); }
 
@@ -85,7 +90,8 @@ class Cli {
 };
 
 /// Runs a program's body. What it throws is printed as one line on standard error ("eval: [cifar] expected ...") and
-/// turned into the exit code: 2 for a UsageError, 1 for everything else.
+/// turned into the exit code: 2 for a UsageError, 1 for everything else, output that could not be written included;
+/// else the code is what the body returns.
 int run_program(const char* program, const std::function<int()>& body);
 
 }  // namespace tern::train

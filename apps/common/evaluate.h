@@ -11,6 +11,7 @@
 
 namespace tern::train {
 
+/// Of one pass over images; zeros for none.
 struct EvalResult {
   double top1 = 0;       ///< share of examples whose label has the largest logit, a fraction
   double top5 = 0;       ///< share of examples whose label is among the five largest
@@ -25,9 +26,9 @@ struct EvalResult {
 class Accuracy {
  public:
   /// logits: [N, C], floating; labels: i64 [N] of classes, or floating [N, C] of class shares (the largest is then the
-  /// label). Throws ShapeError, DTypeError, ValueError (a label outside [0, C)).
+  /// label). Throws ShapeError for other shapes or dtypes, ValueError for a label outside [0, C).
   void add(const Tensor& logits, const Tensor& labels);
-  EvalResult result() const;
+  EvalResult result() const;  ///< so far
 
   /// The sums, to save and restore.
   struct Sums {
@@ -42,7 +43,8 @@ class Accuracy {
 };
 
 /// Runs a model over everything a loader gives, in eval mode and without gradients; the model's mode is put back. stop,
-/// if there is one, is asked after each batch: true ends it there.
+/// if there is one, is asked after each batch: true ends it there. Throws what model and loader throw, and as
+/// Accuracy::add.
 EvalResult evaluate(nn::Module& model, data::DataLoader& loader, const std::function<bool()>& stop = {});
 
 }  // namespace tern::train

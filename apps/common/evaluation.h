@@ -24,6 +24,7 @@ struct Mistake {
   std::string png;         ///< the image before any transform, made smaller if it is large; empty if not recorded
 };
 
+/// What examine() finds.
 struct Evaluation {
   EvalResult result;
   int64_t step = 0;                             ///< optimizer steps that the model had seen
@@ -32,15 +33,17 @@ struct Evaluation {
   std::vector<Mistake> worst;                   ///< by falling probability
 };
 
+/// Settings of examine().
 struct EvaluationOptions {
-  int64_t mistakes = 24;  ///< how many to keep
-  int64_t side = 96;      ///< pictures with a longer side are made smaller by a whole factor, to at most this
+  int64_t mistakes = 24;  ///< how many to keep, at least 0
+  int64_t side = 96;  ///< at least 1: pictures with a longer side are made smaller by a whole factor, to at most this
 };
 
 /// Runs a model over everything a loader gives, in its order, which must be that of the data set (no shuffling), in
 /// eval mode and without gradients. The prediction is the largest logit, the lower class on a tie; its probability
-/// that of softmax. Equal probabilities are kept in the order of the data set. Throws ValueError for another order
-/// and for labels that the outputs lack, NonFiniteError for a logit that is not finite.
+/// that of softmax. Equal probabilities are kept in the order of the data set. Outputs beyond the data set's classes
+/// are called "class N". Throws ValueError for another order, labels that the outputs lack and options out of range,
+/// NonFiniteError for a logit that is not finite, ShapeError for a mistake whose image has neither 1 nor 3 channels.
 Evaluation examine(nn::Module& model, data::DataLoader& loader, const EvaluationOptions& options = {});
 
 /// {"step", "top1", "top5", "loss", "n", "classes": [name], "confusion": [[count]], "worst": [{"index", "label",
@@ -55,7 +58,7 @@ Evaluation evaluation_from(const io::Json& json);
 void write_evaluation(const std::string& path, nn::Module& model, data::DataLoader& loader, int64_t step,
                       const EvaluationOptions& options = {});
 
-/// A PNG of an image u8 [C, H, W] with 1 or 3 channels. Throws ShapeError, DTypeError.
+/// A PNG of an image u8 [C, H, W] with 1 or 3 channels. Throws ShapeError for others and empty ones, DTypeError.
 std::string encode_png(const Tensor& image);
 
 /// RFC 4648, with padding. decode_base64 throws FormatError for any other text.

@@ -11,17 +11,19 @@
 
 namespace tern::train {
 
+/// Settings of generate().
 struct GenerateOptions {
   /// Positions that the model is run for, the prompt's included: the result has at most steps + 1 tokens.
   int64_t steps = 256;
   SampleOptions sample = {};
-  uint64_t seed = 0;
+  uint64_t seed = 0;  ///< of the numbers that tokens are drawn with
   /// The token that ends the text when it comes after another one; -1 for none.
   int64_t stop_token = 1;
   /// Called with every token after the first one, the prompt's too, as soon as it is known.
   std::function<void(int64_t token)> on_token = {};
 };
 
+/// What generate() gives, with its times.
 struct Generated {
   std::vector<int64_t> tokens;  ///< prompt and continuation; a stop token is not part of it
   int64_t prompt_tokens = 0;    ///< of these, how many the prompt gave
@@ -37,7 +39,7 @@ struct Generated {
 /// chosen from the model's output at position i, for `steps` positions or until the stop token. A prompt of more than
 /// steps + 1 tokens is cut. The prompt is run through the model at once, each further token with a key-value cache. The
 /// model is put into eval mode for the time of the call. Throws ValueError for an empty prompt, a token outside of the
-/// vocabulary, or steps below 1 or beyond the model's positions.
+/// vocabulary, steps below 1 or beyond the model's positions, and as sample_token.
 Generated generate(nn::models::Llama& model, std::span<const int64_t> prompt, const GenerateOptions& options = {});
 
 }  // namespace tern::train

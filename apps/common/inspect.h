@@ -43,6 +43,7 @@ struct QuantizedStats {
   int64_t levels = 0;   ///< different effective values
 };
 
+/// One tensor of a file.
 struct TensorInspection {
   std::string name;  ///< empty in an .npy file
   DType dtype = DType::kF32;
@@ -57,15 +58,18 @@ struct TensorInspection {
   double zero_share() const;
 };
 
+/// The order of tensors: the file's, or by name, number of elements, share of zeros, bits or standard deviation.
 enum class InspectSort { kFile, kName, kElements, kZeros, kBits, kDeviation };
 
+/// Settings of inspect_file.
 struct InspectOptions {
   std::string filter = {};  ///< names that fit this pattern (* and ?) only; empty: all but the state of a run
   bool all = false;         ///< also the state of a training run (optimizer, averages) in a checkpoint of ours
   InspectSort sort = InspectSort::kFile;  ///< names rising, figures falling
-  int64_t bins = 24;                      ///< of the histograms
+  int64_t bins = 24;                      ///< of the histograms, at least 1
 };
 
+/// What inspect_file finds.
 struct Inspection {
   std::string path;
   std::string format;      ///< "safetensors", "npy" or "llama2.c"
@@ -76,13 +80,14 @@ struct Inspection {
   int64_t left_out_bytes = 0;
 
   int64_t elements() const;  ///< of `tensors`
-  int64_t bytes() const;
+  int64_t bytes() const;     ///< likewise, as stored
 };
 
 /// Looks at a file: .npy and llama2.c checkpoints are known by their first bytes, everything else is read as
 /// safetensors, one tensor in memory at a time (llama2.c: all at once). Tensors of a llama2.c checkpoint have the names
 /// that the model has here. Throws what the readers throw (IoError, FormatError), FormatError also for metadata that
-/// describe a quantizer which the file's tensors do not fit; ValueError for a filter that no tensor fits.
+/// describe a quantizer which the file's tensors do not fit; ValueError for a filter that no tensor fits or bins
+/// below 1.
 [[nodiscard]] Inspection inspect_file(const std::string& path, const InspectOptions& options = {});
 
 /// As aligned lines: a line a tensor, then metadata and totals. unicode: histograms as block elements (UTF-8), else as
@@ -98,6 +103,7 @@ struct Inspection {
 /// A text whose control characters (those that a terminal would act on) are written as \xNN.
 [[nodiscard]] std::string printable(std::string_view text);
 
+/// What summary_of_file cannot learn from a file.
 struct ModelQuestion {
   std::string model = {};             ///< name of a zoo model, for a file that does not say; else empty
   std::string config = {};            ///< config.json of a foreign llama

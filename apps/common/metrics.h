@@ -18,18 +18,20 @@ struct Metric {
   std::string name;
   std::variant<int64_t, double, std::string> value;
 };
+/// Values that belong together, such as those of an epoch.
 using MetricRow = std::vector<Metric>;
 
 /// The row as a JSON object.
 io::Json to_json(const MetricRow& row);
 
-/// The number called `name`; `missing` if the row has none.
+/// The number called `name`; `missing` if the row has none, or a text.
 double number_of(const MetricRow& row, std::string_view name, double missing);
 
 /// A file of JSON lines, one flushed line a row, so that it can be read whatever happens to the program. Throws IoError
 /// where the file cannot be opened or written.
 class MetricsLog {
  public:
+  /// Empties a file that is there, or goes on behind what it holds.
   enum class Open { kNew, kAppend };
   MetricsLog(const std::string& path, Open open);
   ~MetricsLog();
@@ -45,10 +47,10 @@ class MetricsLog {
   std::FILE* file_;
 };
 
-/// Drops what a resumed run will write again: the lines of a metrics file whose "step" is beyond a step, those of
-/// epochs
-/// ("epoch" beyond the completed ones, without the "loss" of a row within an epoch), and a last line that was cut off.
-/// A file that is not there stays so. Throws IoError where it cannot be rewritten.
+/// Drops what a resumed run will write again: a metrics file ends before the first line whose "step" is beyond `step`,
+/// that is an epoch's beyond `epochs` complete ones ("epoch", without the "loss" of a row within an epoch), or that is
+/// no JSON object, such as one that was cut off. A file that is not there stays so. Throws IoError where it cannot be
+/// read or rewritten.
 void cut_metrics_after(const std::string& path, int64_t step, int64_t epochs);
 
 }  // namespace tern::train

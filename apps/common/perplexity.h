@@ -13,13 +13,15 @@
 
 namespace tern::train {
 
+/// Settings of the functions below.
 struct PerplexityOptions {
   /// Tokens that the model sees at once, at least 2 for documents and 1 for a running text.
   int64_t context = 512;
   /// Tokens from one window of a running text to the next, 1..context; 0 stands for context. A smaller stride gives
   /// every token at least context - stride tokens to go by, at context / stride times the cost.
   int64_t stride = 0;
-  /// Tokens that go through the model in one call, as a hint: short documents and windows are put together up to it.
+  /// Tokens that go through the model in one call, at least 1, as a hint: short documents and windows are put together
+  /// up to it.
   int64_t batch_tokens = 2048;
 };
 
@@ -42,7 +44,8 @@ struct TokenNll {
 ///
 /// model: from token ids i64 [batch, length] to logits [batch, length, vocabulary], causal (a position's output depends
 /// on no later position), such as nn::models::Llama. It is put into eval mode for the time of the call. Throws
-/// ValueError for an option out of range, and what the model throws for tokens or lengths it does not take.
+/// ValueError for an option out of range, ShapeError for other outputs, and what the model throws for tokens or lengths
+/// it does not take.
 [[nodiscard]] TokenNll document_nll(nn::Module& model, std::span<const std::vector<int64_t>> documents,
                                     const PerplexityOptions& options = {});
 
@@ -52,7 +55,8 @@ struct TokenNll {
 [[nodiscard]] TokenNll text_nll(nn::Module& model, std::span<const int64_t> tokens,
                                 const PerplexityOptions& options = {});
 
-/// Perplexity of one running text, exp of the mean of text_nll. Throws ValueError for fewer than two tokens.
+/// Perplexity of one running text, exp of the mean of text_nll. Throws ValueError for fewer than two tokens; as
+/// text_nll.
 [[nodiscard]] double perplexity(nn::Module& model, std::span<const int64_t> tokens,
                                 const PerplexityOptions& options = {});
 /// The same for tokens i64 [n] (ShapeError, DTypeError otherwise).

@@ -11,7 +11,7 @@ void make_directory(const std::string& path);
 void remove_file(const std::string& path);
 
 /// Catches SIGINT and SIGTERM from its construction on, for as long as it lives: the first asks the program to stop, a
-/// second one ends it at once. One of these a process.
+/// second one ends it at once, with exit code 128 + signal. One of these a process at a time.
 class StopSignal {
  public:
   StopSignal();

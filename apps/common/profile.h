@@ -16,9 +16,10 @@ struct LoaderStats;
 
 namespace tern::train {
 
+/// Which steps a Profiler measures.
 struct ProfileOptions {
-  int64_t warmup = 3;  ///< steps before the first one that is measured: allocations settle
-  int64_t steps = 20;  ///< steps measured; so the trace stays small, however long the run is
+  int64_t warmup = 3;  ///< steps before the first one that is measured, at least 0: allocations settle
+  int64_t steps = 20;  ///< steps measured, 1 to 10000; so the trace stays small, however long the run is
 };
 
 /// One line of the layer table. Times and bytes are means over the measured steps, without what the modules inside
@@ -42,8 +43,8 @@ struct ProfileRow {
 /// A part of a step that is no layer's: "data wait", "loss", "optimizer", ...
 struct ProfilePhase {
   std::string name;
-  double ms = 0;
-  double share = 0;
+  double ms = 0;     ///< mean over the measured steps
+  double share = 0;  ///< as in ProfileRow
 };
 
 /// Measures steps of a Trainer (TrainerOptions::profiler), on the thread that trains.
@@ -114,7 +115,7 @@ class Profiler {
 
   /// Steps measured so far; as many as the options ask for when done.
   int64_t steps() const;
-  bool done() const;
+  bool done() const;  ///< all of them are measured
 
   /// Lines for modules in the order of the summary, a parametrization after the module it belongs to; "(model)" is what
   /// the model's own forward does outside of its modules, with the backward of that.
@@ -125,8 +126,8 @@ class Profiler {
   double step_ms() const;  ///< mean, without the data wait
   double wait_ms() const;  ///< mean
 
-  std::string table() const;
-  io::Json to_json() const;
+  std::string table() const;  ///< rows(), phases() and means as aligned lines
+  io::Json to_json() const;   ///< the same, and the time of each step, as an object
   /// Chrome's trace event format, as a JSON object: complete events ("ph": "X", times in microseconds) for the measured
   /// steps, their phases, every module's forward (category "forward"), every node's backward ("backward", named by its
   /// module, the operation in args.op), data waits, evaluations and checkpoints; counters for the memory of tensors.

@@ -18,7 +18,7 @@ struct ProgressState {
   int64_t steps = 0;    ///< steps an epoch
   double loss = 0;      ///< mean over the epoch so far
   double accuracy = 0;  ///< of the epoch so far
-  double lr = 0;
+  double lr = 0;        ///< of the first group
   double images_per_s = 0;
   double data_wait = 0;  ///< share of the time spent waiting for the loader
   double eta_s = 0;      ///< to the end of the run
@@ -37,6 +37,7 @@ class Progress {
 
   /// True once enough time has passed for another update: what an update shows may be worked out only then.
   bool due() const;
+  /// Draws the bar anew, or writes a line, now.
   void update(const ProgressState& state);
   /// A line that stays, such as an epoch's result; takes the bar away first.
   void line(const std::string& text);
@@ -51,7 +52,7 @@ class Progress {
 /// Whether standard output is a terminal that can redraw a line.
 bool stdout_is_terminal();
 
-/// "1:02:03", "4:05"
+/// "1:02:03", "4:05"; "?" for what is negative, not finite or above 10^9
 std::string clock_text(double seconds);
 
 /// "epoch 2/10 step 120/391 loss 1.234 ..." without a line break.

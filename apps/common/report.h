@@ -11,6 +11,7 @@
 
 namespace tern::train {
 
+/// Settings of the page.
 struct ReportOptions {
   int64_t points = 400;        ///< of a curve, at most; longer ones are thinned evenly, their last point kept
   int64_t layer_points = 120;  ///< epochs in the pictures of layers over time, likewise

@@ -7,6 +7,7 @@
 
 namespace tern::train {
 
+/// What a run's directory is opened for.
 enum class OpenRun {
   kNew,       ///< a directory that holds no run, made if it is not there
   kResume,    ///< one that holds a run, to go on with it
@@ -29,7 +30,7 @@ class RunDirectory {
   const std::string& path() const { return path_; }
   /// The path of a file in it.
   std::string file(std::string_view name) const;
-  bool has(std::string_view name) const;
+  bool has(std::string_view name) const;  ///< whether that file is there
   /// Removes the files of a run; others stay. Throws IoError.
   void clear() const;
 

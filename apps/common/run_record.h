@@ -26,7 +26,7 @@ struct WeightHistogram {
   std::vector<int64_t> counts;   ///< bin i holds low + i w <= v < low + (i + 1) w; the last one also v = high
   int64_t below = 0, above = 0;  ///< values outside
 };
-/// Throws ValueError unless low < high and bins >= 1. Values that are not numbers are not counted.
+/// Throws ValueError unless low < high, both finite, and bins >= 1. Values that are not numbers are not counted.
 WeightHistogram weight_histogram(const std::vector<double>& values, double low, double high, int64_t bins);
 
 /// Which weights of a layer are zero, kernel by kernel. The mask shows output channels as rows and input channels as
@@ -51,13 +51,15 @@ struct LayerWeights {
   KernelMap map;
 };
 
+/// Settings of examine_weights.
 struct WeightsOptions {
-  int64_t bins = 81;            ///< of each histogram; an odd number has a bin around 0
-  int64_t map_weights = 32768;  ///< in each mask
+  int64_t bins = 81;            ///< of each histogram, at least 1; an odd number has a bin around 0
+  int64_t map_weights = 32768;  ///< in each mask; at least a kernel's
 };
 
 /// What a model's convolution and linear layers hold, in order. image_side: the model's input is [1, 3, side, side],
-/// run once to count multiply-adds; 0: not counted. The model is left as it was.
+/// run once to count multiply-adds; 0: not counted. The model is left as it was. Throws ValueError for options out of
+/// range, and what the forward throws.
 std::vector<LayerWeights> examine_weights(nn::Module& model, int64_t image_side, const WeightsOptions& options = {});
 
 /// The layers of a checkpoint.

@@ -33,19 +33,20 @@ struct Limits {
 ///   schema.read_json(text, "run.json");
 ///   schema.set("optim.lr=0.05");
 ///
-/// Everything thrown is one sentence, a UsageError: text that is not JSON, a repeated or unknown key, a value of
-/// another type or out of range. Nothing is changed by a call that throws.
+/// Everything thrown is one sentence, a UsageError unless more is said: text that is not JSON, a repeated or unknown
+/// key, a value of another type or out of range. Nothing is changed by a call that throws.
 class Schema {
  public:
   /// name: what messages start with, "[config] ...".
   explicit Schema(std::string name = "config") : name_(std::move(name)) {}
 
+  /// Declares a key ("optim.lr"), once, bound to `target`. doc: a phrase for describe().
   void add(std::string key, bool& target, std::string doc);
   void add(std::string key, int64_t& target, Limits limits, std::string doc);
   void add(std::string key, double& target, Limits limits, std::string doc);
   /// choices: the allowed values; empty for any text.
   void add(std::string key, std::string& target, std::vector<std::string> choices, std::string doc);
-  /// Lists: the limits hold for each element; a list of any length unless `length` is given.
+  /// Lists: the limits hold for each element; a list of any length unless `length` is given (then that, or empty).
   void add(std::string key, std::vector<double>& target, Limits limits, std::string doc, size_t length = 0);
   void add(std::string key, std::vector<int64_t>& target, Limits limits, std::string doc);
   void add(std::string key, std::vector<std::string>& target, std::string doc);
@@ -62,17 +63,17 @@ class Schema {
   void set(std::string_view assignment);
   /// Sets one key from a value of its type given as text; `source` names the origin in messages, unless it is empty.
   void set(std::string_view key, std::string_view value, std::string_view source);
-  /// Sets a key that holds a text to exactly that text: quotes are part of it.
+  /// Sets a key that holds a text (is_text) to exactly that text: quotes are part of it.
   void set_text(std::string_view key, std::string_view text);
 
   /// All settings as a nested JSON object, indented, in the order of declaration.
   std::string to_json() const;
   /// Keys whose values differ from those in a saved configuration (a nested JSON object, as to_json() writes it), in
-  /// the order of declaration. Keys that it lacks do not count.
+  /// the order of declaration. Keys that it lacks do not count. Throws FormatError if it is not JSON.
   std::vector<std::string> differing(std::string_view saved, std::string_view source) const;
   /// One line a setting: key, default or present value, range, documentation.
   std::string describe() const;
-  /// The known key that is closest to a wrong one.
+  /// The known key that is closest to a wrong one; empty if none is known.
   std::string nearest(std::string_view key) const;
   bool has(std::string_view key) const { return find(key) != nullptr; }
   /// Whether a key holds true or false, a text, or a list: what a command line has to know.

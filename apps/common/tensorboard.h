@@ -31,7 +31,7 @@ class EventWriter {
   EventWriter(const EventWriter&) = delete;
   EventWriter& operator=(const EventWriter&) = delete;
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return path_; }  ///< of the file
 
   /// One number under a tag ("train_loss"). Stored as f32.
   void scalar(std::string_view tag, double value, int64_t step);

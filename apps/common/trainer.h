@@ -21,6 +21,7 @@
 
 namespace tern::train {
 
+/// Settings of a Trainer. Counts and limits below 0, or epochs and accumulate below 1, throw ValueError.
 struct TrainerOptions {
   optim::Optimizer& optimizer;             ///< must outlive the trainer, as must all that is pointed to below
   optim::LrScheduler* schedule = nullptr;  ///< stepped after each optimizer step; a PlateauLr gets a report an epoch
@@ -54,6 +55,7 @@ struct TrainerOptions {
   std::function<bool()> stop = {};
 };
 
+/// How fit() went.
 struct FitResult {
   bool finished = false;  ///< false: stop() or max_steps ended it
   int64_t epochs = 0;     ///< completed
@@ -67,8 +69,8 @@ struct FitResult {
 
 /// Trains a model with one output tensor for one input tensor.
 ///
-///   train::Trainer trainer(net, {.optimizer = opt, .schedule = &schedule, .epochs = 10, .out = "runs/a", .progress =
-///   &std::cout}); train::FitResult result = trainer.fit(loader, validation);
+///   train::Trainer trainer(net, {.optimizer = opt, .schedule = &schedule, .epochs = 10, .out = "runs/a"});
+///   train::FitResult result = trainer.fit(loader, validation);
 ///
 /// Files in `out`: metrics.jsonl, one JSON object an epoch; last.safetensors, weights and the whole state of the run,
 /// from before the first step on; best.safetensors, the weights of the epoch with the best validation accuracy. A run
@@ -88,12 +90,13 @@ class Trainer {
   FitResult fit(data::DataLoader& train, data::DataLoader& validation) { return fit(train, &validation); }
 
   /// One optimizer step, on its own, over given batches (as many as options.accumulate asks for, or fewer); returns
-  /// their mean loss. Throws NonFiniteError as fit().
+  /// their mean loss. Throws NonFiniteError as fit(), ValueError for no batch.
   double step(std::span<const data::Batch> batches);
 
-  /// Writes weights and state of the run; load() takes them back. Loading checks everything first: names and shapes of
-  /// model, optimizer and averages must fit (ValueError, ShapeError), the file must be a trainer's (FormatError); when
-  /// it throws nothing has changed.
+  /// Writes weights and state of the run; load() takes them back. Saving throws IoError, StateError if the averages are
+  /// not of the model's own entries. Loading checks everything first: names, shapes and dtypes of model, optimizer and
+  /// averages must fit (ValueError, ShapeError, DTypeError), with a schedule and averages where the trainer has them
+  /// (ValueError), and the file must be a trainer's (IoError, FormatError); when it throws nothing has changed.
   void save(const std::string& path) const;
   void load(const std::string& path);
 

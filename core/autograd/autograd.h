@@ -14,7 +14,7 @@ namespace tern {
 /// Whether this thread records operations for a backward. True at the start of every thread.
 bool grad_enabled();
 
-/// Sets grad mode for a scope.
+/// Sets this thread's grad mode for a scope.
 class GradModeGuard {
  public:
   explicit GradModeGuard(bool enabled);
@@ -30,6 +30,7 @@ class GradModeGuard {
 struct NoGradGuard : GradModeGuard {
   NoGradGuard() : GradModeGuard(false) {}
 };
+/// Switches recording on for a scope.
 struct EnableGradGuard : GradModeGuard {
   EnableGradGuard() : GradModeGuard(true) {}
 };
@@ -68,11 +69,13 @@ class ModuleScope {
   const ModuleScope* parent_;
   Observer* observed_by_ = nullptr;
 };
+/// The names of the scopes open on this thread, joined by dots; empty outside of all.
 std::string current_module_path();
 
 /// Gradients of `outputs` with respect to `inputs`, without touching any grad(). grad_outputs: one an output; an
-/// undefined one stands for 1 and needs a one-element output. An input that the outputs do not depend on gets an
-/// undefined gradient. Frees the graph. Throws StateError if no output requires a gradient or an input does not.
+/// undefined one, or an empty list, stands for 1 and needs one-element outputs. An input that the outputs do not depend
+/// on gets an undefined gradient. Frees the graph. Throws StateError if no output requires a gradient or an input does
+/// not, ValueError for another number of grad_outputs, ShapeError and DTypeError for one that does not fit its output.
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
                          std::span<const Tensor> grad_outputs = {});
 

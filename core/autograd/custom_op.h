@@ -17,6 +17,7 @@ class CustomContext {
   /// Keeps a tensor; the backward gets it as saved(i), in the order of the calls. A later in-place change of it is an
   /// error.
   void save(const Tensor& x) { saved_.emplace_back(x); }
+  /// i below the number of save() calls. Throws StateError if the tensor was changed in place meanwhile.
   const Tensor& saved(size_t i) const { return *saved_.at(i); }
   /// Whether input i needs a gradient; false for all of them during forward.
   bool needs_input_grad(size_t i) const { return i < needs_.size() && needs_[i]; }
@@ -36,13 +37,16 @@ class CustomContext {
 ///   Tensor y = square({x});
 ///
 /// Both functions run without grad mode. The backward returns one gradient an input, of the input's shape and dtype; an
-/// undefined tensor stands for none. A wrong number, shape or dtype throws when the backward runs.
+/// undefined tensor stands for none. A wrong number throws ValueError when the backward runs, a wrong shape ShapeError,
+/// a wrong dtype DTypeError.
 class CustomOp {
  public:
   using Forward = std::function<Tensor(CustomContext&, std::span<const Tensor>)>;
   using Backward = std::function<Gradients(const CustomContext&, const Tensor& grad_output)>;
 
+  /// Throws ValueError for an empty function. The name is kept for as long as the program runs.
   CustomOp(std::string name, Forward forward, Backward backward);
+  /// Inputs may be undefined. Throws ValueError if the forward gives an undefined tensor, and what the forward throws.
   Tensor operator()(const std::vector<Tensor>& inputs) const;
   const std::string& name() const { return *name_; }
 

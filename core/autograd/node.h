@@ -66,6 +66,7 @@ class Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
+  /// The op's name, for messages.
   virtual const char* name() const = 0;
   /// grad_outputs: one an output, undefined where none arrived (at least one is defined).
   virtual Gradients apply(std::span<const Tensor> grad_outputs) = 0;
@@ -74,19 +75,20 @@ class Node {
 
   NeedsGrad needs_input_grad() const { return NeedsGrad(edges); }
 
-  std::vector<Edge> edges;
-  uint64_t sequence = 0;
+  std::vector<Edge> edges;  ///< one an input
+  uint64_t sequence = 0;    ///< the node's number
   int64_t output_count = 1;
-  bool released = false;
+  bool released = false;    ///< applied: a second backward throws StateError
   std::string module_path;  ///< filled in anomaly mode and for an Observer only
   std::vector<std::pair<std::weak_ptr<TensorImpl>, int64_t>>
       retained;  ///< outputs (with index) that keep their gradient
 };
 
+/// What a tensor that takes part in a graph has besides its elements.
 struct AutogradData {
-  bool requires_grad = false;
-  std::shared_ptr<Node> grad_fn;
-  int64_t output_index = 0;
+  bool requires_grad = false;     ///< of a leaf
+  std::shared_ptr<Node> grad_fn;  ///< null for a leaf
+  int64_t output_index = 0;       ///< which output of grad_fn it is
   Tensor grad;
 };
 

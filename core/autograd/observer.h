@@ -16,6 +16,7 @@ class Observer {
   /// A module (or a parameter's parametrization, under the parameter's name) begins. current_module_path() is still
   /// that of its parent; `name` is what comes after it. May throw: the module then does not run.
   virtual void module_begins(std::string_view name);
+  /// The innermost module that began has ended, by an exception too.
   virtual void module_ends() noexcept;
   /// An operation has attached a node; node.module_path says where.
   virtual void node_recorded(const Node& node);

@@ -58,6 +58,7 @@ class ByteReader {
   ByteReader(const char* op, std::string name, std::span<const std::byte> data)
       : op_(op), name_(std::move(name)), data_(data) {}
 
+  /// Bytes read so far, and left.
   size_t offset() const { return offset_; }
   size_t remaining() const { return data_.size() - offset_; }
   bool at_end() const { return remaining() == 0; }

@@ -34,13 +34,15 @@ class InputFile {
   uint64_t size_ = 0;
 };
 
-/// A whole file. Throws IoError if it cannot be read or holds more than `max_bytes`.
+/// The bytes of a whole file. Throws IoError if it cannot be read or holds more than `max_bytes`.
 [[nodiscard]] std::string read_file(const char* op, const std::string& path, uint64_t max_bytes = kMaxFileBytes);
 
 /// Replaces a file as a whole: bytes go to a temporary file in the same directory, commit() syncs it, renames it over
 /// the target and syncs the directory. Without commit() (an exception, a full disk) the target stays as it was and the
 /// temporary file is removed; one left behind by a killed process is removed by the next writer of the same target.
-/// A symbolic link is followed; a target that exists and is not a regular file is refused. Throws IoError.
+/// A symbolic link is followed; a target that exists and is not a regular file is refused, one that is keeps its
+/// permissions. Everything throws IoError, with the path and the system's reason; write() and commit() after commit()
+/// throw StateError.
 class AtomicFile {
  public:
   AtomicFile(const char* op, const std::string& path);
@@ -64,7 +66,7 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
-/// Writes a whole file through AtomicFile.
+/// Writes a whole file through AtomicFile. Throws IoError.
 void write_file_atomic(const char* op, const std::string& path, std::string_view content);
 
 }  // namespace tern::io

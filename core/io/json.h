@@ -12,19 +12,23 @@
 
 namespace tern::io {
 
+/// What a text may hold at most.
 struct JsonLimits {
   int max_depth = 64;            ///< arrays and objects inside one another
   int64_t max_values = 1 << 22;  ///< values in all
 };
 
-/// A JSON value. Numbers written without point or exponent that fit an int64 are integers, all others doubles.
+/// A JSON value. Numbers written without point or exponent that fit an int64 are integers, all others doubles; so are
+/// integers of C++ that int64 does not hold.
 class Json {
  public:
+  /// kNumber: a double.
   enum class Kind { kNull, kBool, kInteger, kNumber, kString, kArray, kObject };
   using Array = std::vector<Json>;
   using Member = std::pair<std::string, Json>;
   using Object = std::vector<Member>;
 
+  /// Null; the others below are of the value given, a vector as an array.
   Json() = default;
   Json(std::nullptr_t) {}
   Json(bool v) : value_(v) {}
@@ -41,11 +45,11 @@ class Json {
     out.value_ = std::move(items);
     return out;
   }
-  /// Throws ValueError if a key stands twice.
+  /// Members in that order. Throws ValueError if a key stands twice.
   static Json object(Object members = {});
 
   /// Parses a whole text. Strict: one value, no comments, no trailing commas, valid UTF-8, no key twice in an object,
-  /// no NaN, within the limits. Throws FormatError "[op] 'NAME' line L, column C: REASON".
+  /// no NaN, within the limits. Throws FormatError with `name`, line, column and reason.
   static Json parse(const char* op, const std::string& name, std::string_view text, const JsonLimits& limits = {});
   /// Reads and parses a file of at most 256 MiB. Throws IoError too.
   static Json parse_file(const char* op, const std::string& path, const JsonLimits& limits = {});
@@ -59,19 +63,20 @@ class Json {
   bool is_array() const { return kind() == Kind::kArray; }
   bool is_object() const { return kind() == Kind::kObject; }
 
-  // Each throws FormatError "[json] expected KIND, got KIND" for a value of another kind.
+  // Each throws FormatError "[json] expected KIND, got KIND" for a value of another kind; so do the members below.
   bool as_bool() const;
-  int64_t as_int() const;
+  int64_t as_int() const;    ///< kInteger only
   double as_number() const;  ///< of an integer too
   const std::string& as_string() const;
   const Array& items() const;
   Array& items();
   const Object& members() const;
 
-  /// Elements of an array or members of an object; FormatError for other kinds.
+  /// Number of elements of an array or members of an object.
   size_t size() const;
+  /// Of an array; i below size().
   const Json& operator[](size_t i) const { return items().at(i); }
-  /// The member of that key, or nullptr. Throws FormatError if this is no object.
+  /// The member of that key of an object, or nullptr.
   const Json* find(std::string_view key) const;
   bool contains(std::string_view key) const { return find(key) != nullptr; }
   /// The member of that key. Throws FormatError if there is none.
@@ -83,9 +88,9 @@ class Json {
   /// Appends to an array. A null value becomes an array first.
   void push_back(Json item);
 
-  /// JSON text on one line, or indented by that many spaces a level. Doubles print in the shortest form that reads back
-  /// equal, with ".0" where they look like integers; NaN and infinities print as null. Bytes that are not UTF-8 print
-  /// as U+FFFD.
+  /// JSON text on one line, or indented by that many spaces a level of objects (arrays stay on one line). Doubles print
+  /// in the shortest form that reads back equal, with ".0" where they look like integers; NaN and infinities print as
+  /// null. Bytes that are not UTF-8 print as U+FFFD.
   std::string dump(int indent = -1) const;
   bool operator==(const Json&) const = default;
 

@@ -14,14 +14,14 @@ namespace tern::io {
 /// anything is allocated. Throws IoError if the file cannot be read, FormatError for anything else in it.
 [[nodiscard]] Tensor load_npy(const std::string& path);
 
-/// The same from bytes in memory; `name` is for messages.
+/// The same from bytes in memory; `name` is for messages. Throws FormatError.
 [[nodiscard]] Tensor parse_npy(std::span<const std::byte> bytes, const std::string& name = "memory");
 
 /// Writes an array of any layout as version 1, row-major, atomically (AtomicFile). Throws DTypeError for bf16, which
 /// NumPy does not have, and IoError.
 void save_npy(const std::string& path, const Tensor& x);
 
-/// The same as bytes in memory.
+/// The same as bytes in memory. Throws DTypeError.
 [[nodiscard]] std::string serialize_npy(const Tensor& x);
 
 }  // namespace tern::io

@@ -25,9 +25,10 @@ inline constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;
 /// header beyond kMaxSafetensorsHeader; IoError if the file cannot be written, in which case an old one stays whole.
 void save_safetensors(const std::string& path, const TensorMap& tensors, const Metadata& metadata = {});
 
-/// The same as bytes in memory.
+/// The same as bytes in memory. Throws ValueError likewise.
 [[nodiscard]] std::string serialize_safetensors(const TensorMap& tensors, const Metadata& metadata = {});
 
+/// What a file holds.
 struct SafetensorsContent {
   TensorMap tensors;  ///< in the order of the header
   Metadata metadata;
@@ -37,13 +38,14 @@ struct SafetensorsContent {
 /// read, FormatError, naming the tensor, where it breaks a rule of the format.
 [[nodiscard]] SafetensorsContent load_safetensors(const std::string& path);
 
-/// The same from bytes in memory; `name` is for messages.
+/// The same from bytes in memory; `name` is for messages. Throws FormatError.
 [[nodiscard]] SafetensorsContent parse_safetensors(std::span<const std::byte> bytes,
                                                    const std::string& name = "memory");
 
 /// Reads single tensors of a file that need not fit in memory as a whole.
 class SafetensorsReader {
  public:
+  /// A tensor as the header describes it.
   struct Info {
     std::string name;
     DType dtype;
@@ -57,10 +59,11 @@ class SafetensorsReader {
   ~SafetensorsReader();
   SafetensorsReader(SafetensorsReader&&) noexcept;
 
-  const std::vector<Info>& infos() const;
+  const std::vector<Info>& infos() const;  ///< in the order of the header
   const Metadata& metadata() const;
   bool contains(std::string_view name) const;
-  /// Throws ValueError, with the path, if there is no such tensor.
+  /// The tensor of that name, row-major. Throws ValueError, with the path, if there is none, IoError if the file cannot
+  /// be read any more.
   [[nodiscard]] Tensor read(std::string_view name) const;
 
  private:

@@ -24,6 +24,7 @@ class TensorMap {
   using const_iterator = std::vector<Entry>::const_iterator;
 
   TensorMap() = default;
+  /// In that order; throws as insert().
   TensorMap(std::initializer_list<Entry> entries);
   TensorMap(std::vector<Entry> entries);
 

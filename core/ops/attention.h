@@ -7,6 +7,7 @@
 
 namespace tern {
 
+/// Settings of both functions below.
 struct AttentionOptions {
   /// Broadcasts to [B, H, Tq, Tk]. u8: 1 where a query may attend to a key (PyTorch's boolean meaning). Of q's dtype:
   /// added to the scores; it may want a gradient, which alone takes memory for all scores.
@@ -14,7 +15,7 @@ struct AttentionOptions {
   bool is_causal = false;            ///< query i attends to keys j <= i + causal_offset; may be combined with a mask
   int64_t causal_offset = 0;         ///< 0 as in PyTorch; Tk - Tq where the keys start with those of a cache
   std::optional<double> scale = {};  ///< of the scores; 1 / sqrt(D) unless given
-  double dropout = 0;                ///< probability with which attention weights are dropped; 0 outside training
+  double dropout = 0;                ///< probability, in [0, 1), with which weights are dropped; 0 outside training
 };
 
 /// softmax(scale q k^T + mask) v, head by head, as PyTorch's function. q: [B, H, Tq, D]; k: [B, Hkv, Tk, D];
@@ -28,8 +29,9 @@ struct AttentionOptions {
                                                   const AttentionOptions& options = {});
 
 /// The same for queries, keys and values that one linear layer makes. qkv: [B, T, 3 H D], per token all queries, all
-/// keys, all values; the result is [B, T, H D], what the output projection takes. Same as splitting, transposing,
-/// attending and transposing back, but the gradient is written in one piece.
+/// keys, all values, f32 or f64; heads: H; the result is [B, T, H D], what the output projection takes. Same as
+/// splitting, transposing, attending and transposing back, but the gradient is written in one piece. Throws as above,
+/// and ValueError for heads below 1.
 [[nodiscard]] Tensor packed_attention(const Tensor& qkv, int64_t heads, const AttentionOptions& options = {});
 
 }  // namespace tern

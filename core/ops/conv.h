@@ -6,8 +6,9 @@
 
 namespace tern {
 
+/// Settings of both functions below; a Size2 has one number for each image axis.
 struct Conv2dOptions {
-  Size2 stride = 1;
+  Size2 stride = 1;    ///< pixels from one window to the next
   Size2 padding = 0;   ///< zeros on each side
   Size2 dilation = 1;  ///< distance between the taps of the kernel
   int64_t groups = 1;  ///< output channels of group g see the input channels of group g only
@@ -26,8 +27,8 @@ struct Conv2dOptions {
                             const Conv2dOptions& options = {});
 
 /// relu(conv2d(x, weight, bias) + residual), with no further pass over memory; with relu = false the sum alone.
-/// residual: of the result's shape and of x's dtype, or undefined. Differentiable in all four. Otherwise as conv2d, and
-/// equal to the composition of conv2d, add and relu up to rounding.
+/// residual: of the result's shape and of x's dtype (ShapeError, DTypeError), or undefined. Differentiable in all four.
+/// Otherwise as conv2d, and equal to the composition of conv2d, add and relu up to rounding.
 [[nodiscard]] Tensor conv2d_act(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual = {},
                                 const Conv2dOptions& options = {}, bool relu = true);
 

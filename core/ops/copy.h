@@ -5,7 +5,8 @@
 
 namespace tern {
 
-/// x's elements in a new dense tensor. x: any shape, any dtype. Differentiable for floating dtypes.
+/// x's elements in a new dense tensor. x: any shape, any dtype. Differentiable for floating dtypes. Here and in
+/// contiguous: ShapeError for channels-last unless x is 4-D.
 [[nodiscard]] Tensor clone(const Tensor& x, MemoryFormat format = MemoryFormat::kPreserve);
 
 /// x itself if it already lies in that format, else a copy that does. Differentiable.
@@ -15,12 +16,13 @@ namespace tern {
 /// with.
 [[nodiscard]] Tensor dense(const Tensor& x);
 
-/// x converted to another dtype (x itself if it has it already): floats to integers by truncation, to bf16 and f16 by
-/// rounding half to even. Differentiable between floating dtypes; the gradient comes back in x's dtype.
+/// x converted to another dtype (x itself if it has it already; convert_element): floats to integers by truncation, to
+/// bf16 and f16 by rounding half to even. Differentiable between floating dtypes; the gradient comes back in x's dtype.
 [[nodiscard]] Tensor cast(const Tensor& x, DType dtype);
 
-/// destination[...] = source, broadcast and converted. In place; throws StateError where a gradient would be lost (grad
-/// mode on and either requires one), ShapeError if source does not broadcast to destination's shape.
+/// destination[...] = source, broadcast and converted; the two may overlap. In place; throws StateError where a
+/// gradient would be lost (grad mode on and either requires one) or destination is expanded, ShapeError if source does
+/// not broadcast to destination's shape.
 void copy_into(Tensor& destination, const Tensor& source);
 
 }  // namespace tern

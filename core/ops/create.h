@@ -1,4 +1,5 @@
-// Making tensors: constants, ranges, values from memory, random numbers. Results are row-major leaves.
+// Making tensors: constants, ranges, values from memory, random numbers. Results are row-major leaves. All throw
+// ShapeError for a shape with negative sizes or more than 2^62 elements. dtype is any where nothing else is said.
 //
 // Random fills take their numbers from the default generator, or from `generator` if one is given, which they advance.
 // Element i depends on the generator's state and i alone, so any number of threads gives the same tensor.
@@ -30,10 +31,10 @@ namespace tern {
 [[nodiscard]] Tensor arange(int64_t end, DType dtype = DType::kI64);
 /// begin, begin + step, ... as long as it stays before end. Throws ValueError for a step of 0 or of the wrong sign.
 [[nodiscard]] Tensor arange(int64_t begin, int64_t end, int64_t step = 1, DType dtype = DType::kI64);
-/// `steps` numbers from begin to end, both included, at equal distances. dtype: f32 or f64. Throws ValueError for
-/// negative steps.
+/// `steps` numbers from begin to end, both included, at equal distances: [steps]; begin alone for 1. dtype: f32 or f64
+/// (DTypeError). Throws ValueError for negative steps.
 [[nodiscard]] Tensor linspace(double begin, double end, int64_t steps, DType dtype = DType::kF32);
-/// The identity: [rows, columns] with ones on the diagonal; columns = rows if not given.
+/// The identity: [rows, columns] with ones on the diagonal; columns = rows if not given (or negative).
 [[nodiscard]] Tensor eye(int64_t rows, int64_t columns = -1, DType dtype = DType::kF32);
 
 /// A copy of the elements at `data` (row-major), with their type as dtype.
@@ -53,6 +54,7 @@ template <class T>
              " values for shape ", shape, ", got ", values.size());
   return from_data(values.data(), shape);
 }
+/// The same as one axis.
 template <class T>
 [[nodiscard]] Tensor tensor(const std::vector<T>& values) {
   return tensor(values, {static_cast<int64_t>(values.size())});
@@ -66,7 +68,7 @@ requires std::is_arithmetic_v<T>
   return tensor(std::vector<Element>(values.begin(), values.end()));
 }
 
-/// Uniform in [0, 1). dtype: f32 (24 random bits an element) or f64 (53).
+/// Uniform in [0, 1). dtype: f32 (24 random bits an element) or f64 (53); DTypeError for others here and in randn.
 [[nodiscard]] Tensor rand(const Shape& shape, DType dtype = DType::kF32, Generator* generator = nullptr);
 /// Normal with mean 0 and standard deviation 1, by the Box-Muller transform. dtype: f32 or f64.
 [[nodiscard]] Tensor randn(const Shape& shape, DType dtype = DType::kF32, Generator* generator = nullptr);
@@ -81,9 +83,11 @@ requires std::is_arithmetic_v<T>
 [[nodiscard]] Tensor rand_like(const Tensor& x, Generator* generator = nullptr);
 [[nodiscard]] Tensor randn_like(const Tensor& x, Generator* generator = nullptr);
 
-/// Fills x (dense, f32 or f64) in place with uniform numbers in [low, high).
+/// Fills x in place with uniform numbers in [low, high), in the order of memory. Here and below: throws ShapeError
+/// unless x is dense, DTypeError unless it is f32 or f64, StateError if it requires a gradient while gradients are
+/// recorded, and ValueError for low above high or a negative deviation.
 void fill_uniform(Tensor& x, double low, double high, Generator* generator = nullptr);
-/// Fills x (dense, f32 or f64) in place with normal numbers.
+/// Fills x in place with normal numbers.
 void fill_normal(Tensor& x, double mean, double standard_deviation, Generator* generator = nullptr);
 
 }  // namespace tern

@@ -6,11 +6,13 @@
 
 namespace tern {
 
-/// In training: each element is 0 with probability p, else x / (1 - p). Otherwise, and for p = 0, x itself. x: any
-/// shape, f32 or f64; keeps its memory format. Throws ValueError unless 0 <= p <= 1.
+/// In training: each element is 0 with probability p, else x / (1 - p) (Srivastava et al., 2014). Otherwise, and for
+/// p = 0, x itself. x: any shape, f32 or f64 (DTypeError); keeps its memory format. Throws ValueError unless 0 <= p
+/// <= 1.
 [[nodiscard]] Tensor dropout(const Tensor& x, double p = 0.5, bool training = true);
 
-/// Stochastic depth: the same for whole samples, x[i, ...] for each i of axis 0. x: at least one axis.
+/// Stochastic depth (Huang et al., 2016): the same for whole samples, x[i, ...] for each i of axis 0. x: at least one
+/// axis (ShapeError).
 [[nodiscard]] Tensor drop_path(const Tensor& x, double p = 0, bool training = true);
 
 }  // namespace tern

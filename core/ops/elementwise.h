@@ -4,7 +4,8 @@
 // keep the memory format of the first operand that has the result's shape and is dense, and are row-major otherwise.
 // Functions of real numbers take f32 or f64; what is marked "arithmetic dtypes" takes integers too. Where a derivative
 // does not exist, the gradient is PyTorch's; each such point is named. Errors: ShapeError for shapes that do not
-// broadcast, DTypeError for other dtypes (bf16 and f16 store; convert them with to() first).
+// broadcast, DTypeError for other dtypes (bf16 and f16 store; convert them with to() first, unless another float beside
+// them does).
 #pragma once
 
 #include <optional>
@@ -13,7 +14,8 @@
 
 namespace tern {
 
-/// a + b, a - b, a * b. Arithmetic dtypes. A number given beside an integer tensor must be whole (ValueError).
+/// a + b, a - b, a * b. Arithmetic dtypes. A number given beside an integer tensor must be whole and within its
+/// dtype (ValueError), here and below. Overflow of integers is not noticed.
 [[nodiscard]] Tensor add(const Tensor& a, const Tensor& b);
 [[nodiscard]] Tensor add(const Tensor& a, double b);
 [[nodiscard]] Tensor sub(const Tensor& a, const Tensor& b);
@@ -27,7 +29,7 @@ namespace tern {
 [[nodiscard]] Tensor div(double a, const Tensor& b);
 
 /// a to the power b. The gradient with respect to a is b a^(b-1), 0 where b is 0; with respect to b it is a^b log a, 0
-/// where a is 0 and b at least 0.
+/// where a is 0 and b at least 0 (a a tensor).
 [[nodiscard]] Tensor pow(const Tensor& a, const Tensor& b);
 [[nodiscard]] Tensor pow(const Tensor& a, double b);
 [[nodiscard]] Tensor pow(double a, const Tensor& b);
@@ -70,13 +72,14 @@ namespace tern {
 [[nodiscard]] Tensor trunc(const Tensor& x);
 [[nodiscard]] Tensor round(const Tensor& x);
 
-/// min(max(x, low), high); either bound may be absent, not both (ValueError); NaN stays. The gradient passes where low
-/// <= x <= high, the bounds included. Arithmetic dtypes.
+/// min(max(x, low), high); either bound may be absent, not both, and none is NaN (ValueError); NaN in x stays. The
+/// gradient passes where low <= x <= high, the bounds included. Arithmetic dtypes.
 [[nodiscard]] Tensor clamp(const Tensor& x, std::optional<double> low, std::optional<double> high);
 [[nodiscard]] Tensor clamp_min(const Tensor& x, double low);
 [[nodiscard]] Tensor clamp_max(const Tensor& x, double high);
 
-/// a where condition is not 0, else b; all three broadcast. condition: u8. Arithmetic dtypes.
+/// a where condition is not 0, else b; all three broadcast. condition: u8 (DTypeError), without gradient. Arithmetic
+/// dtypes.
 [[nodiscard]] Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 [[nodiscard]] Tensor where(const Tensor& condition, const Tensor& a, double b);
 [[nodiscard]] Tensor where(const Tensor& condition, double a, const Tensor& b);

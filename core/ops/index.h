@@ -1,6 +1,6 @@
 // Picking and placing elements by index. Indices are i64 and not negative. Throws everywhere: ValueError naming an
-// index out of range, DTypeError for indices of another dtype, ShapeError for shapes that do not fit. bf16 and f16 are
-// not taken.
+// index out of range, DTypeError for indices of another dtype, ShapeError for shapes that do not fit. gather and
+// scatter take no bf16 and f16 (DTypeError). Gradients flow to x and source.
 #pragma once
 
 #include <optional>
@@ -16,10 +16,11 @@ namespace tern {
 /// gather after x and index have been broadcast to each other along all other axes (NumPy's function).
 [[nodiscard]] Tensor take_along_axis(const Tensor& x, const Tensor& index, int64_t axis);
 
-/// A copy of x with y[index[i, j, k], j, k] = source[i, j, k] (for axis 0). source: of index's shape and x's dtype.
-/// Where indices repeat the last one wins, and gradients of source are those of the elements it would have written.
+/// A copy of x with y[index[i, j, k], j, k] = source[i, j, k] (for axis 0). index as in gather; source: of index's
+/// shape and x's dtype (ShapeError for either, here and in scatter_add). Where indices repeat the last one wins, and
+/// gradients of source are those of the elements it would have written.
 [[nodiscard]] Tensor scatter(const Tensor& x, int64_t axis, const Tensor& index, const Tensor& source);
-/// The same with one value for all.
+/// The same with one value for all, converted to x's dtype.
 [[nodiscard]] Tensor scatter(const Tensor& x, int64_t axis, const Tensor& index, double value);
 
 /// A copy of x with source[i, j, k] added at y[index[i, j, k], j, k], in the order of the indices.
@@ -30,10 +31,11 @@ namespace tern {
 [[nodiscard]] Tensor index_select(const Tensor& x, int64_t axis, const Tensor& index);
 
 /// A new last axis with 1 at the position that the label gives and 0 elsewhere. labels: i64, any shape. num_classes -1:
-/// the largest label plus one.
+/// the largest label plus one (ValueError for no labels, and for num_classes below -1).
 [[nodiscard]] Tensor one_hot(const Tensor& labels, int64_t num_classes = -1, DType dtype = DType::kI64);
 
-/// The elements of x where mask (u8) is not 0, in row-major order, as one axis; both are broadcast to each other.
+/// The elements of x where mask (u8, else DTypeError) is not 0, in row-major order, as one axis; both are broadcast to
+/// each other.
 [[nodiscard]] Tensor masked_select(const Tensor& x, const Tensor& mask);
 
 /// Positions of the elements that are not 0, in row-major order: i64 [count, axes of x]. x: any dtype; NaN is not 0.

@@ -19,7 +19,7 @@ enum class Activation {
 };
 
 /// activation(x weight^T + bias) in one pass over the result, forward and backward. Same as the activation of linear's
-/// result; the arguments are linear's.
+/// result; arguments and errors are linear's.
 [[nodiscard]] Tensor linear_act(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation);
 
 /// linear(linear_act(x, up_weight, up_bias, activation), down_weight, down_bias), forward and backward by blocks of

@@ -1,4 +1,5 @@
-// Losses, with PyTorch's names, defaults and meaning. Predictions are f32 or f64; the loss has their dtype.
+// Losses, with PyTorch's names, defaults and meaning. Predictions are f32 or f64 (DTypeError); the loss has their
+// dtype: a scalar, or with kNone a tensor. A mean over nothing is NaN.
 #pragma once
 
 #include <tern/core/tensor.h>
@@ -10,37 +11,43 @@ enum class Reduction {
   kMean,       ///< their mean; weighted losses divide by the sum of the weights
   kSum,        ///< their sum
   kNone,       ///< kept as they are
-  kBatchMean,  ///< their sum divided by the size of axis 0 (kl_div alone)
+  kBatchMean,  ///< their sum divided by the size of axis 0 (kl_div alone; ValueError elsewhere)
 };
 
+/// Settings of cross_entropy.
 struct CrossEntropyOptions {
-  Tensor weight = {};           ///< [C]: a factor for each class; undefined means 1. Gets no gradient
+  Tensor weight = {};           ///< [C], of logits' dtype: a factor a class; undefined means 1. Gets no gradient
   int64_t ignore_index = -100;  ///< rows with this label count for nothing (class labels alone)
   double label_smoothing = 0;   ///< in [0, 1]: the share of the target that is spread evenly over all classes
   Reduction reduction = Reduction::kMean;
 };
 
-/// Softmax and negative log-likelihood in one. logits: [N, C], [N, C, d1, ...] or [C]. target is either
+/// Softmax and negative log-likelihood in one, p = softmax(logits) over the classes. logits: [N, C], [N, C, d1, ...] or
+/// [C]; with kNone the result has their shape without the class axis. target is either
 /// - class labels, i64, of logits' shape without the class axis, in [0, C) or ignore_index:
 ///   loss = (1 - s) w[y] (-log p[y]) + s / C sum_c w[c] (-log p[c]), s the label smoothing, and the mean divides by the
 ///   sum of w[y]; or
 /// - class probabilities, of logits' shape and dtype: loss = sum_c ((1 - s) t[c] + s / C) w[c] (-log p[c]), and the
 ///   mean divides by the number of rows. The target gets a gradient if it asks for one.
-/// Throws ValueError naming a label out of range, ShapeError and DTypeError where the inputs do not fit together.
+/// Throws ValueError naming a label out of range or for a label_smoothing outside [0, 1]; DTypeError for logits that
+/// are not f32 or f64 and labels that are neither i64 nor floating; ShapeError where shapes, or the dtypes of weight
+/// and probabilities, do not fit the logits.
 [[nodiscard]] Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options = {});
 
+/// Settings of nll_loss.
 struct NllLossOptions {
-  Tensor weight = {};  ///< [C], as in CrossEntropyOptions
-  int64_t ignore_index = -100;
+  Tensor weight = {};           ///< [C], as in CrossEntropyOptions
+  int64_t ignore_index = -100;  ///< likewise
   Reduction reduction = Reduction::kMean;
 };
 
-/// -w[y] * log_probabilities[y] for each row. log_probabilities: [N, C], [N, C, d1, ...] or [C]; labels as in
-/// cross_entropy.
+/// -w[y] * log_probabilities[y] for each row. log_probabilities: [N, C], [N, C, d1, ...] or [C]; labels, mean and
+/// errors as in cross_entropy.
 [[nodiscard]] Tensor nll_loss(const Tensor& log_probabilities, const Tensor& labels,
                               const NllLossOptions& options = {});
 
-/// (x - target)^2. Both of one shape and dtype here and below; both get gradients.
+/// (x - target)^2. Both of one shape and dtype here and below (ShapeError for either), without broadcasting; both get
+/// gradients. With kNone the result has x's shape and memory format.
 [[nodiscard]] Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::kMean);
 
 /// |x - target|; the gradient where they are equal is 0.
@@ -54,23 +61,27 @@ struct NllLossOptions {
 [[nodiscard]] Tensor huber_loss(const Tensor& x, const Tensor& target, double delta = 1,
                                 Reduction reduction = Reduction::kMean);
 
+/// Settings of bce_with_logits.
 struct BceOptions {
-  Tensor weight = {};      ///< broadcasts to x: a factor for each element. Gets no gradient
-  Tensor pos_weight = {};  ///< broadcasts to x: a factor for the positive part. Gets no gradient
+  Tensor weight = {};      ///< broadcasts to x, of its dtype: a factor for each element. Gets no gradient
+  Tensor pos_weight = {};  ///< likewise: a factor for the positive part. Gets no gradient
   Reduction reduction = Reduction::kMean;
 };
 
-/// Binary cross-entropy of sigmoid(x) with targets in [0, 1]:
-/// -w (pos_weight t log sigmoid(x) + (1 - t) log(1 - sigmoid(x))), computed without overflow for any x.
+/// Binary cross-entropy of sigmoid(x) with targets in [0, 1] (not checked):
+/// -w (pos_weight t log sigmoid(x) + (1 - t) log(1 - sigmoid(x))), computed without overflow for any x. Throws
+/// ShapeError or DTypeError for weights that do not fit x.
 [[nodiscard]] Tensor bce_with_logits(const Tensor& x, const Tensor& target, const BceOptions& options = {});
 
+/// Settings of kl_div.
 struct KlDivOptions {
   bool log_target = false;  ///< the target holds log-probabilities as well
   Reduction reduction = Reduction::kMean;
 };
 
 /// Kullback-Leibler divergence of x (log-probabilities) from target: t (log t - x), 0 where t is 0; with log_target
-/// exp(t) (t - x). kMean divides by the number of elements, as in PyTorch; the divergence proper is kBatchMean.
+/// exp(t) (t - x). kMean divides by the number of elements, as in PyTorch; the divergence proper is kBatchMean, which
+/// needs an axis (ValueError).
 [[nodiscard]] Tensor kl_div(const Tensor& x, const Tensor& target, const KlDivOptions& options = {});
 
 }  // namespace tern

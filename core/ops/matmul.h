@@ -13,16 +13,17 @@ namespace tern {
 /// different dtypes.
 [[nodiscard]] Tensor matmul(const Tensor& a, const Tensor& b);
 
-/// matmul of 2-D tensors only: [m, k] x [k, n]. Throws ShapeError for other numbers of axes.
+/// matmul of 2-D tensors only: [m, k] x [k, n] -> [m, n]. Throws ShapeError for other numbers of axes; so do mv and
+/// dot.
 [[nodiscard]] Tensor mm(const Tensor& a, const Tensor& b);
 
-/// matmul of 3-D tensors only, batch sizes equal: [b, m, k] x [b, k, n].
+/// matmul of 3-D tensors only, batch sizes equal: [b, m, k] x [b, k, n] -> [b, m, n]. Throws ShapeError otherwise.
 [[nodiscard]] Tensor bmm(const Tensor& a, const Tensor& b);
 
-/// matrix times vector: [m, k] x [k] -> [m].
+/// Matrix times vector: [m, k] x [k] -> [m].
 [[nodiscard]] Tensor mv(const Tensor& a, const Tensor& x);
 
-/// sum of a[i] * b[i]: [k] x [k] -> [].
+/// Sum of a[i] * b[i]: [k] x [k] -> [].
 [[nodiscard]] Tensor dot(const Tensor& a, const Tensor& b);
 
 }  // namespace tern

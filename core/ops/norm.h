@@ -8,17 +8,19 @@
 namespace tern {
 
 /// (x - mean) / sqrt(variance + eps) * weight + bias, with mean and (biased) variance over the last axes of x, whose
-/// sizes are normalized_shape. weight, bias: of that shape, or left out. The result is row-major.
+/// sizes are normalized_shape, at least one (Ba et al., 2016). weight, bias: of that shape, or left out. The result has
+/// x's shape and is row-major.
 [[nodiscard]] Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
                                 const Tensor& bias = {}, double eps = 1e-5);
 
-/// x / sqrt(mean(x^2) + eps) * weight, the mean over the last axis. weight: [x's last size], or left out. The result is
-/// row-major.
+/// x / sqrt(mean(x^2) + eps) * weight, the mean over the last axis (Zhang and Sennrich, 2019). weight: [x's last size],
+/// or left out. The result has x's shape and is row-major.
 [[nodiscard]] Tensor rms_norm(const Tensor& x, const Tensor& weight = {}, double eps = 1e-6);
 
 /// (x - mean) / sqrt(variance + eps) * weight + bias for x [samples, channels, ...], with mean and (biased) variance
-/// over each sample's `groups` equal groups of neighbouring channels and all further axes. weight, bias: [channels], or
-/// left out. x may be channels-last; the result has its memory format.
+/// over each sample's `groups` equal groups of neighbouring channels and all further axes (Wu and He, 2018). weight,
+/// bias: [channels], or left out. x may be channels-last; the result has its memory format. Throws ValueError for
+/// groups that do not divide the channels.
 [[nodiscard]] Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight = {}, const Tensor& bias = {},
                                 double eps = 1e-5);
 
@@ -28,8 +30,8 @@ struct ResidualNorm {
   Tensor normalized;  ///< the norm of the sum
 };
 
-/// layer_norm over the last axis of x + residual, and the sum itself, in one pass. residual: of x's shape; weight,
-/// bias: [x's last size], or left out. Same as {x + residual, layer_norm(x + residual, ...)}.
+/// layer_norm over the last axis of x + residual, and the sum itself, in one pass. residual: of x's shape, defined
+/// (StateError); weight, bias: [x's last size], or left out. Same as {x + residual, layer_norm(x + residual, ...)}.
 [[nodiscard]] ResidualNorm residual_layer_norm(const Tensor& x, const Tensor& residual, const Tensor& weight = {},
                                                const Tensor& bias = {}, double eps = 1e-5);
 

@@ -1,6 +1,7 @@
 // Reductions over any axes. Everywhere below: no axes means all of them, negative axes count from the back, the reduced
 // axes disappear or, with keepdim, become 1. Terms are joined in partial results that the shape alone fixes
 // (bit-identical at any number of threads), those of f32 in f64. x is f32 or f64 unless more is said.
+// The results of f32 and f64 have x's dtype and a gradient; those of integers, truth values and places have none.
 // Throws ShapeError for an axis out of range or given twice, DTypeError for a dtype that is not taken.
 #pragma once
 
@@ -36,6 +37,7 @@ struct ExtremeResult {
   Tensor indices;
 };
 /// Largest elements along one axis. The first of equals wins, and takes the whole gradient; a NaN beats every number.
+/// x: integers too (same dtype out). Throws ShapeError over no elements; so do argmax and argmin.
 [[nodiscard]] ExtremeResult max(const Tensor& x, int64_t axis, bool keepdim = false);
 /// Smallest elements along one axis, likewise.
 [[nodiscard]] ExtremeResult min(const Tensor& x, int64_t axis, bool keepdim = false);
@@ -44,7 +46,8 @@ struct ExtremeResult {
 /// Smallest element of all: amin(x).
 [[nodiscard]] Tensor min(const Tensor& x);
 
-/// Place of the first largest element along an axis (i64), or in row-major order of all elements when none is given.
+/// Place of the first largest element along an axis (i64), or in row-major order of all elements when none is given. x:
+/// integers too.
 [[nodiscard]] Tensor argmax(const Tensor& x, std::optional<int64_t> axis = std::nullopt, bool keepdim = false);
 /// Place of the first smallest element, likewise.
 [[nodiscard]] Tensor argmin(const Tensor& x, std::optional<int64_t> axis = std::nullopt, bool keepdim = false);
@@ -66,7 +69,8 @@ struct ExtremeResult {
 /// How many elements are not 0 (i64). x: integers too.
 [[nodiscard]] Tensor count_nonzero(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
 
-/// What a quantile between two elements a <= b is, r in [0, 1) of the way from a to b.
+/// What a quantile between two elements a <= b is, r in [0, 1) of the way from a to b, as PyTorch names it: between
+/// them by r; a; b; the mean of both; the one at the position rounded half to even. Where r is 0 it is a.
 enum class Interpolation { kLinear, kLower, kHigher, kMidpoint, kNearest };
 
 /// The q-quantile: with n elements in order, what lies at position q (n - 1), found by selection, not by sorting.
@@ -74,11 +78,11 @@ enum class Interpolation { kLinear, kLower, kHigher, kMidpoint, kNearest };
 /// NaN if an element is NaN. Throws ValueError unless 0 <= q <= 1, ShapeError over no elements.
 [[nodiscard]] Tensor quantile(const Tensor& x, double q, const Dims& axes = {}, bool keepdim = false,
                               Interpolation interpolation = Interpolation::kLinear);
-/// Several quantiles along a new first axis.
+/// Several quantiles along a new first axis. Throws ValueError for none.
 [[nodiscard]] Tensor quantile(const Tensor& x, const std::vector<double>& q, const Dims& axes = {},
                               bool keepdim = false, Interpolation interpolation = Interpolation::kLinear);
 
-/// The middle element, the lower of two for an even number (torch.median).
+/// The middle element, the lower of two for an even number (torch.median). NaN and errors as for quantile.
 [[nodiscard]] Tensor median(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
 
 }  // namespace tern

@@ -1,4 +1,6 @@
-// Views and rearrangements: shapes change, elements do not. "View" means that the result shares x's storage.
+// Views and rearrangements: shapes change, elements do not. "View" means that the result shares x's storage. Any dtype;
+// differentiable for floating ones. Axes count from the back when negative. Throws ShapeError for an axis out of range,
+// and slice and select for a scalar.
 #pragma once
 
 #include <span>
@@ -15,7 +17,8 @@ namespace tern {
 /// As reshape, but always a view; throws ShapeError where x's strides do not allow one.
 [[nodiscard]] Tensor view(const Tensor& x, const Shape& shape);
 
-/// View with the axes in another order: result axis i is x's axis axes[i]. Negative axes count from the back.
+/// View with the axes in another order: result axis i is x's axis axes[i]. Throws ShapeError unless every axis stands
+/// there once.
 [[nodiscard]] Tensor permute(const Tensor& x, const Dims& axes);
 
 /// View with two axes swapped.
@@ -28,19 +31,20 @@ namespace tern {
 /// View of one position along an axis, which disappears. Throws ShapeError outside [-size, size).
 [[nodiscard]] Tensor select(const Tensor& x, int64_t axis, int64_t index);
 
-/// View in which axes of size 1 repeat; -1 keeps a size; new axes may be added in front.
+/// View in which axes of size 1 repeat; -1 keeps a size; new axes may be added in front. Throws ShapeError unless x
+/// broadcasts to the shape.
 [[nodiscard]] Tensor expand(const Tensor& x, const Shape& shape);
 
 /// View without an axis of size 1 (x itself if its size is not 1, as in PyTorch).
 [[nodiscard]] Tensor squeeze(const Tensor& x, int64_t axis);
 
-/// View with a new axis of size 1 before position `axis`.
+/// View with a new axis of size 1 before position `axis`, in [-dim - 1, dim].
 [[nodiscard]] Tensor unsqueeze(const Tensor& x, int64_t axis);
 
-/// reshape that merges the axes first..last into one.
+/// reshape that merges the axes first..last into one; a scalar becomes [1]. Throws ShapeError for last before first.
 [[nodiscard]] Tensor flatten(const Tensor& x, int64_t first = 0, int64_t last = -1);
 
-/// Sums x over the axes along which `shape` was broadcast to x's shape: the gradient of expand.
+/// Sums x, f32 or f64, over the axes along which `shape` was broadcast to x's shape: the gradient of expand.
 [[nodiscard]] Tensor sum_to(const Tensor& x, const Shape& shape);
 
 }  // namespace tern

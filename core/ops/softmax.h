@@ -10,7 +10,7 @@ namespace tern {
 /// Throws DTypeError for other dtypes, ShapeError for an axis out of range.
 [[nodiscard]] Tensor softmax(const Tensor& x, int64_t axis);
 
-/// x - log(sum(exp(x))) along `axis`; otherwise as softmax.
+/// x - log(sum(exp(x))) along `axis`; an entry of -inf stays; otherwise as softmax.
 [[nodiscard]] Tensor log_softmax(const Tensor& x, int64_t axis);
 
 }  // namespace tern

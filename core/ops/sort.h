@@ -1,5 +1,6 @@
 // Sorting along an axis. NaN counts as larger than everything, equal elements keep their order (so that results are the
-// same everywhere). Gradients flow through the values. x: f32, f64 or an integer dtype.
+// same everywhere). Gradients flow through the values. x: f32, f64 or an integer dtype (DTypeError otherwise). Results
+// have x's shape but for the k of topk and are row-major. Throws ShapeError for an axis out of range.
 #pragma once
 
 #include <tern/core/tensor.h>

@@ -1,5 +1,6 @@
 // Straight-through estimators: the forward is a step or a bound, the backward is the identity everywhere (also outside
-// the bounds), so that what lies before a quantizer learns. x: f32 or f64, any shape; DTypeError otherwise.
+// the bounds), so that what lies before a quantizer learns (Bengio et al., 2013). x: f32 or f64 (DTypeError otherwise),
+// any shape; results have its shape, dtype and memory format.
 #pragma once
 
 #include <tern/core/tensor.h>

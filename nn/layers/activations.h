@@ -1,4 +1,5 @@
-// Activation functions as modules. x: any shape; results have its shape. Formulas and errors: tern/core/activation.h.
+// Activation functions as modules, with PyTorch's names. x: any shape, f32 or f64; results have its shape and dtype.
+// Each is the function of its name; formulas, settings and errors: tern/core/activation.h, tern/core/softmax.h.
 #pragma once
 
 #include <tern/core/activation.h>
@@ -19,7 +20,7 @@ struct ReLU6 : Module {
 class LeakyReLU : public Module {
  public:
   struct Options {
-    double negative_slope = 0.01;
+    double negative_slope = 0.01;  ///< below 0
   };
   explicit LeakyReLU(const Options& options) : options_(options) {}
   const Options& options() const { return options_; }
@@ -33,7 +34,7 @@ class LeakyReLU : public Module {
 class ELU : public Module {
  public:
   struct Options {
-    double alpha = 1;
+    double alpha = 1;  ///< -alpha is the limit at -infinity
   };
   explicit ELU(const Options& options) : options_(options) {}
   const Options& options() const { return options_; }
@@ -86,8 +87,8 @@ struct Hardswish : Module {
 class Softplus : public Module {
  public:
   struct Options {
-    double beta = 1;
-    double threshold = 20;
+    double beta = 1;        ///< not 0
+    double threshold = 20;  ///< x itself where beta x is above
   };
   explicit Softplus(const Options& options) : options_(options) {
     TERN_CHECK(options.beta != 0, ValueError, "[Softplus] expected a beta other than 0, got 0");

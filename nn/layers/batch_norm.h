@@ -7,16 +7,17 @@
 
 namespace tern::nn {
 
-/// What BatchNorm1d and BatchNorm2d share. In training mode the batch's statistics normalise it and enter running_mean,
-/// running_var (unbiased) and num_batches_tracked; in evaluation mode the running ones normalise. Parameters weight (1)
-/// and bias (0), buffers running_mean (0), running_var (1), num_batches_tracked (0, i64). Errors as for
+/// What BatchNorm1d and BatchNorm2d share (Ioffe and Szegedy, 2015). In training mode the batch's statistics normalise
+/// it and enter running_mean, running_var (unbiased) and num_batches_tracked; in evaluation mode the running ones
+/// normalise. Parameters weight (1) and bias (0), buffers running_mean (0), running_var (1), all [num_features],
+/// num_batches_tracked (0, i64 []). Making one throws ValueError for options out of range; calling it throws as
 /// tern::batch_norm.
 class BatchNorm : public Module {
  public:
   struct Options {
-    int64_t num_features = 0;  ///< required: channels, at least 1
-    double eps = 1e-5;
-    std::optional<double> momentum = 0.1;  ///< share of a batch in the running statistics; none: their plain average
+    int64_t num_features = 0;              ///< required: channels, at least 1
+    double eps = 1e-5;                     ///< added to the variance; above 0
+    std::optional<double> momentum = 0.1;  ///< share, in [0, 1], of a batch in the running ones; none: their average
     bool affine = true;                    ///< with weight and bias
     bool track_running_stats = true;       ///< without, every batch is normalised by its own statistics
   };
@@ -31,7 +32,7 @@ class BatchNorm : public Module {
   /// Counts a batch in training mode and returns the share it gets in the running statistics: what a fused path does in
   /// the place of forward.
   double begin_batch();
-  /// Forgets the running statistics.
+  /// Forgets the running statistics: 0, 1 and no batches.
   void reset_running_stats();
 
  protected:

@@ -78,7 +78,8 @@ class ModuleSeries : public Module {
   std::vector<std::unique_ptr<Child<T>>> items_;
 };
 
-/// Children numbered from 0, called one by one by whoever holds the list:
+/// Children numbered from 0, called one by one by whoever holds the list. Adding throws StateError for a module that is
+/// not a T, or cannot be called as one, and ValueError for none.
 ///
 ///   nn::Child<nn::ModuleListOf<Block>> blocks{this, "blocks"};      // in the constructor: blocks->add(arguments)
 ///   for (auto& block : *blocks) x = block(x);
@@ -110,7 +111,7 @@ class ModuleDict : public ModuleSeries<Module> {
  public:
   using Interface = ModuleDict;
 
-  /// Adds a module under a new name (ValueError if it is taken).
+  /// Adds a module under a new name (ValueError if it is taken, empty or has a dot, and for no module).
   template <std::derived_from<Module> M>
   M& insert(std::string_view name, std::shared_ptr<M> module) {
     M* raw = module.get();
@@ -120,13 +121,15 @@ class ModuleDict : public ModuleSeries<Module> {
   bool contains(std::string_view name) const { return position(name) >= 0; }
   /// Throws ValueError if there is no such name.
   Child<Module>& operator[](std::string_view name) const;
+  /// Takes a module out; throws ValueError likewise.
   void erase(std::string_view name);
 
  private:
   int64_t position(std::string_view name) const;
 };
 
-/// Children called one after the other, each with the result of the one before:
+/// Children called one after the other, each with the result of the one before; without any, x comes back. Adding
+/// throws ValueError for no module or a name that is taken.
 ///
 ///   nn::Sequential net;
 ///   net.add<nn::Linear>({.in_features = 4, .out_features = 8});
@@ -167,12 +170,12 @@ class Identity : public Module {
   Tensor forward(const Tensor& x) override { return x; }
 };
 
-/// Merges the axes start_dim to end_dim into one.
+/// Merges the axes start_dim to end_dim into one (tern::flatten, also for errors). x: any dtype.
 class Flatten : public Module {
  public:
   struct Options {
-    int64_t start_dim = 1;
-    int64_t end_dim = -1;
+    int64_t start_dim = 1;  ///< both count from the back when negative
+    int64_t end_dim = -1;   ///< included
   };
   Flatten() = default;
   explicit Flatten(const Options& options) : options_(options) {}

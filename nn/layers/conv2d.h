@@ -7,8 +7,9 @@
 namespace tern::nn {
 
 /// tern::conv2d with a weight [out_channels, in_channels / groups, kh, kw] and a bias [out_channels]. x: [N,
-/// in_channels, H, W]; the result is channels-last in memory. Both start uniform in +-1 / sqrt(fan_in). Errors as for
-/// tern::conv2d.
+/// in_channels, H, W], f32 or f64 as the weight; the result [N, out_channels, H', W'] is channels-last in memory. Both
+/// start uniform in +-1 / sqrt(fan_in), as PyTorch's. Making one throws ValueError for options out of range; calling it
+/// throws as tern::conv2d.
 class Conv2d : public Module {
  public:
   struct Options {
@@ -18,7 +19,7 @@ class Conv2d : public Module {
     Size2 stride = 1;
     Size2 padding = 0;
     Size2 dilation = 1;
-    int64_t groups = 1;
+    int64_t groups = 1;  ///< divides in_channels and out_channels
     bool bias = true;
   };
   explicit Conv2d(const Options& options);
@@ -28,6 +29,7 @@ class Conv2d : public Module {
 
   Tensor forward(const Tensor& x) override;
   std::string extra_text() const override;
+  /// Elements of the output times in_channels / groups kh kw.
   int64_t macs(const Shape& input, const Shape& output) const override;
   /// Draws weight and bias anew.
   void reset_parameters();

@@ -1,4 +1,5 @@
-// Random omission in training mode; nothing in evaluation mode.
+// Random omission in training mode; nothing in evaluation mode. x: f32 or f64; results have its shape and memory
+// format. Formulas and errors: tern/core/dropout.h.
 #pragma once
 
 #include <tern/nn/module.h>
@@ -20,7 +21,8 @@ class Dropout : public Module {
   Options options_;
 };
 
-/// Stochastic depth: the same for whole samples of axis 0, on the branch of a residual block.
+/// Stochastic depth: the same for whole samples of axis 0, on the branch of a residual block. Throws ValueError
+/// likewise.
 class DropPath : public Module {
  public:
   struct Options {

@@ -15,6 +15,7 @@ struct EmbeddingInterface {
 };
 
 /// tern::embedding with a weight [num_embeddings, embedding_dim] that starts standard normal, the row padding_idx at 0.
+/// Making one throws ValueError for options out of range; calling it throws as tern::embedding.
 class Embedding : public Module, public EmbeddingInterface {
  public:
   using Interface = EmbeddingInterface;

@@ -5,8 +5,9 @@
 
 namespace tern::nn {
 
-/// y = x weight^T + bias. x: [..., in_features]; result [..., out_features]. weight [out_features, in_features] and
-/// bias [out_features] start uniform in +-1 / sqrt(in_features). Errors as for tern::linear.
+/// y = x weight^T + bias. x: [..., in_features], f32 or f64 as the weight; result [..., out_features]. weight
+/// [out_features, in_features] and bias [out_features] start uniform in +-1 / sqrt(in_features), as PyTorch's. Making
+/// one throws ValueError for sizes below 1; calling it throws as tern::linear.
 class Linear : public Module {
  public:
   struct Options {
@@ -19,6 +20,7 @@ class Linear : public Module {
 
   Tensor forward(const Tensor& x) override;
   std::string extra_text() const override;
+  /// Elements of the output times in_features.
   int64_t macs(const Shape& input, const Shape& output) const override;
   /// Draws weight and bias anew.
   void reset_parameters();

@@ -9,10 +9,12 @@ namespace tern::nn {
 /// What may stand where a loss stands.
 struct LossInterface {
   virtual ~LossInterface() = default;
+  /// The loss of predictions and targets, a scalar unless nothing is reduced.
   virtual Tensor forward(const Tensor& input, const Tensor& target) = 0;
 };
 
-/// What all losses share. Each throws ValueError when it is made with settings that its function refuses.
+/// What all losses share. Each throws ValueError when it is made with numbers or a reduction that its function refuses;
+/// the shape of a weight is looked at when the loss is called.
 class Loss : public Module, public LossInterface {
  public:
   using Interface = LossInterface;

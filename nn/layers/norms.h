@@ -1,4 +1,6 @@
-// Normalisation over features: LayerNorm, RMSNorm, GroupNorm. Formulas and errors: tern/core/norm.h.
+// Normalisation over features: LayerNorm, RMSNorm, GroupNorm. x: f32 or f64; results have its shape and dtype. Making
+// one throws ValueError for options out of range; calling it throws ShapeError for another width or number of channels.
+// Formulas and further errors: tern/core/norm.h.
 #pragma once
 
 #include <tern/nn/module.h>
@@ -9,8 +11,8 @@ namespace tern::nn {
 class LayerNorm : public Module {
  public:
   struct Options {
-    Shape normalized_shape = {};  ///< required: {.normalized_shape = {width}}
-    double eps = 1e-5;
+    Shape normalized_shape = {};     ///< required: {.normalized_shape = {width}}
+    double eps = 1e-5;               ///< added to the variance; at least 0
     bool elementwise_affine = true;  ///< with a weight, and, unless switched off, a bias
     bool bias = true;
   };
@@ -31,9 +33,9 @@ class LayerNorm : public Module {
 class RMSNorm : public Module {
  public:
   struct Options {
-    int64_t dim = 0;  ///< required, at least 1
-    double eps = 1e-6;
-    bool elementwise_affine = true;
+    int64_t dim = 0;                 ///< required, at least 1
+    double eps = 1e-6;               ///< added to the mean square; at least 0
+    bool elementwise_affine = true;  ///< with a weight
   };
   explicit RMSNorm(const Options& options);
   const Options& options() const { return options_; }
@@ -53,8 +55,8 @@ class GroupNorm : public Module {
   struct Options {
     int64_t num_groups = 0;    ///< required; divides num_channels
     int64_t num_channels = 0;  ///< required, at least 1
-    double eps = 1e-5;
-    bool affine = true;
+    double eps = 1e-5;         ///< added to the variance; at least 0
+    bool affine = true;        ///< with weight and bias
   };
   explicit GroupNorm(const Options& options);
   const Options& options() const { return options_; }

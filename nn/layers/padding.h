@@ -1,4 +1,5 @@
-// Padding with a constant, along the last one, two or three axes.
+// Padding with a constant, along the last one, two or three axes: torch.nn's modules of these names, on tern::pad. x:
+// any dtype. Throws ShapeError for too few axes, or where more is cropped than is there.
 #pragma once
 
 #include <array>
@@ -41,7 +42,7 @@ class ConstantPad : public Module {
  public:
   struct Options {
     Padding<kAxes> padding = 0;
-    double value = 0;
+    double value = 0;  ///< converted to x's dtype
   };
   explicit ConstantPad(const Options& options) : options_(options) {}
   const Options& options() const { return options_; }

@@ -1,4 +1,5 @@
-// Pooling of images.
+// Pooling of images. x: [N, C, H, W], f32 or f64; results have its dtype and memory format. Formulas and errors:
+// tern/core/pool.h.
 #pragma once
 
 #include <tern/core/pool.h>
@@ -38,7 +39,7 @@ class AvgPool2d : public Module {
 class AdaptiveAvgPool2d : public Module {
  public:
   struct Options {
-    Size2 output_size = 1;
+    Size2 output_size = 1;  ///< height and width
   };
   /// Throws ValueError for an output_size below 1.
   explicit AdaptiveAvgPool2d(const Options& options);

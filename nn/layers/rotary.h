@@ -9,11 +9,12 @@
 
 namespace tern::nn {
 
-/// tern::rotary_embedding with fixed settings, without parameters. x: [B, H, T, width] (or another time_axis).
+/// tern::rotary_embedding with fixed settings, without parameters. x: [B, H, T, width] (or another time_axis), f32 or
+/// f64; the result has its shape. Errors as there.
 class RotaryEmbedding : public Module {
  public:
   struct Options {
-    double theta = 10000;
+    double theta = 10000;  ///< these three as in RotaryOptions
     RotaryConvention convention = RotaryConvention::kHalves;
     int64_t time_axis = -2;
   };

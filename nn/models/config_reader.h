@@ -11,23 +11,26 @@
 
 namespace tern::nn::models {
 
-/// Reads members one by one; finish() refuses those that were not read, with the nearest known name. All errors are
-/// ValueErrors that start with "[op]".
+/// Reads members one by one; finish() refuses those that were neither read nor ignored, with the nearest known name.
+/// All errors are ValueErrors that start with "[op]". The configuration must outlive the reader.
 class ConfigReader {
  public:
   /// Null counts as an empty object. Throws ValueError for any other kind of value.
   ConfigReader(std::string op, const io::Json& config);
 
-  // Each leaves `value` as it is if the key is absent or null.
+  /// Puts the member of that key into `value`, which stays as it is if the key is absent or null. Throws ValueError for
+  /// a value of another type or outside [min, max]; of a list, for each element.
   void read(std::string_view key, int64_t& value, int64_t min, int64_t max = int64_t{1} << 40);
   void read(std::string_view key, double& value, double min, double max);
   void read(std::string_view key, bool& value);
   void read(std::string_view key, std::string& value);
   void read(std::string_view key, std::vector<int64_t>& value, int64_t min);
+  /// Also true of a null.
   bool has(std::string_view key) const { return config_.is_object() && config_.contains(key); }
   /// A key that is allowed and does not matter here.
   void ignore(std::string_view key) { known_.emplace_back(key); }
 
+  /// To be called last. Throws ValueError.
   void finish() const;
 
  private:
@@ -37,7 +40,7 @@ class ConfigReader {
   std::vector<std::string> known_;
 };
 
-/// The candidate with the fewest single-character edits from `name`; empty without candidates.
+/// The candidate with the fewest single-character edits (edit_distance) from `name`; empty without candidates.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
 
 }  // namespace tern::nn::models

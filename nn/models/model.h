@@ -20,8 +20,8 @@ class Model : public Module {
   io::Metadata metadata() const;
 };
 
-inline constexpr const char* kModelKey = "tern.model";
-inline constexpr const char* kConfigKey = "tern.model_config";
+inline constexpr const char* kModelKey = "tern.model";          ///< model_name()
+inline constexpr const char* kConfigKey = "tern.model_config";  ///< config() as JSON text
 
 /// A safetensors file with the configuration that goes with it.
 struct WeightFile {
@@ -31,8 +31,8 @@ struct WeightFile {
   io::Json config;    ///< from the metadata, which win, or from config_path
 };
 
-/// Reads weights and configuration. `op` starts the messages. Throws ValueError if neither the file nor config_path
-/// gives a configuration; IoError and FormatError for broken files.
+/// Reads weights and configuration, a JSON object. `op` starts the messages. Throws ValueError if neither the file nor
+/// config_path gives one (config_path may be empty); IoError and FormatError for broken files.
 [[nodiscard]] WeightFile open_weights(const char* op, const std::string& path, const std::string& config_path);
 
 }  // namespace tern::nn::models

@@ -18,7 +18,8 @@ namespace tern::nn::models {
 /// Throws ValueError for an unknown name or key, with the nearest known one, and for values that do not fit.
 [[nodiscard]] std::shared_ptr<Model> create(std::string_view name, const io::Json& config = {});
 
-/// A model from a safetensors file with Model::metadata() in it. Throws ValueError for a file without.
+/// A model from a safetensors file with Model::metadata() in it and weights under the model's names. Throws ValueError
+/// for a file without, and where the weights do not fit the model; IoError and FormatError for broken files.
 [[nodiscard]] std::shared_ptr<Model> load(const std::string& path);
 
 }  // namespace tern::nn::models

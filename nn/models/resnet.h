@@ -12,13 +12,15 @@
 
 namespace tern::nn::models {
 
+/// Settings of a block. Sizes below 1 throw ValueError.
 struct ResNetBlockOptions {
-  int64_t in_channels = 0;
-  int64_t channels = 0;  ///< of the 3x3 convolution(s)
-  int64_t stride = 1;
+  int64_t in_channels = 0;  ///< required
+  int64_t channels = 0;     ///< required: of the 3x3 convolution(s)
+  int64_t stride = 1;       ///< of the (first) 3x3 convolution and of the shortcut
 };
 
-/// Two 3x3 convolutions. Where the shape changes, the shortcut is downsample.0 (1x1 convolution) and downsample.1.
+/// x: [N, in_channels, H, W]; result: [N, channels kExpansion, ceil(H / stride), ceil(W / stride)]. Two 3x3
+/// convolutions. Where the shape changes, the shortcut is downsample.0 (1x1 convolution) and downsample.1.
 class BasicBlock : public Module {
  public:
   static constexpr int64_t kExpansion = 1;
@@ -38,7 +40,7 @@ class BasicBlock : public Module {
   std::optional<Child<Sequential>> downsample;
 };
 
-/// 1x1, 3x3 (with the stride) and 1x1 convolution to four times the width.
+/// 1x1, 3x3 (with the stride) and 1x1 convolution to four times the width; otherwise as BasicBlock.
 class Bottleneck : public Module {
  public:
   static constexpr int64_t kExpansion = 4;
@@ -61,8 +63,9 @@ class Bottleneck : public Module {
 };
 
 /// ResNet-18, 34 or 50, with torchvision's parameter names (conv1, bn1, layer1.0.conv1, ..., fc) and initialisation:
-/// convolutions normal with He's deviation (fan_out), the rest by default. x: [N, in_channels, H, W]; result
-/// [N, num_classes].
+/// convolutions normal with He's deviation (fan_out), the rest by default. x: [N, in_channels, H, W], H and W at least
+/// 1; result [N, num_classes]. Making one throws ValueError for options out of range, calling it ShapeError for other
+/// inputs.
 class ResNet : public Model {
  public:
   struct Options {
@@ -74,6 +77,7 @@ class ResNet : public Model {
   };
   explicit ResNet(const Options& options);
   const Options& options() const { return options_; }
+  /// From a JSON object of these names, or null. Throws ValueError for other keys and values out of range.
   static Options options_from(const io::Json& config);
 
   Tensor forward(const Tensor& x) override;

@@ -14,18 +14,20 @@
 
 namespace tern::nn::models {
 
+/// Settings of the model. Every module below but PatchEmbed that is made of them throws ValueError where they do not
+/// fit together.
 struct VitOptions {
   int64_t image_size = 224;  ///< height and width; a multiple of patch_size
-  int64_t patch_size = 16;
+  int64_t patch_size = 16;   ///< side of a square of pixels that makes a token
   int64_t in_channels = 3;
   int64_t num_classes = 1000;
   int64_t width = 192;  ///< a multiple of num_heads
   int64_t depth = 12;
   int64_t num_heads = 3;
-  double mlp_ratio = 4;  ///< hidden width of the feed-forward by width
+  double mlp_ratio = 4;  ///< hidden width of the feed-forward over width; cut to a whole number
   double norm_eps = 1e-6;
-  double dropout = 0;            ///< after the position embedding, the projections and the feed-forward layers
-  double drop_path = 0;          ///< of the last block; those before it rise to it linearly from 0
+  double dropout = 0;            ///< in [0, 1], after the position embedding, projections and feed-forward layers
+  double drop_path = 0;          ///< in [0, 1], of the last block; those before it rise to it linearly from 0
   double attention_dropout = 0;  ///< of the attention weights, in [0, 1)
   bool qkv_bias = true;
 };
@@ -37,8 +39,8 @@ class VitAttention : public Module {
   explicit VitAttention(const Options& options);
   const Options& options() const { return options_; }
   Tensor forward(const Tensor& x) override;
-  /// forward's result for token 0 alone, [N, 1, width], without the other tokens' queries. Only for plain children
-  /// (Child::plain) and without dropout.
+  /// x: [N, T, width]. forward's result for token 0 alone, [N, 1, width], without the other tokens' queries. Only for
+  /// plain children (Child::plain) and without dropout.
   Tensor first_token(const Tensor& x);
   int64_t macs(const Shape& input, const Shape& output) const override;
 
@@ -51,7 +53,7 @@ class VitAttention : public Module {
   Child<Dropout> proj_drop;
 };
 
-/// fc2(gelu(fc1(x))).
+/// fc2(gelu(fc1(x))), the GELU with erf. x: [..., width]; the result has its shape.
 class VitMlp : public Module {
  public:
   using Options = VitOptions;
@@ -68,7 +70,8 @@ class VitMlp : public Module {
   Child<Dropout> drop;
 };
 
-/// x + attn(norm1(x)), then that plus mlp(norm2(of it)). drop_path is this block's own.
+/// x + attn(norm1(x)), then that plus mlp(norm2(of it)). x: [N, T, width]; the result has its shape. Of its options,
+/// drop_path is this block's own.
 class VitBlock : public Module {
  public:
   using Options = VitOptions;
@@ -94,7 +97,8 @@ class VitBlock : public Module {
   bool is_plain() const;
 };
 
-/// Images to tokens: proj, a convolution whose kernel and stride are the patch. x: [N, C, H, W]; result [N, P, width].
+/// Images to tokens: proj, a convolution whose kernel and stride are the patch. x: [N,
+/// in_channels, image_size, image_size] (ShapeError); result [N, P, width], P patches by rows.
 class PatchEmbed : public Module {
  public:
   using Options = VitOptions;
@@ -112,9 +116,9 @@ class PatchEmbed : public Module {
 /// Patches with a class token in front and learned positions, blocks, a norm, and a linear head on the class token.
 /// Parameter names: cls_token, pos_embed, patch_embed.proj, blocks.N.norm1, blocks.N.attn.qkv, blocks.N.attn.proj,
 /// blocks.N.norm2, blocks.N.mlp.fc1, blocks.N.mlp.fc2, norm, head. Linear weights and positions start from a normal
-/// distribution of deviation 0.02 cut at 2, biases at 0. The last block computes the class token alone where it may
-/// (VitBlock::first_token). x: [N, in_channels, image_size, image_size]; result
-/// [N, num_classes].
+/// distribution of deviation 0.02 cut at +-2, the class token from one of 1e-6, linear biases at 0. The last block
+/// computes the class token alone where it may (VitBlock::first_token). x: [N, in_channels, image_size, image_size];
+/// result [N, num_classes].
 class Vit : public Model {
  public:
   using Options = VitOptions;
@@ -124,6 +128,7 @@ class Vit : public Model {
   /// The published sizes: "tiny" (width 192, 3 heads), "small" (384, 6), "base" (768, 12); the rest as VitOptions.
   /// Throws ValueError for another name.
   static Options preset(std::string_view name);
+  /// From a JSON object of VitOptions' names, or null. Throws ValueError for other keys and values out of range.
   static Options options_from(const io::Json& config);
   /// A model from a safetensors file. The file's own metadata decide its configuration; without them, config_path must
   /// name a JSON file with the settings of VitOptions, or with timm's "architecture" ("vit_tiny_patch16_224",

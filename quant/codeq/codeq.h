@@ -1,5 +1,5 @@
 // CoDeQ (arXiv 2512.12981): training in which every layer learns how many of its weights are zero and how many bits the
-// others have.
+// others have. Formulas: dead_zone.h.
 //
 //   quant::codeq::attach(net, {.exclude = {"head"}, .bits = quant::codeq::Learnable{.max_bits = 8}});
 //   optim::Sgd opt({.momentum = 0.9}, {{.params = quant::codeq::base_parameters(net), ...},
@@ -42,8 +42,9 @@ enum class ExcludeRule {
                ///< code.
 };
 
+/// Settings of attach().
 struct AttachOptions {
-  std::vector<std::string> exclude = {};  ///< layers to leave in full precision
+  std::vector<std::string> exclude = {};  ///< layers to leave in full precision, read by `rule`
   std::variant<Fixed, Learnable> bits = Fixed{};
   ExcludeRule rule = ExcludeRule::kGlob;
   double init_logit_dz = 3.0;   ///< theta_z at the start: 3 makes the dead-zone 0.5 % of the range
@@ -61,8 +62,8 @@ struct AttachReport {
 
 /// Attaches a quantizer to the weight of every nn::Conv2d and nn::Linear that is not excluded. Layers whose weight is
 /// all zeros are skipped, as they could never leave zero. Throws ValueError if a glob pattern matches no layer, if no
-/// layer is left, or for a setting out of range; StateError if a weight has a parametrization already or is tied.
-/// Nothing is attached when it throws.
+/// layer is left, or for a setting out of range (initial logits must be finite); StateError if a weight has a
+/// parametrization already or is tied. Nothing is attached when it throws.
 AttachReport attach(nn::Module& model, const AttachOptions& options = {});
 
 /// Takes every quantizer off again; with `bake`, the weights become their quantized values.
@@ -80,21 +81,23 @@ std::vector<Tensor> base_parameters(const nn::Module& model);
 std::vector<Tensor> dead_zone_logits(const nn::Module& model);
 std::vector<Tensor> bit_width_logits(const nn::Module& model);
 
-/// The parametrization behind attach(): parameters `<weight>.codeq.logit_dz` and `<weight>.codeq.logit_bit`, one
-/// element each.
+/// The parametrization behind attach(): dead_zone_quantize, with parameters `<weight>.codeq.logit_dz` and
+/// `<weight>.codeq.logit_bit`, one element [] each.
 class Quantizer final : public nn::Parametrization {
  public:
   struct Options {
     DeadZoneOptions dead_zone = {};
-    double init_logit_dz = 3.0;
-    double init_logit_bit = 3.0;
-    DType dtype = DType::kF32;  ///< that of the weight
+    double init_logit_dz = 3.0;   ///< finite
+    double init_logit_bit = 3.0;  ///< finite
+    DType dtype = DType::kF32;    ///< that of the weight
   };
+  /// Throws ValueError for settings out of range.
   explicit Quantizer(const Options& options);
 
+  /// Throws as dead_zone_quantize.
   Tensor effective(const Tensor& latent) override;
   const Options& options() const { return options_; }
-  std::optional<double> weight_bits() const override;
+  std::optional<double> weight_bits() const override;  ///< B
   /// The scalars for a latent weight at this moment.
   DeadZone dead_zone(const Tensor& latent) const;
 
@@ -107,16 +110,17 @@ class Quantizer final : public nn::Parametrization {
 
 /// One convolution or linear layer as a report sees it.
 struct LayerReport {
-  std::string name;        ///< path of the layer
-  bool quantized = false;  ///< has a quantizer that is switched on
-  int64_t weights = 0;     ///< elements of the weight
-  int64_t zeros = 0;       ///< of these, zero in the effective weight
-  int bits = 32;           ///< of a weight; 32 where not quantized
-  int64_t macs = 0;        ///< dense multiply-adds for one example; 0 in layer_states()
-  DeadZone dead_zone;      ///< scalars of the quantizer; zero where not quantized
-  double logit_dz = 0, logit_bit = 0;
-  int64_t clamped = 0;  ///< weights beyond the largest level
+  std::string name;                    ///< path of the layer
+  bool quantized = false;              ///< has a quantizer that is switched on
+  int64_t weights = 0;                 ///< elements of the weight
+  int64_t zeros = 0;                   ///< of these, zero in the effective weight
+  int bits = 32;                       ///< of a weight; 32 where not quantized
+  int64_t macs = 0;                    ///< dense multiply-adds for one example; 0 in layer_states()
+  DeadZone dead_zone;                  ///< scalars of the quantizer; zero where not quantized
+  double logit_dz = 0, logit_bit = 0;  ///< theta_z and theta_b, likewise
+  int64_t clamped = 0;                 ///< weights beyond the largest level
 
+  /// Share of weights that are not zero; 1 without weights.
   double density() const {
     return weights == 0 ? 1.0 : 1.0 - static_cast<double>(zeros) / static_cast<double>(weights);
   }
@@ -128,12 +132,12 @@ struct LayerReport {
 struct Report {
   std::vector<LayerReport> layers;
 
-  int64_t weights() const;
-  double sparsity() const;   ///< zeros over all weights, a fraction
+  int64_t weights() const;   ///< this and what follows: of all layers together
+  double sparsity() const;   ///< zeros over all weights, a fraction; 0 without weights
   double mean_bits() const;  ///< weighted by weights; 32 for a layer without quantizer
   int64_t macs() const;
   double bops() const;
-  double rel_bops() const;  ///< bops() over those of the same model in dense fp32, a fraction
+  double rel_bops() const;  ///< bops() over those of the same model in dense fp32, a fraction; 1 without MACs
 };
 
 /// A table, a layer a line and a line of totals.
@@ -144,12 +148,14 @@ std::ostream& operator<<(std::ostream& out, const Report& report);
 Report layer_states(const nn::Module& model);
 
 /// The whole report; MACs are counted in one forward of an all-zero input of that shape ([1, 3, 32, 32]; the batch is
-/// divided out) in eval mode without gradients, which changes nothing in the model.
+/// divided out) and of the first parameter's dtype, in eval mode without gradients, which changes nothing in the model.
+/// Throws ShapeError for a shape without a batch, and what the forward throws.
 Report report(nn::Module& model, const Shape& input_shape);
 
 /// The attached quantizers' settings as JSON text, for a checkpoint's metadata, and their attachment to a model of the
-/// same structure; logits then come with the state dict. Throws FormatError for a text that is not such a description,
-/// ValueError for a layer that the model lacks.
+/// same structure; logits then come with the state dict. restore_attachment throws FormatError for a text that is not
+/// such a description, ValueError for a layer that the model lacks or a setting out of range, StateError for a weight
+/// that has a parametrization or is tied.
 std::string describe_attachment(const nn::Module& model);
 /// The settings in such a text by the quantized parameter's path ("conv1.weight"). Throws FormatError, and ValueError
 /// for a setting out of range.

@@ -28,12 +28,12 @@ enum class Range {
 /// Constants of the quantizer and the safeguards against weaknesses of the published one. The defaults are the
 /// published behaviour; only check_finite is on, as it changes no finite result.
 struct DeadZoneOptions {
-  bool learnable_bits = false;      ///< bits from logit_bit, in [min_bits, max_bits]; else fixed_bits
+  bool learnable_bits = false;      ///< bits from logit_bit, in [min_bits, max_bits]; else fixed_bits, no gradient
   bool learnable_dead_zone = true;  ///< false: logit_dz gets no gradient
   int fixed_bits = 4;               ///< 2..16
   int min_bits = 2;                 ///< 2..max_bits
   int max_bits = 8;                 ///< min_bits..16
-  double quantile = 0.99;           ///< in (0, 1]
+  double quantile = 0.99;           ///< in (0, 1]: of |w|, for Range::kQuantile
   double eps = 1e-8;                ///< added to the step; > 0
 
   Range range = Range::kQuantile;
@@ -51,23 +51,25 @@ struct DeadZoneOptions {
 
 /// The scalars that a tensor's quantizer works with at this moment. Lengths are in the units of the weights.
 struct DeadZone {
-  double range = 0;      ///< A
-  int bits = 0;          ///< B
-  double top_code = 0;   ///< Q
-  double dead_zone = 0;  ///< d, full width
-  double step = 0;       ///< s
-  double shift = 0;      ///< delta, negative where the dead-zone is narrower than a step
-  double tanh_dz = 0, tanh_bit = 0;
+  double range = 0;                  ///< A
+  int bits = 0;                      ///< B
+  double top_code = 0;               ///< Q
+  double dead_zone = 0;              ///< d, full width
+  double step = 0;                   ///< s
+  double shift = 0;                  ///< delta, negative where the dead-zone is narrower than a step
+  double tanh_dz = 0, tanh_bit = 0;  ///< tanh theta_z, tanh theta_b
 };
 
 /// The quantile of |w|: linear interpolation between order statistics as torch.quantile has it, found by selection in
-/// O(n). w: any shape, f32 or f64, at least one element; p in [0, 1].
+/// O(n). w: any shape, f32 or f64, at least one element, no NaN; p in [0, 1]. Throws ShapeError for no elements,
+/// ValueError for p, DTypeError.
 double abs_quantile(const Tensor& w, double p);
 
-/// B. A logit that is not a number gives max_bits.
+/// B: fixed_bits, or from logit_bit, theta_b, where NaN gives max_bits.
 int bits_of(double logit_bit, const DeadZoneOptions& options);
 
-/// The scalars for a weight and its logits. A tensor without elements gives range 0.
+/// The scalars for a weight and its logits. w as in abs_quantile, but a tensor without elements gives range 0. Throws
+/// ValueError for options out of range, DTypeError.
 DeadZone dead_zone_of(const Tensor& w, double logit_dz, double logit_bit, const DeadZoneOptions& options);
 
 /// w_hat. w: any shape, f32 or f64; logit_dz and logit_bit: one element each, of w's dtype. Result: w's shape, dtype
@@ -77,12 +79,14 @@ DeadZone dead_zone_of(const Tensor& w, double logit_dz, double logit_bit, const 
 ///   dL/dd = -e1 / (2h) + (1/2 + 1/(4h)) e2,     dL/dtheta_z = dL/dd (-2A) sign(tanh theta_z) (1 - tanh^2 theta_z)
 ///   dL/dQ = -(A - d/2)/h^2 (e1 - e2/2),         dL/dtheta_b = dL/dQ ln2 (Q + 1) (b_max - b_min) sign(tanh theta_b) (1
 ///   - tanh^2 theta_b)
-/// The sums are taken in double, in a fixed order. Throws DTypeError, ShapeError, ValueError (options) and
-/// NonFiniteError.
+/// The sums are taken in double, in a fixed order; the options' safeguards change the gradients as they say. Throws
+/// DTypeError for other or mixed dtypes, ShapeError for logits of more than one element, ValueError for options out of
+/// range, and with check_finite NonFiniteError.
 [[nodiscard]] Tensor dead_zone_quantize(const Tensor& w, const Tensor& logit_dz, const Tensor& logit_bit,
                                         const DeadZoneOptions& options = {});
 
-/// The integer codes q of every weight, i32, w's shape and layout; no gradient.
+/// The integer codes q of every weight, i32, w's shape and layout; no gradient. w: f32 or f64 (DTypeError), here and
+/// below.
 [[nodiscard]] Tensor dead_zone_codes(const Tensor& w, const DeadZone& quantizer);
 
 /// What the codes of a tensor amount to.
