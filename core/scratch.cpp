@@ -1,7 +1,7 @@
 #include <cstdlib>
 
-#include <tern/core/error.h>
 #include <tern/core/scratch.h>
+#include <tern/core/storage.h>
 
 namespace tern {
 namespace {
@@ -21,8 +21,7 @@ void* thread_scratch(int64_t bytes) {
     scratch.bytes = 0;
     const int64_t rounded = (bytes + 4095) / 4096 * 4096;
     scratch.block = std::aligned_alloc(64, static_cast<size_t>(rounded));
-    TERN_CHECK(scratch.block != nullptr, MemoryError, "[thread_scratch] the system has no memory for ", rounded,
-               " bytes");
+    if (scratch.block == nullptr) detail::throw_no_memory(static_cast<size_t>(rounded), memory_stats().live_bytes);
     scratch.bytes = rounded;
   }
   return scratch.block;

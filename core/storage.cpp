@@ -59,9 +59,7 @@ class Allocator {
       block = from_system(size);
     }
     const std::lock_guard lock(mutex_);
-    if (block == nullptr)
-      throw MemoryError(concat("[allocate] the system has no memory for ", bytes, " bytes (", stats_.live_bytes,
-                               " bytes are in use by tensors)"));
+    if (block == nullptr) detail::throw_no_memory(bytes, stats_.live_bytes);
     count(size);
     ++stats_.system_allocations;
     return static_cast<std::byte*>(block);
@@ -134,6 +132,18 @@ Allocator& allocator() {
 }
 
 }  // namespace
+
+namespace detail {
+
+void throw_no_memory(size_t bytes, int64_t live_bytes) {
+  std::string text =
+      concat("[", operation.name != nullptr ? operation.name : "allocate", "] ", operation.backward ? "backward: " : "",
+             "the system has no memory for ", bytes, " bytes (", live_bytes, " bytes are in use by tensors)");
+  end_operation();
+  throw MemoryError(std::move(text));
+}
+
+}  // namespace detail
 
 Storage::Storage(std::byte* data, size_t bytes, std::function<void()> release)
     : data_(data), bytes_(bytes), release_(std::move(release)) {}

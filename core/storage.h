@@ -13,7 +13,8 @@ namespace tern {
 /// and its version.
 class Storage {
  public:
-  /// Uninitialised memory, at least one byte. Throws MemoryError, with the bytes asked, when the system gives none.
+  /// Uninitialised memory, at least one byte. Throws MemoryError, with the op at work and the bytes asked, when the
+  /// system gives none.
   static std::shared_ptr<Storage> allocate(size_t bytes);
   /// Memory that somebody else owns; `release`, if there is one, is called when the last tensor lets go. `data` must be
   /// aligned for the element type.
@@ -40,6 +41,25 @@ class Storage {
   std::function<void()> release_;  // empty: the block goes back to the allocator
   std::atomic<uint64_t> version_{0};
 };
+
+namespace detail {
+/// The op at work on this thread, for the text of a MemoryError: check_defined begins one, record ends it, and during a
+/// backward it is the node's.
+struct Operation {
+  const char* name = nullptr;
+  bool backward = false;
+};
+inline constinit thread_local Operation operation;
+
+inline void begin_operation(const char* name) {
+  if (!operation.backward) operation.name = name;
+}
+inline void end_operation() {
+  if (!operation.backward) operation.name = nullptr;
+}
+/// Throws MemoryError: "[conv2d] the system has no memory for 4096 bytes (...)".
+[[noreturn]] void throw_no_memory(size_t bytes, int64_t live_bytes);
+}  // namespace detail
 
 /// What the allocator has handed out, in bytes after rounding up to its size classes.
 struct MemoryStats {

@@ -226,9 +226,10 @@ class Tensor {
 namespace detail {
 [[noreturn]] void throw_undefined(const char* op);
 }
-/// Throws StateError, naming `op`, unless the tensors are defined: what an op begins with, or a check that ops share.
+/// What an op begins with, or a check that ops share: throws StateError, naming `op`, unless the tensors are defined.
 template <class... Tensors>
 void check_defined(const char* op, const Tensors&... tensors) {
+  detail::begin_operation(op);
   if (!(tensors.defined() && ...)) [[unlikely]]
     detail::throw_undefined(op);
 }

@@ -271,6 +271,20 @@ class ObservedBackward {
   Observer* observer_;
 };
 
+// Names the node whose backward is at work, for a MemoryError.
+class BackwardOperation {
+ public:
+  explicit BackwardOperation(const Node& node) : previous_(tern::detail::operation) {
+    tern::detail::operation = {node.name(), true};
+  }
+  ~BackwardOperation() { tern::detail::operation = previous_; }
+  BackwardOperation(const BackwardOperation&) = delete;
+  BackwardOperation& operator=(const BackwardOperation&) = delete;
+
+ private:
+  tern::detail::Operation previous_;
+};
+
 void run(std::span<const Tensor> outputs, std::span<const Tensor> grad_outputs, CaptureMap* capture) {
   const GradModeGuard no_grad(false);
   // Falling sequence numbers: every consumer of a node comes before it.
@@ -322,6 +336,7 @@ void run(std::span<const Tensor> outputs, std::span<const Tensor> grad_outputs, 
     }
     Gradients results;
     try {
+      const BackwardOperation operation(*node);
       const ObservedBackward observed(*node);
       results = node->apply(grads);
     } catch (Error& error) {

@@ -156,6 +156,7 @@ bool anomaly_enabled();
 /// runs without grad mode.
 template <class B>
 Tensor record(const Tensor& output, std::span<const Tensor> inputs, B saved) {
+  tern::detail::end_operation();
   if (detail::anomaly_enabled()) [[unlikely]]
     detail::check_forward(detail::op_name(saved), output);
   if (!detail::wants_grad(inputs)) return output;
@@ -172,6 +173,7 @@ Tensor record(const Tensor& output, std::initializer_list<Tensor> inputs, B save
 /// needs), with undefined gradients for outputs that nothing used.
 template <class B>
 std::vector<Tensor> record_all(std::vector<Tensor> outputs, std::span<const Tensor> inputs, B saved) {
+  tern::detail::end_operation();
   if (detail::anomaly_enabled()) [[unlikely]] {
     for (const Tensor& output : outputs) detail::check_forward(detail::op_name(saved), output);
   }

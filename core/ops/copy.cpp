@@ -52,6 +52,18 @@ Tensor copied(const Tensor& x, DType dtype, MemoryFormat format) {
   return autograd::record<CopyBackward>(out, {x}, {.dtype = x.dtype()});
 }
 
+// Copies are what other ops ask for: whose turn it was is so again afterwards.
+class WithinOperation {
+ public:
+  WithinOperation() : outer_(detail::operation) {}
+  ~WithinOperation() { detail::operation = outer_; }
+  WithinOperation(const WithinOperation&) = delete;
+  WithinOperation& operator=(const WithinOperation&) = delete;
+
+ private:
+  detail::Operation outer_;
+};
+
 template <class F>
 Tensor& in_place(const char* op, Tensor& x, const Tensor& other, F&& body) {
   check_defined(op, x, other);
@@ -81,21 +93,25 @@ Tensor& in_place(const char* op, Tensor& x, const Tensor& other, F&& body) {
 }  // namespace
 
 Tensor clone(const Tensor& x, MemoryFormat format) {
+  const WithinOperation outer;
   check_defined("clone", x);
   return copied(x, x.dtype(), format);
 }
 
 Tensor contiguous(const Tensor& x, MemoryFormat format) {
+  const WithinOperation outer;
   check_defined("contiguous", x);
   return x.is_contiguous(format) ? x : copied(x, x.dtype(), format);
 }
 
 Tensor dense(const Tensor& x) {
+  const WithinOperation outer;
   check_defined("dense", x);
   return x.is_dense() ? x : copied(x, x.dtype(), MemoryFormat::kContiguous);
 }
 
 Tensor cast(const Tensor& x, DType dtype) {
+  const WithinOperation outer;
   check_defined("cast", x);
   return x.dtype() == dtype ? x : copied(x, dtype, MemoryFormat::kPreserve);
 }

@@ -1,10 +1,19 @@
+#include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include <tern/core/activation.h>
+#include <tern/core/conv.h>
 #include <tern/core/create.h>
+#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
+#include <tern/core/linear.h>
+#include <tern/core/matmul.h>
+#include <tern/core/norm.h>
+#include <tern/core/shape.h>
 #include <tern/core/storage.h>
 #include <tern/core/tensor.h>
 
@@ -86,6 +95,33 @@ TEST(Storage, RefusalNamesTheSizeAndLeavesTheBooksInOrder) {
   EXPECT_EQ(memory_stats().live_bytes, before.live_bytes);
   EXPECT_EQ(memory_stats().peak_bytes, before.peak_bytes);
   EXPECT_EQ(memory_stats().allocations, before.allocations);
+}
+
+TEST(Storage, RefusalNamesTheOp) {
+  constexpr int64_t kSide = int64_t{1} << 24;  // two of them: 2^50 bytes of f32
+  const Tensor row = ones({kSide}), column = ones({kSide, 1}), wide = row.expand({kSide, kSide});
+  const auto starts_with = [](std::string_view start, const auto& run) {
+    try {
+      run();
+      FAIL() << start << " found memory";
+    } catch (const MemoryError& error) {
+      EXPECT_EQ(std::string_view(error.what()).substr(0, start.size()), start) << error.what();
+    }
+  };
+  const std::string refused = "the system has no memory for 1125899906842624 bytes (";
+  starts_with("[add] " + refused, [&] { (void)add(row, column); });
+  starts_with("[relu] " + refused, [&] { (void)relu(wide); });
+  starts_with("[matmul] " + refused, [&] { (void)matmul(column, row.reshape({1, kSide})); });
+  starts_with("[linear] " + refused, [&] { (void)linear(column, column); });
+  starts_with("[contiguous] " + refused, [&] { (void)layer_norm(wide, {kSide}); });
+  starts_with("[conv2d] " + refused, [&] {
+    (void)conv2d(column.reshape({kSide, 1, 1, 1}), column.reshape({kSide, 1, 1, 1}));
+  });
+  starts_with("[allocate] " + refused, [&] { (void)empty({kSide, kSide}); });  // although ops came before
+
+  Tensor leaf = ones({1}).expand({kSide, kSide}).detach().requires_grad_();
+  const Tensor element = leaf.select(0, 3).select(0, 5);
+  starts_with("[slice] backward: ", [&] { element.backward(); });
 }
 
 TEST(Storage, WrappedMemoryIsReleasedOnceByTheLastTensor) {
