@@ -1,8 +1,28 @@
 // The only user of stb_image.
 #include <algorithm>
 #include <climits>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+
+namespace {
+
+// stb_image asks for as much as a damaged or hostile file says, in places (the length of a chunk, what a stream
+// inflates to), so it gets no block larger than this. decode_image sets it from the sizes of the file and of the image.
+thread_local size_t largest_block = 0;
+
+void* limited_malloc(size_t bytes) {
+  return bytes <= largest_block ? std::malloc(bytes) : nullptr;
+}
+void* limited_realloc(void* block, size_t bytes) {
+  return bytes <= largest_block ? std::realloc(block, bytes) : nullptr;
+}
+
+}  // namespace
+
+#define STBI_MALLOC(bytes) limited_malloc(bytes)
+#define STBI_REALLOC(block, bytes) limited_realloc(block, bytes)
+#define STBI_FREE(block) std::free(block)
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -22,6 +42,13 @@ namespace {
 
 // No file of these formats holds more pixels a byte: deflate packs at most 1032 to 1, and a pixel has at least one bit.
 constexpr int64_t kMaxPixelsPerByte = 1032 * 8;
+
+// What decoding needs in one block: the file twice (its data, gathered in a buffer that doubles), or the pixels, of at
+// most four samples of two bytes, in a buffer that doubles likewise; and the tables of a decoder.
+constexpr int64_t kBytesPerPixel = 2 * 4 * 2, kPadding = 64, kTables = int64_t{1} << 20;
+size_t block_limit(int64_t file_bytes, int64_t width, int64_t height) {
+  return static_cast<size_t>(2 * file_bytes + kBytesPerPixel * (width + kPadding) * (height + kPadding) + kTables);
+}
 
 std::string reason() {
   const char* text = stbi_failure_reason();
@@ -93,12 +120,14 @@ Tensor decode_image(std::span<const std::byte> bytes, const std::string& name, c
   TERN_CHECK(codes <= 256, FormatError, "[", kOp, "] expected Huffman tables of at most 256 codes in '", name,
              "', got ", codes);
   int width = 0, height = 0, channels = 0;
+  largest_block = block_limit(size, 0, 0);
   TERN_CHECK(stbi_info_from_memory(data, static_cast<int>(size), &width, &height, &channels) != 0, FormatError, "[",
              kOp, "] expected a PNG, JPEG or BMP image in '", name, "', got other content (", reason(), ")");
   const int64_t pixels = int64_t{width} * height;
   check_pixels(width, height);
   TERN_CHECK(pixels <= size * kMaxPixelsPerByte, FormatError, "[", kOp, "] expected the pixels of a ", width, " x ",
              height, " image in '", name, "', got a file of only ", size, " bytes");
+  largest_block = block_limit(size, width, height);
   int decoded_width = 0, decoded_height = 0;
   const std::unique_ptr<stbi_uc, void (*)(void*)> interleaved(
       stbi_load_from_memory(data, static_cast<int>(size), &decoded_width, &decoded_height, &channels, 3),

@@ -84,6 +84,24 @@ TEST(DecodeImage, SizeIsCappedBeforeDecoding) {
               concat("[decode_image] expected an image of 1 to ", most, " pixels in 'f', got 60000 x 60000"));
 }
 
+// The message ends in the decoder's own word for a block that it did not get.
+TEST(DecodeImage, AFileCannotAskForMoreThanItsImageNeeds) {
+  const auto refused_for_memory = [](const std::string& file) {
+    const std::string text = sentence_of<FormatError>([&] { static_cast<void>(decode(file)); });
+    EXPECT_TRUE(text.ends_with("got a damaged one (outofmem)")) << text;
+  };
+  // 16 MiB of zeros in some 100 KiB, in a file that says it is an image of one pixel.
+  std::string bomb = test::png_of(std::vector<uint8_t>(size_t{1} << 24), 1 << 12, 1 << 12, 1);
+  ASSERT_LT(bomb.size(), size_t{1} << 18);
+  bomb.replace(16, 8, std::string("\0\0\0\1\0\0\0\1", 8));
+  refused_for_memory(bomb);
+  // A chunk of data that says it is 1.5 GB long.
+  std::string chunk = test::png_of(std::vector<uint8_t>(12), 2, 2, 3);
+  chunk.replace(33, 4, "\x5b\0\0\0", 4);
+  ASSERT_EQ(chunk.substr(37, 4), "IDAT");
+  refused_for_memory(chunk);
+}
+
 TEST(DecodeImage, TruncationsAndRandomChangesAreReadOrRefused) {
   std::mt19937 random(2);
   for (const std::string& whole :
