@@ -76,9 +76,11 @@ PngSize png_size(std::span<const std::byte> bytes) {
 // finds them: segment after segment by their lengths, and by their markers after the data of a scan.
 int64_t most_huffman_codes(std::span<const std::byte> bytes) {
   const auto byte = [&](size_t at) { return at < bytes.size() ? std::to_integer<unsigned>(bytes[at]) : 0U; };
-  if (byte(0) != 0xFF || byte(1) != 0xD8) return 0;
+  size_t start = 0;
+  while (byte(start) == 0xFF) ++start;  // a marker may have any number of fill bytes in front
+  if (start == 0 || byte(start) != 0xD8) return 0;
   int64_t most = 0;
-  for (size_t at = 2; at + 1 < bytes.size();) {
+  for (size_t at = start + 1; at + 1 < bytes.size();) {
     if (byte(at) != 0xFF || byte(at + 1) == 0xFF || byte(at + 1) == 0) {
       ++at;  // padding, fill bytes, or the data of a scan
       continue;
