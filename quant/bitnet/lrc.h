@@ -26,7 +26,7 @@ enum class LrcInit {
   kSvdResidual,    ///< the best approximation of W - Wq: U = P sqrt(S), V = Z sqrt(S), the leading singular vectors
   kActivationSvd,  ///< the best correction of the layer's output on calibration tokens X: with the least-squares map M
                    ///< of the error X W^T - q8(X) Wq^T on X, U = the leading eigenvectors of M (X^T X) M^T, V = M^T U
-  kZeros,  ///< U = V = 0, whose gradients are zero for ever: for comparisons with published code
+  kZeros,          ///< U = V = 0, whose gradients are zero for ever: for comparisons with published code
 };
 
 /// Factors of rank `rank`.
