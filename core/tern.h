@@ -98,6 +98,11 @@
 #include <tern/optim/lr_scheduler.h>
 #include <tern/optim/optimizer.h>
 #include <tern/optim/sgd.h>
+#include <tern/quant/bitnet/bit_linear.h>
+#include <tern/quant/bitnet/convert.h>
+#include <tern/quant/bitnet/distill.h>
+#include <tern/quant/bitnet/lambda_warmup.h>
+#include <tern/quant/bitnet/lrc.h>
 #include <tern/quant/codeq/codeq.h>
 #include <tern/quant/codeq/dead_zone.h>
 #include <tern/train/checkpoint.h>

@@ -13,6 +13,7 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/autograd/gradcheck.h>
 #include <tern/core/copy.h>
+#include <tern/core/create.h>
 #include <tern/core/error.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>

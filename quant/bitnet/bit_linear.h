@@ -1,0 +1,124 @@
+// BitNet b1.58 (arXiv 2402.17764): linear maps whose weights are -1, 0 or 1 times one scale for the tensor, and whose
+// inputs are int8 with one scale for each token.
+//
+//   Delta = max(mean |W|, 1e-5)            T = clip(round(W / Delta), -1, 1)              Wq = Delta T
+//   gamma = max(largest |x_j|, 1e-5)       C = clip(round(x 127 / gamma), -128, 127)      xq = C gamma / 127
+//   W' = W + lambda (Wq - W)               x' = x + lambda (xq - x)                       y = x' W'^T + bias
+//
+// Rounding is half to even and comes before the clip. Backward, straight through both quantizers: dx = g W', dW = g^T
+// x', dbias = the sum of g. There is no mask and no gradient through Delta or gamma.
+#pragma once
+
+#include <optional>
+
+#include <tern/core/tensor.h>
+#include <tern/nn/child.h>
+#include <tern/nn/module.h>
+#include <tern/nn/norms.h>
+
+namespace tern::quant::bitnet {
+
+/// Delta and gamma are never below this.
+inline constexpr double kLeastScale = 1e-5;
+
+/// A weight in ternary codes.
+struct Ternary {
+  Tensor codes;      ///< i8, of the weight's shape: -1, 0 or 1
+  double scale = 0;  ///< Delta
+};
+/// Wq of a weight, f32 or f64, of any shape but an empty one (ShapeError). Throws NonFiniteError for a weight with NaN
+/// or infinity, DTypeError for other dtypes.
+[[nodiscard]] Ternary ternarize(const Tensor& weight);
+/// scale * codes, as f32 or f64.
+[[nodiscard]] Tensor dequantize(const Ternary& weight, DType dtype = DType::kF32);
+
+/// Tokens in int8 codes.
+struct TokenCodes {
+  Tensor codes;  ///< i8, of the tokens' shape
+  Tensor gamma;  ///< the tokens' dtype and shape without the last axis: largest magnitudes
+};
+/// xq of x [..., features], f32 or f64, a token each row of the last axis. Throws NonFiniteError for a token with NaN
+/// or infinity, ShapeError without an axis or features, DTypeError for other dtypes.
+[[nodiscard]] TokenCodes quantize_tokens(const Tensor& x);
+/// codes * gamma / 127, of gamma's dtype.
+[[nodiscard]] Tensor dequantize(const TokenCodes& tokens);
+
+/// What bit_linear quantizes, and how far.
+struct BitLinearOptions {
+  bool quantize_weight = true;
+  bool quantize_activation = true;
+  double lambda = 1;  ///< 0 (a plain linear map) to 1 (fully quantized)
+};
+
+/// The map above as one op. x: [..., in]; weight: [out, in]; bias: [out], or left out; all f32 or all f64; the result
+/// is
+/// [..., out]. `codes` are the weight's, where the caller has them already. The backward keeps x's codes in place of x
+/// where lambda is 1. Throws ShapeError and DTypeError as tern::linear, ValueError for lambda outside [0, 1],
+/// NonFiniteError as the quantizers.
+[[nodiscard]] Tensor bit_linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+                                const BitLinearOptions& options = {}, const Ternary* codes = nullptr);
+/// The same for a weight that is there as codes alone, at lambda 1: only x and bias get gradients.
+[[nodiscard]] Tensor bit_linear(const Tensor& x, const Ternary& weight, const Tensor& bias = {},
+                                bool quantize_activation = true);
+
+namespace detail {
+/// The codes of a weight, kept until it changes.
+class CachedTernary {
+ public:
+  const Ternary& of(const Tensor& weight);
+  /// The same for codes and a scale that were stored; throws ValueError for a code outside -1, 0, 1 or a scale that is
+  /// not above 0 and finite.
+  const Ternary& of(const Tensor& codes, const Tensor& scale);
+
+ private:
+  bool is_of(const Tensor& tensor) const;
+  Ternary codes_;
+  Tensor source_;  // that codes_ are of
+  uint64_t version_ = 0;
+};
+}  // namespace detail
+
+/// What stands in the place of an nn::Linear in a BitNet: bit_linear of an optional SubLN, an RMS norm of the input
+/// (arXiv 2310.11453), with the names of what it replaces: weight [out_features, in_features], bias [out_features],
+/// subln.weight [in_features]. The weight is the latent one, in full precision; its codes are kept until it changes.
+/// x: [..., in_features], f32 or f64; the result is [..., out_features]. Making one throws ValueError for sizes below 1
+/// or lambda outside [0, 1]; calling it throws as bit_linear.
+class BitLinear : public nn::Module {
+ public:
+  struct Options {
+    int64_t in_features = 0;   ///< required, at least 1
+    int64_t out_features = 0;  ///< required, at least 1
+    bool bias = false;
+    bool quantize_weight = true;
+    bool quantize_activation = true;
+    double lambda = 1;         ///< what LambdaWarmup moves
+    bool subln = false;        ///< with a norm in front
+    bool subln_affine = true;  ///< that has a weight
+    double subln_eps = 1e-6;   ///< added to the mean square; at least 0
+  };
+  explicit BitLinear(const Options& options);
+  const Options& options() const { return options_; }
+
+  Tensor forward(const Tensor& x) override;
+  std::string extra_text() const override;
+  /// Elements of the output times in_features.
+  int64_t macs(const Shape& input, const Shape& output) const override;
+
+  double lambda() const { return options_.lambda; }
+  void set_lambda(double lambda);  ///< throws ValueError outside [0, 1]
+  /// The weight's codes as they are now.
+  const Ternary& ternary();
+
+ private:
+  Options options_;
+
+ public:
+  nn::Parameter weight;
+  nn::Parameter bias;
+  std::optional<nn::Child<nn::RMSNorm>> subln;
+
+ private:
+  detail::CachedTernary codes_;
+};
+
+}  // namespace tern::quant::bitnet

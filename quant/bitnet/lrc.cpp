@@ -1,0 +1,295 @@
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include <tern/core/autograd/autograd.h>
+#include <tern/core/blas.h>
+#include <tern/core/copy.h>
+#include <tern/core/create.h>
+#include <tern/core/elementwise.h>
+#include <tern/core/error.h>
+#include <tern/core/join.h>
+#include <tern/core/linear.h>
+#include <tern/core/matmul.h>
+#include <tern/core/shape.h>
+#include <tern/nn/init.h>
+#include <tern/quant/bitnet/convert.h>
+#include <tern/quant/bitnet/lrc.h>
+
+namespace tern::quant::bitnet {
+namespace {
+
+void check_rank(const char* op, int64_t rank, int64_t in, int64_t out) {
+  TERN_CHECK(rank >= 1 && rank <= std::min(in, out), ValueError, "[", op, "] expected a rank in [1, ",
+             std::min(in, out), "], got ", rank);
+}
+
+const BitLinearLrc::Options& checked(const BitLinearLrc::Options& o) {
+  check_rank("BitLinearLrc", o.rank, o.layer.in_features, o.layer.out_features);
+  TERN_CHECK(o.keep_weight || !o.trainable_weight, ValueError,
+             "[BitLinearLrc] expected keep_weight where the weight is to train, got false");
+  TERN_CHECK(o.keep_weight || o.layer.quantize_weight, ValueError,
+             "[BitLinearLrc] expected keep_weight where the weight is not quantized, got false");
+  return o;
+}
+
+LrcFactors as_type(const Tensor& u, const Tensor& v, DType dtype) {
+  return {u.to(dtype), v.to(dtype)};
+}
+
+// What a layer's product was given, in calibration.
+struct Collected {
+  std::vector<Tensor> pieces;
+  int64_t tokens = 0;
+};
+
+struct Chosen {
+  std::string path;
+  std::shared_ptr<BitLinear> layer;
+  int64_t rank = 0;
+  std::shared_ptr<Collected> inputs = std::make_shared<Collected>();
+};
+
+void collect_inputs(nn::Module& model, std::vector<Chosen>& chosen, const LrcOptions& options) {
+  TERN_CHECK(options.calibrate != nullptr, ValueError,
+             "[convert_to_lrc] expected a function `calibrate` for activation_svd, got none");
+  std::vector<nn::HookHandle> hooks;
+  for (Chosen& c : chosen)
+    hooks.push_back(
+        c.layer->register_forward_pre_hook([inputs = c.inputs, most = options.calibration_tokens](
+                                               nn::Module& module, std::span<const Tensor> given, const Tensor&) {
+          if (inputs->tokens >= most) return;
+          const NoGradGuard no_grad;
+          auto& layer = static_cast<BitLinear&>(module);
+          const Tensor x = layer.subln.has_value() ? (*layer.subln)(given[0]) : given[0];
+          const Tensor rows = x.reshape({-1, x.size(-1)}).slice(0, 0, most - inputs->tokens);
+          inputs->pieces.push_back(rows.clone());
+          inputs->tokens += rows.size(0);
+        }));
+  try {
+    const NoGradGuard no_grad;
+    options.calibrate(model);
+  } catch (...) {
+    for (nn::HookHandle& hook : hooks) hook.remove();
+    throw;
+  }
+  for (nn::HookHandle& hook : hooks) hook.remove();
+  for (const Chosen& c : chosen)
+    TERN_CHECK(c.inputs->tokens > 0, ValueError,
+               "[convert_to_lrc] expected calibration to reach every layer, got nothing for ", c.path);
+}
+
+LrcFactors start(const Chosen& c, const LrcOptions& options) {
+  const BitLinear& layer = *c.layer;
+  const int64_t in = layer.options().in_features, out = layer.options().out_features;
+  const Tensor weight = c.layer->weight().detach();
+  switch (options.init) {
+    case LrcInit::kSvdResidual:
+      return svd_residual(weight, c.rank);
+    case LrcInit::kActivationSvd:
+      return activation_svd(weight, cat(c.inputs->pieces, 0), c.rank);
+    case LrcInit::kZeros:
+      return {zeros({out, c.rank}, weight.dtype()), zeros({in, c.rank}, weight.dtype())};
+    case LrcInit::kKaiming:
+      break;
+  }
+  Tensor v = empty({in, c.rank}, weight.dtype());
+  const double bound = 1 / std::sqrt(static_cast<double>(in));
+  fill_uniform(v, -bound, bound);
+  return {zeros({out, c.rank}, weight.dtype()), v};
+}
+
+std::shared_ptr<BitLinearLrc> corrected(const Chosen& c, const LrcOptions& options, const LrcFactors& factors) {
+  BitLinear& from = *c.layer;
+  const auto layer = nn::make<BitLinearLrc>({.layer = from.options(),
+                                             .rank = c.rank,
+                                             .trainable_weight = options.trainable_weight,
+                                             .keep_weight = options.keep_weight});
+  const NoGradGuard no_grad;
+  if (options.keep_weight) {
+    layer->weight.set(from.weight().detach().clone());
+  } else {
+    const Ternary& ternary = from.ternary();
+    layer->weight_codes.set(ternary.codes.clone());
+    layer->weight_scale.set(full({}, ternary.scale));
+  }
+  if (from.bias.defined()) layer->bias.set(from.bias().detach().clone());
+  if (from.subln.has_value()) layer->subln->set(from.subln->module());
+  layer->lrc_u.set(factors.u);
+  layer->lrc_v.set(factors.v);
+  layer->train(from.is_training());
+  return layer;
+}
+
+bool is_factor(std::string_view name) {
+  return name.ends_with("lrc_U") || name.ends_with("lrc_V");
+}
+
+}  // namespace
+
+LrcFactors svd_residual(const Tensor& weight, int64_t rank) {
+  check_defined("svd_residual", weight);
+  TERN_CHECK(weight.dim() == 2, ShapeError, "[svd_residual] expected a weight [out, in], got ", weight.shape());
+  const int64_t out = weight.size(0), in = weight.size(1), all = std::min(in, out);
+  check_rank("svd_residual", rank, in, out);
+  const NoGradGuard no_grad;
+  const Ternary ternary = ternarize(weight);
+  Tensor residual = sub(weight.to(DType::kF64), dequantize(ternary, weight.dtype()).to(DType::kF64)).contiguous();
+  Tensor u = empty({out, all}, DType::kF64), s = empty({all}, DType::kF64), vt = empty({all, in}, DType::kF64);
+  blas::svd(out, in, residual.data<double>(), u.data<double>(), s.data<double>(), vt.data<double>());
+  const Tensor roots = sqrt(s.slice(0, 0, rank));
+  return as_type(mul(u.slice(1, 0, rank), roots), mul(vt.slice(0, 0, rank).transpose(0, 1), roots), weight.dtype());
+}
+
+LrcFactors activation_svd(const Tensor& weight, const Tensor& tokens, int64_t rank, double ridge) {
+  constexpr const char* kName = "activation_svd";
+  check_defined(kName, weight, tokens);
+  TERN_CHECK(weight.dim() == 2 && tokens.dim() == 2 && tokens.size(1) == weight.size(1), ShapeError, "[", kName,
+             "] expected a weight [out, in] and tokens [n, in], got ", weight.shape(), " and ", tokens.shape());
+  TERN_CHECK(ridge >= 0, ValueError, "[", kName, "] expected a ridge of at least 0, got ", ridge);
+  const int64_t out = weight.size(0), in = weight.size(1);
+  check_rank(kName, rank, in, out);
+  const NoGradGuard no_grad;
+  const Tensor x = tokens.to(DType::kF64), w = weight.to(DType::kF64);
+  const Tensor quantized_w = dequantize(ternarize(weight), weight.dtype()).to(DType::kF64),
+               quantized_x = dequantize(quantize_tokens(tokens)).to(DType::kF64);
+  const Tensor error = sub(linear(x, w), linear(quantized_x, quantized_w));  // [n, out]
+  Tensor gram = matmul(x.transpose(0, 1), x).contiguous();                   // X^T X
+  double diagonal = 0;
+  for (int64_t i = 0; i < in; ++i) diagonal += gram.data<double>()[i * in + i];
+  for (int64_t i = 0; i < in; ++i) gram.data<double>()[i * in + i] += ridge * diagonal / static_cast<double>(in);
+  Tensor map = matmul(error.transpose(0, 1), x).contiguous();  // E^T X, then M
+  Tensor factorized = gram.clone();
+  blas::solve_positive(in, out, factorized.data<double>(), map.data<double>());
+  Tensor vectors = matmul(matmul(map, gram), map.transpose(0, 1)).contiguous(), values = empty({out}, DType::kF64);
+  blas::symmetric_eigen(out, vectors.data<double>(), values.data<double>());
+  const Tensor u = vectors.slice(0, out - rank, out).transpose(0, 1);
+  return as_type(u, matmul(map.transpose(0, 1), u), weight.dtype());
+}
+
+BitLinearLrc::BitLinearLrc(const Options& options)
+    : options_(checked(options)),
+      weight(this, "weight",
+             options.keep_weight ? empty({options.layer.out_features, options.layer.in_features}) : Tensor(),
+             options.trainable_weight),
+      bias(this, "bias", options.layer.bias ? empty({options.layer.out_features}) : Tensor(), options.trainable_weight),
+      lrc_u(this, "lrc_U", zeros({options.layer.out_features, options.rank})),
+      lrc_v(this, "lrc_V", empty({options.layer.in_features, options.rank})),
+      weight_codes(
+          this, "weight_codes",
+          options.keep_weight ? Tensor() : zeros({options.layer.out_features, options.layer.in_features}, DType::kI8)),
+      weight_scale(this, "weight_scale", options.keep_weight ? Tensor() : full({}, kLeastScale)) {
+  const NoGradGuard no_grad;
+  Tensor w = weight.latent(), b = bias.latent(), v = lrc_v.latent();
+  const double bound = 1 / std::sqrt(static_cast<double>(options.layer.in_features));
+  if (w.defined()) fill_uniform(w, -bound, bound);
+  if (b.defined()) fill_uniform(b, -bound, bound);
+  fill_uniform(v, -bound, bound);
+  if (options.layer.subln)
+    subln.emplace(this, "subln",
+                  nn::RMSNorm::Options{.dim = options.layer.in_features,
+                                       .eps = options.layer.subln_eps,
+                                       .elementwise_affine = options.layer.subln_affine});
+}
+
+const Ternary& BitLinearLrc::ternary() {
+  if (options_.keep_weight) return codes_.of(weight());
+  return codes_.of(weight_codes(), weight_scale());
+}
+
+Tensor BitLinearLrc::forward(const Tensor& given) {
+  const BitLinear::Options& o = options_.layer;
+  const Tensor x = subln.has_value() ? (*subln)(given) : given;
+  const Tensor y = !options_.keep_weight
+                       ? bit_linear(x, ternary(), bias(), o.quantize_activation)
+                       : bit_linear(x, weight(), bias(), {o.quantize_weight, o.quantize_activation, 1},
+                                    o.quantize_weight ? &ternary() : nullptr);
+  return add(y, linear(matmul(x, lrc_v()), lrc_u()));
+}
+
+std::string BitLinearLrc::extra_text() const {
+  return concat(options_.layer.in_features, ", ", options_.layer.out_features, ", rank=", options_.rank,
+                options_.layer.subln ? ", subln" : "", options_.trainable_weight ? ", trainable_weight" : "");
+}
+
+int64_t BitLinearLrc::macs(const Shape&, const Shape& output) const {
+  const BitLinear::Options& o = options_.layer;
+  return numel_of(output) * o.in_features +
+         numel_of(output) / o.out_features * options_.rank * (o.in_features + o.out_features);
+}
+
+LrcReport convert_to_lrc(nn::Module& model, const LrcOptions& options) {
+  constexpr const char* kName = "convert_to_lrc";
+  TERN_CHECK(options.rank >= 0, ValueError, "[", kName, "] expected a rank of at least 0, got ", options.rank);
+  TERN_CHECK(options.rank > 0 || (options.rank_percentage > 0 && options.rank_percentage <= 1), ValueError, "[", kName,
+             "] expected rank_percentage in (0, 1], got ", options.rank_percentage);
+  TERN_CHECK(options.calibration_tokens >= 1, ValueError, "[", kName,
+             "] expected calibration_tokens of at least 1, got ", options.calibration_tokens);
+  LrcReport report;
+  std::vector<Chosen> chosen;
+  detail::Exclusions exclusions(options.exclude);
+  int64_t corrected_before = 0;
+  for (const auto& [path, module] : model.named_modules()) {
+    corrected_before += dynamic_cast<BitLinearLrc*>(module.get()) != nullptr;
+    const auto layer = std::dynamic_pointer_cast<BitLinear>(module);
+    if (path.empty() || layer == nullptr) continue;
+    if (const std::string& pattern = exclusions.match(path, layer->type_name()); !pattern.empty()) {
+      report.left.emplace_back(path, concat("excluded by \"", pattern, "\""));
+      continue;
+    }
+    const int64_t least = std::min(layer->options().in_features, layer->options().out_features);
+    const int64_t rank =
+        options.rank > 0
+            ? options.rank
+            : std::max<int64_t>(1,
+                                static_cast<int64_t>(std::floor(options.rank_percentage * static_cast<double>(least))));
+    TERN_CHECK(rank <= least, ValueError, "[", kName, "] expected a rank of at most ", least, " for ", path, ", got ",
+               rank);
+    chosen.push_back({.path = path, .layer = layer, .rank = rank});
+  }
+  exclusions.check_all_used(kName, "BitLinear layer");
+  TERN_CHECK(!chosen.empty() || corrected_before > 0, ValueError, "[", kName,
+             "] expected a model with BitLinear layers, got a ", model.type_name(),
+             " without; convert() a float model first");
+  if (options.init == LrcInit::kActivationSvd && !chosen.empty()) collect_inputs(model, chosen, options);
+  std::vector<std::shared_ptr<BitLinearLrc>> layers;  // all made before any is put in its place
+  for (const Chosen& c : chosen) layers.push_back(corrected(c, options, start(c, options)));
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    model.replace(chosen[i].path, layers[i]);
+    report.converted.emplace_back(chosen[i].path, chosen[i].rank);
+  }
+  return report;
+}
+
+FreezeReport freeze_except_lrc(nn::Module& model) {
+  FreezeReport report;
+  const nn::NamedTensors parameters = model.named_parameters();
+  TERN_CHECK(std::any_of(parameters.begin(), parameters.end(), [](const auto& p) { return is_factor(p.first); }),
+             ValueError, "[freeze_except_lrc] expected a model with low-rank corrections, got a ", model.type_name(),
+             " without");
+  for (const auto& [name, parameter] : parameters) {
+    Tensor tensor = parameter;
+    tensor.requires_grad_(is_factor(name));
+    (is_factor(name) ? report.trainable : report.frozen) += tensor.numel();
+  }
+  return report;
+}
+
+LrcStats lrc_stats(const nn::Module& model) {
+  LrcStats stats;
+  for (const auto& [path, module] : model.named_modules()) {
+    const auto* const layer = dynamic_cast<const BitLinearLrc*>(module.get());
+    if (layer == nullptr) continue;
+    ++stats.layers;
+    stats.ranks.push_back(layer->rank());
+    stats.factor_elements += layer->lrc_u.latent().numel() + layer->lrc_v.latent().numel();
+    for (const nn::Parameter* p : {&layer->weight, &layer->bias})
+      if (p->defined() && !p->latent().requires_grad()) stats.frozen_elements += p->latent().numel();
+    if (layer->weight_codes.defined()) stats.frozen_elements += layer->weight_codes().numel();
+  }
+  for (const int64_t rank : stats.ranks)
+    stats.mean_rank += static_cast<double>(rank) / static_cast<double>(stats.layers);
+  return stats;
+}
+
+}  // namespace tern::quant::bitnet
