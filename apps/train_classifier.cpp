@@ -33,7 +33,7 @@ void shrink(train::ClassifierConfig& config) {
   config.epochs = 1;
   config.data.train_limit = 3 * config.data.batch_size + (config.data.val_fraction > 0 ? 40 : 0);
   config.data.test_limit = 2 * config.data.eval_batch_size;
-  config.schedule.warmup_epochs = 0;
+  config.schedule.warmup = 0;
 }
 
 io::Json describe_data(const train::ImageData& data) {
@@ -213,7 +213,7 @@ void report(const Subject& subject, const train::ClassifierConfig& config, const
   summary["top5"] = result.test.top5;
   summary["loss"] = result.test.loss;
   summary["n"] = result.test.n;
-  if (result.best_top1 >= 0) summary["best_val_top1"] = result.best_top1;
+  if (result.best >= 0) summary["best_val_top1"] = result.best;
   summary["epochs"] = result.epochs;
   summary["steps"] = result.steps;
   if (out != nullptr) io::write_file_atomic("summary", out->file("summary.json"), summary.dump(2) + "\n");
@@ -254,15 +254,18 @@ int run(int argc, char** argv) {
 
   const auto optimizer = train::make_optimizer(model, config);
   const int64_t steps = (loader.size() + config.optim.accumulate - 1) / config.optim.accumulate;
-  const auto schedule = train::make_schedule(*optimizer, config, steps);
-  const auto ema = train::make_ema(model, config);
+  const auto schedule = train::make_schedule(*optimizer, config.schedule, config.epochs, steps);
+  const auto ema = train::make_ema(model, config.optim);
   io::Metadata metadata = model.metadata();
   const io::Json description = describe_run(schema, subject.images);
   metadata[train::meta::kConfig] = description.dump();
   metadata[train::meta::kPreprocessing] = train::to_json(subject.preprocessing).dump();
-  const auto loss = [&](const Tensor& output, const Tensor& labels) {
-    return cross_entropy(output, labels, {.label_smoothing = config.optim.label_smoothing});
-  };
+  train::ClassifierTask task({.train = &loader,
+                              .validation = validation_loader.get(),
+                              .test = &test_loader,
+                              .loss = [&](const Tensor& output, const Tensor& labels) {
+                                return cross_entropy(output, labels, {.label_smoothing = config.label_smoothing});
+                              }});
   std::unique_ptr<train::MetricsLog> layers;
   std::unique_ptr<train::EventWriter> events;
   std::unique_ptr<train::Profiler> profiler;
@@ -277,8 +280,6 @@ int run(int argc, char** argv) {
                                  .accumulate = config.optim.accumulate,
                                  .clip_norm = config.optim.clip_norm,
                                  .clip_value = config.optim.clip_value,
-                                 .loss = loss,
-                                 .test = &test_loader,
                                  .test_every = config.test_every,
                                  .out = a.out,
                                  .save_every = config.save_every,
@@ -319,7 +320,7 @@ int run(int argc, char** argv) {
     }
   }
 
-  const train::FitResult result = trainer.fit(loader, validation_loader.get());
+  const train::FitResult result = trainer.fit(task);
   if (profiler != nullptr) {
     if (!a.out.empty()) profiler->write(a.out);
     std::cout << profiler->table();

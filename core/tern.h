@@ -103,6 +103,7 @@
 #include <tern/train/checkpoint.h>
 #include <tern/train/classifier.h>
 #include <tern/train/classifier_config.h>
+#include <tern/train/classifier_task.h>
 #include <tern/train/cli.h>
 #include <tern/train/environment.h>
 #include <tern/train/evaluate.h>
@@ -110,7 +111,9 @@
 #include <tern/train/generation.h>
 #include <tern/train/inspect.h>
 #include <tern/train/language_model.h>
+#include <tern/train/method.h>
 #include <tern/train/metrics.h>
+#include <tern/train/optimization.h>
 #include <tern/train/perplexity.h>
 #include <tern/train/process.h>
 #include <tern/train/profile.h>
@@ -120,5 +123,6 @@
 #include <tern/train/run_record.h>
 #include <tern/train/sampling.h>
 #include <tern/train/schema.h>
+#include <tern/train/task.h>
 #include <tern/train/tensorboard.h>
 #include <tern/train/trainer.h>
