@@ -49,6 +49,7 @@
 #include <tern/core/tensor.h>
 #include <tern/core/text.h>
 #include <tern/data/batch.h>
+#include <tern/data/byte_pair.h>
 #include <tern/data/cifar.h>
 #include <tern/data/color.h>
 #include <tern/data/dataset.h>
@@ -110,7 +111,10 @@
 #include <tern/train/evaluation.h>
 #include <tern/train/generation.h>
 #include <tern/train/inspect.h>
+#include <tern/train/language.h>
+#include <tern/train/language_config.h>
 #include <tern/train/language_model.h>
+#include <tern/train/language_task.h>
 #include <tern/train/method.h>
 #include <tern/train/metrics.h>
 #include <tern/train/optimization.h>
@@ -119,10 +123,12 @@
 #include <tern/train/profile.h>
 #include <tern/train/progress.h>
 #include <tern/train/report.h>
+#include <tern/train/run_arguments.h>
 #include <tern/train/run_directory.h>
 #include <tern/train/run_record.h>
 #include <tern/train/sampling.h>
 #include <tern/train/schema.h>
 #include <tern/train/task.h>
 #include <tern/train/tensorboard.h>
+#include <tern/train/text_tokenizer.h>
 #include <tern/train/trainer.h>
