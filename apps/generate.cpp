@@ -48,7 +48,7 @@ int generate(int argc, char** argv) {
   set_num_threads(static_cast<int>(threads));
   options.seed = static_cast<uint64_t>(seed);
 
-  const auto [model, tokenizer] = train::load_language_model("generate", weights, tokenizer_path, config);
+  const auto [model, tokenizer] = train::load_language_model(weights, tokenizer_path, config);
   const int64_t positions = model->options().max_position_embeddings;
   if (options.steps > positions)
     std::fprintf(stderr, "generate: the model has %lld positions; --steps %lld is cut to that\n",

@@ -57,8 +57,7 @@ int perplexity(int argc, char** argv) {
   check(cli, settings);
   set_num_threads(static_cast<int>(settings.threads));
 
-  const auto [model, tokenizer] =
-      train::load_language_model("perplexity", settings.weights, settings.tokenizer, settings.config);
+  const auto [model, tokenizer] = train::load_language_model(settings.weights, settings.tokenizer, settings.config);
   const int64_t positions = model->options().max_position_embeddings;
   TERN_CHECK(settings.context <= positions, train::UsageError, "[perplexity] expected --context of at most ", positions,
              ", the model's positions, got ", settings.context);

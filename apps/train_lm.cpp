@@ -58,7 +58,7 @@ std::shared_ptr<nn::models::Llama> model_of_run(const std::string& checkpoint) {
 Subject open_subject(train::LanguageConfig& config, const std::string& checkpoint, bool fast) {
   train::Texts texts = train::read_texts(config.data);
   train::TextTokenizer tokenizer =
-      checkpoint.empty() ? train::make_tokenizer(config, texts) : train::TextTokenizer::beside(kProgram, checkpoint);
+      checkpoint.empty() ? train::make_tokenizer(config, texts) : train::TextTokenizer::beside(checkpoint);
   train::TokenText text = train::tokenize(texts, tokenizer, config.data.val_fraction);
   if (fast) text.held_out = std::min(text.held_out, 4 * config.data.context);
   std::shared_ptr<nn::models::Llama> model;
@@ -96,6 +96,14 @@ io::Json describe_run(const train::Schema& schema, const Subject& subject) {
                                                   {"tokens", subject.text.tokens.size()},
                                                   {"held_out", subject.text.held_out}});
   return json;
+}
+
+// Without control characters, which a terminal might obey.
+std::string visible(std::string text) {
+  for (char& c : text)
+    if (const auto byte = static_cast<unsigned char>(c); byte == 0x7F || (byte < 0x20 && c != '\n' && c != '\t'))
+      c = '?';
+  return text;
 }
 
 // The page about a run, as far as it has come: the run's result is safe already, so what goes wrong is told and changes
@@ -175,7 +183,7 @@ int run(int argc, char** argv) {
     std::unique_ptr<optim::WeightEma::Swapped> averaged;
     if (ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*ema);
     const std::string text = train::sample_text(model, subject.tokenizer, config.sample, seed);
-    std::cout << concat("---- sample after step ", step, "\n", text, "\n----") << std::endl;
+    std::cout << concat("---- sample after step ", step, "\n", visible(text), "\n----") << std::endl;
     if (samples != nullptr)
       samples->write(
           io::Json::object({{"epoch", epoch}, {"step", step}, {"prompt", config.sample.prompt}, {"text", text}}));

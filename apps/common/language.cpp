@@ -40,7 +40,7 @@ Texts read_texts(const LanguageConfig::Data& config) {
 TextTokenizer make_tokenizer(const LanguageConfig& config, const Texts& texts) {
   const LanguageConfig::Tokenizer& t = config.tokenizer;
   if (!t.file.empty()) return TextTokenizer::load(t.file);
-  if (t.kind == "auto" && !config.weights.empty()) return TextTokenizer::beside("train_lm", config.weights);
+  if (t.kind == "auto" && !config.weights.empty()) return TextTokenizer::beside(config.weights);
   if (t.kind != "bpe") return data::BytePairTokenizer();
   std::string learned;
   const double most = (1 - config.data.val_fraction) * static_cast<double>(texts.bytes);

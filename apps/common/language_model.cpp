@@ -39,11 +39,10 @@ void need_same_vocabulary(const Llama& model, const std::string& weights, const 
              " tokens, as '", weights, "' has, got '", tokenizer_name, "' with ", size);
 }
 
-LanguageModel load_language_model(const char* program, const std::string& weights, const std::string& tokenizer,
-                                  const std::string& config) {
+LanguageModel load_language_model(const std::string& weights, const std::string& tokenizer, const std::string& config) {
   std::shared_ptr<Llama> model = load_llama(weights, config);
   LanguageModel language{std::move(model),
-                         tokenizer.empty() ? TextTokenizer::beside(program, weights) : TextTokenizer::load(tokenizer)};
+                         tokenizer.empty() ? TextTokenizer::beside(weights) : TextTokenizer::load(tokenizer)};
   need_same_vocabulary(*language.model, weights, language.tokenizer, tokenizer.empty() ? "that beside it" : tokenizer);
   return language;
 }

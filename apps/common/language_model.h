@@ -24,14 +24,9 @@ struct LanguageModel {
 void need_same_vocabulary(const nn::models::Llama& model, const std::string& weights, const TextTokenizer& tokenizer,
                           const std::string& tokenizer_name);
 
-/// A model with the tokenizer of a file, or, where `tokenizer` is empty, of that beside the weights. program: for the
-/// message if there is none. Throws as load_llama, TextTokenizer and need_same_vocabulary.
-[[nodiscard]] LanguageModel load_language_model(const char* program, const std::string& weights,
-                                                const std::string& tokenizer, const std::string& config = "");
-/// The same with a tokenizer file.
-[[nodiscard]] inline LanguageModel load_language_model(const std::string& weights, const std::string& tokenizer,
-                                                       const std::string& config = "") {
-  return load_language_model("load_language_model", weights, tokenizer, config);
-}
+/// A model with the tokenizer of a file, or, where `tokenizer` is empty, of that beside the weights. Throws as
+/// load_llama, TextTokenizer and need_same_vocabulary.
+[[nodiscard]] LanguageModel load_language_model(const std::string& weights, const std::string& tokenizer,
+                                                const std::string& config = "");
 
 }  // namespace tern::train

@@ -30,11 +30,11 @@ TextTokenizer TextTokenizer::load(const std::string& path) {
   return TextTokenizer(Llama2c{std::move(tokenizer), std::move(file)});
 }
 
-TextTokenizer TextTokenizer::beside(const char* program, const std::string& weights) {
+TextTokenizer TextTokenizer::beside(const std::string& weights) {
   const std::filesystem::path directory = std::filesystem::path(weights).parent_path();
   for (const char* name : {kJsonName, kBinaryName})
     if (std::filesystem::exists(directory / name)) return load(in(directory, name));
-  throw UsageError(concat("[", program, "] expected --tokenizer FILE, as neither ", kJsonName, " nor ", kBinaryName,
+  throw UsageError(concat("[tokenizer] expected --tokenizer FILE, as neither ", kJsonName, " nor ", kBinaryName,
                           " lies beside ", weights));
 }
 

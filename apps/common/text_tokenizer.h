@@ -19,8 +19,8 @@ class TextTokenizer {
   /// Reads either kind of file, told apart by its content. Throws as the two loaders.
   static TextTokenizer load(const std::string& path);
   /// Of the file that a run left beside its weights: "tokenizer.json" or "tokenizer.bin" in their directory. Throws
-  /// UsageError, with program's name, if there is neither.
-  static TextTokenizer beside(const char* program, const std::string& weights);
+  /// UsageError if there is neither.
+  static TextTokenizer beside(const std::string& weights);
   /// Writes it into a directory, as one of these. Throws IoError.
   void save(const std::string& directory) const;
 
