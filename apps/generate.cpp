@@ -30,7 +30,8 @@ int generate(int argc, char** argv) {
   int64_t seed = 0, threads = 0;
   train::Cli cli("generate", "Continues a text with a language model, as llama2.c does.");
   cli.option("--weights", weights, "FILE", "llama2.c checkpoint or safetensors").required();
-  cli.option("--tokenizer", tokenizer_path, "FILE", "tokenizer of llama2.c").required();
+  cli.option("--tokenizer", tokenizer_path, "FILE",
+             "tokenizer of llama2.c, or one that train_lm left; that beside the weights if not given");
   cli.option("--config", config, "FILE", "config.json of a safetensors file that does not carry its own");
   cli.option("--prompt", prompt, "TEXT", "what to continue; nothing if not given");
   cli.option("--steps", options.steps, {.min = 0}, "N",
@@ -58,6 +59,7 @@ int generate(int argc, char** argv) {
     std::fprintf(stderr, "generate: the prompt has %zu tokens; --steps %lld shows only the first ones\n",
                  tokens.size() - 1, static_cast<long long>(options.steps));
 
+  options.stop_token = tokenizer.start_token();
   int64_t previous = tokens.front();
   options.on_token = [&, &pieces = tokenizer](int64_t token) {
     write_out(visible(pieces.decode(previous, token)));

@@ -42,7 +42,8 @@ int perplexity(int argc, char** argv) {
                  "and cut to the context. Without, it is one running text: every token is predicted once, in windows\n"
                  "of the context that begin every --stride tokens.");
   cli.option("--weights", settings.weights, "FILE", "llama2.c checkpoint or safetensors").required();
-  cli.option("--tokenizer", settings.tokenizer, "FILE", "tokenizer of llama2.c").required();
+  cli.option("--tokenizer", settings.tokenizer, "FILE",
+             "tokenizer of llama2.c, or one that train_lm left; that beside the weights if not given");
   cli.option("--text", settings.text, "FILE", "text to predict").required();
   cli.option("--config", settings.config, "FILE", "config.json of a safetensors file that does not carry its own");
   cli.option("--context", settings.context, {.min = 2}, "N", "tokens the model sees at once; all it can if not given");

@@ -9,31 +9,14 @@ using namespace tern;
 
 namespace {
 
-struct Arguments {
-  std::string config, data, out, weights;
-  std::vector<std::string> set;
-  int64_t seed = 0, threads = 0, log_every = 0, profile_steps = 20;
-  bool fast_dev_run = false, resume = false, overwrite = false, profile = false, tensorboard = false;
-};
-
-// The last settings win: the file's, then --set, then options of their own.
-void settle(train::Schema& schema, const train::Cli& cli, const Arguments& a) {
-  if (!a.config.empty())
-    schema.read_file(a.config);
-  else if (a.resume)
-    schema.read_file((std::filesystem::path(a.out) / "config.json").string());
-  for (const std::string& assignment : a.set) schema.set(assignment);
-  if (cli.given("--data")) schema.set_text("data.path", a.data);
-  if (cli.given("--weights")) schema.set_text("model.weights", a.weights);
-  if (cli.given("--seed")) schema.set("seed", std::to_string(a.seed), "--seed");
-}
+constexpr const char* kProgram = "train_classifier";
 
 // Made so small that a mistake in any part shows within seconds.
 void shrink(train::ClassifierConfig& config) {
   config.epochs = 1;
   config.data.train_limit = 3 * config.data.batch_size + (config.data.val_fraction > 0 ? 40 : 0);
   config.data.test_limit = 2 * config.data.eval_batch_size;
-  config.schedule.warmup_epochs = 0;
+  config.schedule.warmup = 0;
 }
 
 io::Json describe_data(const train::ImageData& data) {
@@ -72,74 +55,23 @@ train::Preprocessing settle_preprocessing(const train::ClassifierConfig& config,
 }
 
 // Reads the command line and the settings and opens the run's directory; false if only help was wanted.
-bool parse(int argc, char** argv, Arguments& a, train::ClassifierConfig& config, train::Schema& schema,
+bool parse(int argc, char** argv, train::RunArguments& a, train::ClassifierConfig& config, train::Schema& schema,
            std::unique_ptr<const train::RunDirectory>& out) {
-  train::Cli cli("train_classifier",
+  train::Cli cli(kProgram,
                  "Trains an image classifier, in full precision or with compression, and writes weights, metrics and a "
                  "summary.");
-  cli.option("--config", a.config, "FILE", "JSON file with the settings below; those it lacks keep their defaults");
-  cli.option("--data", a.data, "DIR", "directory of the data set (data.path)");
-  cli.option("--out", a.out, "DIR", "where the run's files go");
-  cli.option("--set", a.set, "KEY=VALUE", "changes one setting; may be given several times");
-  cli.option("--weights", a.weights, "FILE", "weights to start from (model.weights)");
-  cli.option("--seed", a.seed, {.min = 0, .max = 0x1p53}, "N", "seed");
-  cli.option("--threads", a.threads, {.min = 1, .max = 4096}, "N", "threads; as many as processors if not given");
-  cli.option("--log-every", a.log_every, {.min = 0, .max = 1e9}, "N", "also write metrics every N steps");
-  cli.flag(
-      "--profile", a.profile,
-      "measure some steps layer by layer: a table at the end, DIR/profile.json, and DIR/trace.json for Perfetto or "
-      "chrome://tracing");
-  cli.option("--profile-steps", a.profile_steps, {.min = 1, .max = 10000}, "N", "steps that --profile measures");
-  cli.flag("--tensorboard", a.tensorboard, "also write an event file for TensorBoard");
-  cli.flag("--fast-dev-run", a.fast_dev_run, "three steps and a short evaluation, to see that everything works");
-  cli.flag(
-      "--resume", a.resume,
-      "go on from DIR/last.safetensors, or from the beginning if the run had not come so far; without --config, with "
-      "the settings of that run");
-  cli.flag("--overwrite", a.overwrite, "allow a directory that holds another run");
-  cli.epilogue([&] { return "Settings, with their defaults:\n\n" + schema.describe(); });
+  std::string data;
+  cli.option("--data", data, "DIR", "directory of the data set (data.path)");
+  a.declare(cli, schema);
   if (!cli.parse(argc, argv)) return false;
-
-  if (a.out.empty() && !a.fast_dev_run) throw train::UsageError("[train_classifier] expected --out DIR (see --help)");
-  if (a.resume && (a.out.empty() || a.overwrite))
-    throw train::UsageError("[train_classifier] expected --resume with --out and without --overwrite");
-  if (cli.given("--profile-steps") && !a.profile)
-    throw train::UsageError("[train_classifier] expected --profile with --profile-steps");
-  if (a.tensorboard && a.out.empty())
-    throw train::UsageError("[train_classifier] expected --out DIR with --tensorboard");
-  if (a.resume) out = std::make_unique<const train::RunDirectory>(a.out, train::OpenRun::kResume);
-  settle(schema, cli, a);
+  auto resumed = a.settle(kProgram, cli, schema);
+  if (cli.given("--data")) schema.set_text("data.path", data);
   train::check(config);
   if (config.data.path.empty() && config.data.dataset != "synthetic")
     throw train::UsageError("[train_classifier] expected --data DIR (see --help)");
   if (a.fast_dev_run) shrink(config);
-  if (!a.out.empty() && !a.resume)
-    out = std::make_unique<const train::RunDirectory>(a.out,
-                                                      a.overwrite ? train::OpenRun::kOverwrite : train::OpenRun::kNew);
+  out = a.open(std::move(resumed));
   return true;
-}
-
-// A resumed run is the run that was interrupted: what shaped it may not change.
-void need_same_run(const train::Schema& schema, const io::Json& description, const train::RunDirectory& out) {
-  constexpr std::string_view kFree[] = {"epochs",    "test_every",   "save_every",          "save_every_steps",
-                                        "data.path", "data.workers", "data.eval_batch_size"};
-  const std::string file = out.file("last.safetensors");
-  const train::Checkpoint last = train::load_checkpoint(file);
-  const auto saved = last.metadata.find(train::meta::kConfig);
-  if (saved == last.metadata.end()) return;  // Trainer::load says what is wrong with it
-  for (const std::string& key : schema.differing(saved->second, file))
-    if (std::find(std::begin(kFree), std::end(kFree), key) == std::end(kFree))
-      throw train::UsageError(concat(
-          "[train_classifier] expected the settings of the run in ", out.path(), " with --resume, got another ", key,
-          "; only epochs, test_every, save_every, save_every_steps, data.path, data.workers and "
-          "data.eval_batch_size may change"));
-  const io::Json then = io::Json::parse("train_classifier", file, saved->second);
-  const io::Json* surroundings = then.find("environment");
-  const io::Json* before = surroundings != nullptr ? surroundings->find("data") : nullptr;
-  const io::Json& now = description.at("environment").at("data");
-  TERN_CHECK(before == nullptr || before->dump() == now.dump(), ValueError,
-             "[train_classifier] expected the data set that the run in ", out.path(), " began with, ", before->dump(),
-             ", got ", now.dump());
 }
 
 // The images of a run, and the model that learns them.
@@ -213,7 +145,7 @@ void report(const Subject& subject, const train::ClassifierConfig& config, const
   summary["top5"] = result.test.top5;
   summary["loss"] = result.test.loss;
   summary["n"] = result.test.n;
-  if (result.best_top1 >= 0) summary["best_val_top1"] = result.best_top1;
+  if (result.best >= 0) summary["best_val_top1"] = result.best;
   summary["epochs"] = result.epochs;
   summary["steps"] = result.steps;
   if (out != nullptr) io::write_file_atomic("summary", out->file("summary.json"), summary.dump(2) + "\n");
@@ -224,7 +156,7 @@ void report(const Subject& subject, const train::ClassifierConfig& config, const
 }
 
 int run(int argc, char** argv) {
-  Arguments a;
+  train::RunArguments a;
   train::ClassifierConfig config;
   train::Schema schema;
   train::declare(schema, config);
@@ -254,15 +186,18 @@ int run(int argc, char** argv) {
 
   const auto optimizer = train::make_optimizer(model, config);
   const int64_t steps = (loader.size() + config.optim.accumulate - 1) / config.optim.accumulate;
-  const auto schedule = train::make_schedule(*optimizer, config, steps);
-  const auto ema = train::make_ema(model, config);
+  const auto schedule = train::make_schedule(*optimizer, config.schedule, config.epochs, steps);
+  const auto ema = train::make_ema(model, config.optim);
   io::Metadata metadata = model.metadata();
   const io::Json description = describe_run(schema, subject.images);
   metadata[train::meta::kConfig] = description.dump();
   metadata[train::meta::kPreprocessing] = train::to_json(subject.preprocessing).dump();
-  const auto loss = [&](const Tensor& output, const Tensor& labels) {
-    return cross_entropy(output, labels, {.label_smoothing = config.optim.label_smoothing});
-  };
+  train::ClassifierTask task({.train = &loader,
+                              .validation = validation_loader.get(),
+                              .test = &test_loader,
+                              .loss = [&](const Tensor& output, const Tensor& labels) {
+                                return cross_entropy(output, labels, {.label_smoothing = config.label_smoothing});
+                              }});
   std::unique_ptr<train::MetricsLog> layers;
   std::unique_ptr<train::EventWriter> events;
   std::unique_ptr<train::Profiler> profiler;
@@ -277,8 +212,6 @@ int run(int argc, char** argv) {
                                  .accumulate = config.optim.accumulate,
                                  .clip_norm = config.optim.clip_norm,
                                  .clip_value = config.optim.clip_value,
-                                 .loss = loss,
-                                 .test = &test_loader,
                                  .test_every = config.test_every,
                                  .out = a.out,
                                  .save_every = config.save_every,
@@ -301,7 +234,9 @@ int run(int argc, char** argv) {
                                  .profiler = profiler.get(),
                                  .stop = [] { return train::StopSignal::received() != 0; }});
   if (resume) {
-    need_same_run(schema, description, *out);
+    train::need_same_run(kProgram, schema, description, *out,
+                         {"epochs", "test_every", "save_every", "save_every_steps", "data.path", "data.workers",
+                          "data.eval_batch_size"});
     trainer.load(out->file("last.safetensors"));
   } else if (a.resume) {
     std::cout << concat("no checkpoint in ", a.out, " yet: from the beginning") << std::endl;
@@ -319,7 +254,7 @@ int run(int argc, char** argv) {
     }
   }
 
-  const train::FitResult result = trainer.fit(loader, validation_loader.get());
+  const train::FitResult result = trainer.fit(task);
   if (profiler != nullptr) {
     if (!a.out.empty()) profiler->write(a.out);
     std::cout << profiler->table();

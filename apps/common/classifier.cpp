@@ -9,9 +9,6 @@
 #include <tern/data/synthetic.h>
 #include <tern/nn/models/model.h>
 #include <tern/nn/models/registry.h>
-#include <tern/nn/weight_decay.h>
-#include <tern/optim/adam.h>
-#include <tern/optim/sgd.h>
 #include <tern/quant/codeq/codeq.h>
 #include <tern/train/classifier.h>
 
@@ -53,25 +50,10 @@ std::string kind_of_directory(const std::string& path) {
       path, ", got none of them"));
 }
 
-// Names for tensors of a model, so that an optimizer's state is saved under them.
-std::vector<optim::ParamList::Entry> named(const nn::Module& model, const std::vector<Tensor>& tensors) {
-  std::vector<optim::ParamList::Entry> entries;
-  for (const auto& [name, parameter] : model.named_parameters())
-    for (const Tensor& tensor : tensors)
-      if (tensor.is_same(parameter)) entries.emplace_back(name, tensor);
-  TERN_ASSERT(entries.size() == tensors.size(), "a parameter of a group is not the model's");
-  return entries;
-}
-
 // d / 2A: which part of the range becomes zero.
 double dead_zone_share(const codeq::LayerReport& layer) {
   return layer.dead_zone.range > 0 ? layer.dead_zone.dead_zone / (2 * layer.dead_zone.range) : 0;
 }
-
-struct Group {
-  std::vector<optim::ParamList::Entry> params;
-  double lr, weight_decay;
-};
 
 }  // namespace
 
@@ -223,83 +205,14 @@ ImageData open_image_data(const std::string& wanted, const std::string& path, bo
 }
 
 std::unique_ptr<optim::Optimizer> make_optimizer(const nn::Module& model, const ClassifierConfig& config) {
-  const auto& o = config.optim;
-  std::vector<Tensor> base = codeq::base_parameters(model);
-  std::vector<Group> groups;
-  if (o.decay_norms) {
-    groups.push_back({named(model, base), o.lr, o.weight_decay});
-  } else {
-    const auto [decay, no_decay] = nn::split_weight_decay(model, {"cls_token", "pos_embed"});
-    const auto both = [&](const std::vector<Tensor>& chosen) {
-      std::vector<Tensor> kept;
-      for (const Tensor& t : chosen)
-        if (std::any_of(base.begin(), base.end(), [&](const Tensor& b) { return b.is_same(t); })) kept.push_back(t);
-      return kept;
-    };
-    groups.push_back({named(model, both(decay)), o.lr, o.weight_decay});
-    groups.push_back({named(model, both(no_decay)), o.lr, 0});
-  }
+  std::vector<ParamGroup> groups =
+      weight_groups(model, codeq::base_parameters(model), config.optim, {"cls_token", "pos_embed"});
   if (config.codeq.mode != "none") {
     groups.push_back({named(model, codeq::dead_zone_logits(model)), config.codeq.dz_lr, config.codeq.dz_decay});
     if (config.codeq.mode == "mixed")
       groups.push_back({named(model, codeq::bit_width_logits(model)), config.codeq.bit_lr, config.codeq.bit_decay});
   }
-  if (o.name == "sgd") {
-    std::vector<optim::SgdGroup> sgd;
-    for (const Group& g : groups) sgd.push_back({.params = g.params, .lr = g.lr, .weight_decay = g.weight_decay});
-    return std::make_unique<optim::Sgd>(optim::SgdOptions{.momentum = o.momentum, .nesterov = o.nesterov}, sgd);
-  }
-  std::vector<optim::AdamGroup> adam;
-  for (const Group& g : groups) adam.push_back({.params = g.params, .lr = g.lr, .weight_decay = g.weight_decay});
-  if (o.name == "adam")
-    return std::make_unique<optim::Adam>(optim::AdamOptions{.betas = {o.beta1, o.beta2}, .eps = o.eps}, adam);
-  return std::make_unique<optim::AdamW>(optim::AdamWOptions{.betas = {o.beta1, o.beta2}, .eps = o.eps}, adam);
-}
-
-std::unique_ptr<optim::WeightEma> make_ema(const nn::Module& model, const ClassifierConfig& config) {
-  if (config.optim.ema_decay == 0) return nullptr;
-  std::vector<optim::ParamList::Entry> entries;
-  for (const auto& [name, tensor] : model.state_dict())
-    if (tensor.is_floating()) entries.emplace_back(name, tensor);
-  return std::make_unique<optim::WeightEma>(entries,
-                                            optim::EmaOptions{.decay = config.optim.ema_decay, .warmup = true});
-}
-
-std::unique_ptr<optim::LrScheduler> make_schedule(optim::Optimizer& optimizer, const ClassifierConfig& config,
-                                                  int64_t steps_an_epoch) {
-  const auto& s = config.schedule;
-  const int64_t total = config.epochs * steps_an_epoch;
-  const auto warmup = static_cast<int64_t>(s.warmup_epochs * static_cast<double>(steps_an_epoch));
-  TERN_CHECK(warmup < total, ValueError, "[schedule] expected schedule.warmup_epochs below the run's ", config.epochs,
-             " epochs, got ", s.warmup_epochs);
-  if (s.name == "cosine")
-    return std::make_unique<optim::CosineLr>(
-        optimizer, optim::CosineLrOptions{.total_steps = total, .warmup_steps = warmup, .eta_min = s.min_lr});
-  if (s.name == "one_cycle")
-    return std::make_unique<optim::OneCycleLr>(
-        optimizer, optim::OneCycleLrOptions{
-                       .total_steps = total,
-                       .pct_start = s.one_cycle_rise,
-                       .anneal = s.one_cycle_anneal == "linear" ? optim::Anneal::kLinear : optim::Anneal::kCosine,
-                       .warmup_steps = warmup});
-  if (s.name == "step")
-    return std::make_unique<optim::StepLr>(
-        optimizer,
-        optim::StepLrOptions{.step_size = s.step_epochs * steps_an_epoch, .gamma = s.gamma, .warmup_steps = warmup});
-  if (s.name == "multistep") {
-    std::vector<int64_t> milestones = s.milestones;
-    for (int64_t& m : milestones) m = m * steps_an_epoch - warmup;
-    return std::make_unique<optim::MultiStepLr>(
-        optimizer, optim::MultiStepLrOptions{.milestones = milestones, .gamma = s.gamma, .warmup_steps = warmup});
-  }
-  if (s.name == "exponential")
-    return std::make_unique<optim::ExponentialLr>(
-        optimizer, optim::ExponentialLrOptions{.gamma = std::pow(s.gamma, 1.0 / static_cast<double>(steps_an_epoch)),
-                                               .warmup_steps = warmup});
-  if (s.name == "plateau")
-    return std::make_unique<optim::PlateauLr>(
-        optimizer, optim::PlateauLrOptions{.factor = s.gamma, .patience = s.patience, .warmup_steps = warmup});
-  return std::make_unique<optim::ConstantLr>(optimizer, optim::ConstantLrOptions{.warmup_steps = warmup});
+  return make_optimizer(config.optim, groups);
 }
 
 std::string attach_codeq(nn::Module& model, const ClassifierConfig::Codeq& c) {

@@ -9,8 +9,6 @@
 #include <tern/data/loader.h>
 #include <tern/data/transforms.h>
 #include <tern/nn/models/model.h>
-#include <tern/optim/ema.h>
-#include <tern/optim/lr_scheduler.h>
 #include <tern/optim/optimizer.h>
 #include <tern/train/checkpoint.h>
 #include <tern/train/classifier_config.h>
@@ -71,14 +69,6 @@ ImageData open_image_data(const std::string& kind, const std::string& path, bool
 /// off), and for CoDeQ the dead-zone and (mode "mixed") the bit-width logits. Every parameter is named as in the model.
 /// Throws ValueError for settings out of range.
 std::unique_ptr<optim::Optimizer> make_optimizer(const nn::Module& model, const ClassifierConfig& config);
-
-/// Averages of all floating parameters and buffers, by name, with warm-up; null for optim.ema_decay 0.
-std::unique_ptr<optim::WeightEma> make_ema(const nn::Module& model, const ClassifierConfig& config);
-
-/// The schedule, counted in optimizer steps. Throws ValueError for a warm-up as long as the run, or settings out of
-/// range.
-std::unique_ptr<optim::LrScheduler> make_schedule(optim::Optimizer& optimizer, const ClassifierConfig& config,
-                                                  int64_t steps_an_epoch);
 
 /// Attaches quantizers as the configuration says (nothing for mode "none"); returns the lines that say what was
 /// attached and what not. Quantizers that the model has already give way and hand their logits on. Throws as

@@ -68,40 +68,9 @@ void declare(Schema& schema, ClassifierConfig& c) {
   schema.add("data.mixup", d.mixup, {.min = 0, .max = 100}, "augmentation: alpha of mixup; 0: none");
   schema.add("data.cutmix", d.cutmix, {.min = 0, .max = 100}, "augmentation: alpha of cutmix; 0: none");
 
-  auto& o = c.optim;
-  schema.add("optim.name", o.name, {"sgd", "adam", "adamw"}, "optimizer");
-  schema.add("optim.lr", o.lr, kNotNegative, "learning rate of weights at its highest");
-  schema.add("optim.momentum", o.momentum, kBelowOne, "sgd: momentum");
-  schema.add("optim.nesterov", o.nesterov, "sgd: Nesterov's momentum");
-  schema.add("optim.weight_decay", o.weight_decay, kNotNegative,
-             "decay of weights (coupled for sgd and adam, decoupled for adamw)");
-  schema.add("optim.decay_norms", o.decay_norms, "whether norm scales and biases decay as well");
-  schema.add("optim.beta1", o.beta1, kBelowOne, "adam, adamw: decay of the mean gradient");
-  schema.add("optim.beta2", o.beta2, kBelowOne, "adam, adamw: decay of the mean squared gradient");
-  schema.add("optim.eps", o.eps, kPositive, "adam, adamw: added to the root of the mean square");
-  schema.add("optim.clip_norm", o.clip_norm, kNotNegative, "largest norm of all gradients together; 0: no limit");
-  schema.add("optim.clip_value", o.clip_value, kNotNegative, "largest absolute gradient; 0: no limit");
-  schema.add("optim.accumulate", o.accumulate, {.min = 1, .max = 65536},
-             "batches whose gradients are averaged into one step");
-  schema.add("optim.label_smoothing", o.label_smoothing, kBelowOne, "share of the target spread over all classes");
-  schema.add("optim.ema_decay", o.ema_decay, kBelowOne,
-             "decay of averaged weights, which are then evaluated and saved; 0: none");
-
-  auto& s = c.schedule;
-  schema.add("schedule.name", s.name,
-             {"constant", "cosine", "one_cycle", "step", "multistep", "exponential", "plateau"},
-             "how the learning rates of all groups move");
-  schema.add("schedule.warmup_epochs", s.warmup_epochs, kNotNegative, "linear rise from zero before the schedule");
-  schema.add("schedule.min_lr", s.min_lr, kNotNegative, "cosine: rate at the end, of all groups");
-  schema.add("schedule.milestones", s.milestones, kCount, "multistep: epochs after which the rate falls");
-  schema.add("schedule.step_epochs", s.step_epochs, kCount, "step: epochs between two falls");
-  schema.add("schedule.gamma", s.gamma, {.min = 0, .max = 1, .above = true},
-             "step, multistep, plateau: factor of a fall; exponential: factor an epoch");
-  schema.add("schedule.one_cycle_rise", s.one_cycle_rise, {.min = 0, .max = 1},
-             "one_cycle: share of the run in which the rate rises");
-  schema.add("schedule.one_cycle_anneal", s.one_cycle_anneal, {"cosine", "linear"},
-             "one_cycle: how the rate rises and falls");
-  schema.add("schedule.patience", s.patience, kCountOrNone, "plateau: epochs without a better loss before a fall");
+  declare(schema, c.optim);
+  schema.add("optim.label_smoothing", c.label_smoothing, kBelowOne, "share of the target spread over all classes");
+  declare(schema, c.schedule, "epoch");
 
   auto& q = c.codeq;
   schema.add("codeq.mode", q.mode, {"none", "fixed", "mixed"},
@@ -142,19 +111,9 @@ void check(const ClassifierConfig& c) {
   const auto need = [](bool condition, auto&&... text) {
     if (!condition) throw UsageError(concat("[config] ", text...));
   };
-  need(!c.optim.nesterov || c.optim.name != "sgd" || c.optim.momentum > 0,
-       "expected optim.momentum above 0 with optim.nesterov, got ", c.optim.momentum);
   need(c.codeq.mode != "mixed" || c.codeq.min_bits <= c.codeq.max_bits,
        "expected codeq.min_bits of at most codeq.max_bits, got ", c.codeq.min_bits, " and ", c.codeq.max_bits);
-  need(c.schedule.name != "plateau" || c.schedule.gamma < 1, "expected schedule.gamma below 1 with plateau, got ",
-       c.schedule.gamma);
-  need(c.schedule.name != "multistep" || !c.schedule.milestones.empty(),
-       "expected schedule.milestones with multistep, got none");
-  for (size_t i = 1; i < c.schedule.milestones.size(); ++i)
-    need(c.schedule.milestones[i - 1] < c.schedule.milestones[i], "expected rising schedule.milestones, got ",
-         c.schedule.milestones[i], " after ", c.schedule.milestones[i - 1]);
-  need(c.schedule.warmup_epochs < static_cast<double>(c.epochs),
-       "expected schedule.warmup_epochs below the run's epochs (", c.epochs, "), got ", c.schedule.warmup_epochs);
+  check(c.optim, c.schedule, "epoch", c.epochs);
 }
 
 }  // namespace tern::train

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <tern/train/optimization.h>
 #include <tern/train/schema.h>
 
 namespace tern::train {
@@ -54,31 +55,9 @@ struct ClassifierConfig {
     double mixup = 0, cutmix = 0;             ///< alpha; 0: none
   } data;
 
-  struct Optim {
-    std::string name = "sgd";                       ///< or adam, adamw
-    double lr = 0.1;                                ///< of weights, at its highest
-    double momentum = 0.9;                          ///< sgd
-    bool nesterov = false;                          ///< sgd
-    double weight_decay = 1e-4;                     ///< decoupled for adamw alone
-    bool decay_norms = true;                        ///< norm scales and biases decay as well
-    double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;  ///< adam, adamw
-    double clip_norm = 0, clip_value = 0;           ///< limits of gradients (TrainerOptions); 0: none
-    int64_t accumulate = 1;                         ///< batches a step
-    double label_smoothing = 0;                     ///< as in CrossEntropyOptions
-    double ema_decay = 0;                           ///< of averaged weights; 0: none
-  } optim;
-
-  struct Schedule {
-    std::string name = "cosine";              ///< or constant, one_cycle, step, multistep, exponential, plateau
-    double warmup_epochs = 0;                 ///< of linear rise from 0, before the schedule
-    double min_lr = 0;                        ///< cosine: rate at the end, of all groups
-    std::vector<int64_t> milestones;          ///< multistep: epochs after which the rate falls
-    int64_t step_epochs = 30;                 ///< step: epochs between two falls
-    double gamma = 0.1;                       ///< step, multistep, plateau: of a fall; exponential: of an epoch
-    double one_cycle_rise = 0.3;              ///< share of the run in which the rate rises
-    std::string one_cycle_anneal = "cosine";  ///< or linear
-    int64_t patience = 5;                     ///< plateau: epochs without a better loss that are let pass
-  } schedule;
+  OptimConfig optim;
+  double label_smoothing = 0;  ///< "optim.label_smoothing", as in CrossEntropyOptions
+  ScheduleConfig schedule;     ///< in epochs
 
   /// Settings of quant::codeq::AttachOptions and DeadZoneOptions.
   struct Codeq {

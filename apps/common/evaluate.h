@@ -1,4 +1,4 @@
-// Measuring a classifier.
+// How well a model does: a classifier's accuracy, and what every measurement comes to.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +11,10 @@
 
 namespace tern::train {
 
-/// Of one pass over images; zeros for none.
+/// Of one pass over examples (images, or the tokens of a text); zeros for none.
 struct EvalResult {
-  double top1 = 0;       ///< share of examples whose label has the largest logit, a fraction
-  double top5 = 0;       ///< share of examples whose label is among the five largest
+  double top1 = 0;       ///< share of images whose label has the largest logit, a fraction; 0 for tokens
+  double top5 = 0;       ///< share of images whose label is among the five largest; 0 for tokens
   double loss = 0;       ///< mean cross-entropy in nats
   int64_t n = 0;         ///< examples
   bool complete = true;  ///< false: stop() ended it before its end

@@ -22,6 +22,8 @@ std::shared_ptr<Llama> load_checkpointed(const std::string& path) {
   return model;
 }
 
+}  // namespace
+
 std::shared_ptr<Llama> load_llama(const std::string& weights, const std::string& config) {
   const bool llama2c = Llama::is_llama2c(weights);
   TERN_CHECK(!llama2c || config.empty(), ValueError, "[load_language_model] expected no configuration with '", weights,
@@ -30,13 +32,18 @@ std::shared_ptr<Llama> load_llama(const std::string& weights, const std::string&
   return checkpoint ? load_checkpointed(weights) : Llama::load(weights, config);
 }
 
-}  // namespace
+void need_same_vocabulary(const Llama& model, const std::string& weights, const TextTokenizer& tokenizer,
+                          const std::string& tokenizer_name) {
+  const int64_t model_size = model.options().vocab_size, size = tokenizer.vocab_size();
+  TERN_CHECK(model_size == size, ValueError, "[load_language_model] expected a tokenizer of ", model_size,
+             " tokens, as '", weights, "' has, got '", tokenizer_name, "' with ", size);
+}
 
 LanguageModel load_language_model(const std::string& weights, const std::string& tokenizer, const std::string& config) {
-  LanguageModel language{load_llama(weights, config), data::Tokenizer::load(tokenizer)};
-  const int64_t model_size = language.model->options().vocab_size, size = language.tokenizer.vocab_size();
-  TERN_CHECK(model_size == size, ValueError, "[load_language_model] expected a tokenizer of ", model_size,
-             " tokens, as '", weights, "' has, got '", tokenizer, "' with ", size);
+  std::shared_ptr<Llama> model = load_llama(weights, config);
+  LanguageModel language{std::move(model),
+                         tokenizer.empty() ? TextTokenizer::beside(weights) : TextTokenizer::load(tokenizer)};
+  need_same_vocabulary(*language.model, weights, language.tokenizer, tokenizer.empty() ? "that beside it" : tokenizer);
   return language;
 }
 

@@ -4,21 +4,28 @@
 #include <memory>
 #include <string>
 
-#include <tern/data/tokenizer.h>
 #include <tern/nn/models/llama.h>
+#include <tern/train/text_tokenizer.h>
 
 namespace tern::train {
 
 /// The two.
 struct LanguageModel {
   std::shared_ptr<nn::models::Llama> model;
-  data::Tokenizer tokenizer;
+  TextTokenizer tokenizer;
 };
 
-/// Reads a model (nn::models::Llama::load: a llama2.c checkpoint, or safetensors with its own metadata or a
-/// config.json; or a checkpoint of Trainer, with its quantizers) and a llama2.c tokenizer file. Throws ValueError where
-/// the two do not have the same number of tokens, for weights of another model, or for a configuration given with a
-/// llama2.c checkpoint; otherwise what the loaders throw.
+/// Reads a model: nn::models::Llama::load (a llama2.c checkpoint, or safetensors with its own metadata or a
+/// config.json), or a checkpoint of Trainer, with its quantizers. Throws ValueError for weights of another model, or
+/// for a configuration given with a llama2.c checkpoint; otherwise what the loaders throw.
+[[nodiscard]] std::shared_ptr<nn::models::Llama> load_llama(const std::string& weights, const std::string& config = "");
+
+/// Throws ValueError unless both have the same number of tokens. `weights` and `tokenizer_name` are for the message.
+void need_same_vocabulary(const nn::models::Llama& model, const std::string& weights, const TextTokenizer& tokenizer,
+                          const std::string& tokenizer_name);
+
+/// A model with the tokenizer of a file, or, where `tokenizer` is empty, of that beside the weights. Throws as
+/// load_llama, TextTokenizer and need_same_vocabulary.
 [[nodiscard]] LanguageModel load_language_model(const std::string& weights, const std::string& tokenizer,
                                                 const std::string& config = "");
 

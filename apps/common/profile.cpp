@@ -472,9 +472,10 @@ std::string Profiler::table() const {
                        "", "", "", "", 100 * phase.share);
   const auto [fastest, slowest] = std::minmax_element(impl_->durations.begin(), impl_->durations.end());
   const double both = step_ms() + wait_ms();
-  out += format_text("step %.2f ms (%.2f to %.2f) and %.2f ms of data wait: %.1f images/s; means of %lld steps\n",
+  out += format_text("step %.2f ms (%.2f to %.2f) and %.2f ms of data wait: %.1f %s/s; means of %lld steps\n",
                      step_ms(), 1e-6 * static_cast<double>(*fastest), 1e-6 * static_cast<double>(*slowest), wait_ms(),
-                     both > 0 ? 1e3 * impl_->per_step(impl_->images) / both : 0, static_cast<long long>(steps()));
+                     both > 0 ? 1e3 * impl_->per_step(impl_->images) / both : 0, impl_->options.unit.c_str(),
+                     static_cast<long long>(steps()));
   return out;
 }
 

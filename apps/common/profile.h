@@ -18,8 +18,9 @@ namespace tern::train {
 
 /// Which steps a Profiler measures.
 struct ProfileOptions {
-  int64_t warmup = 3;  ///< steps before the first one that is measured, at least 0: allocations settle
-  int64_t steps = 20;  ///< steps measured, 1 to 10000; so the trace stays small, however long the run is
+  int64_t warmup = 3;           ///< steps before the first one that is measured, at least 0: allocations settle
+  int64_t steps = 20;           ///< steps measured, 1 to 10000; so the trace stays small, however long the run is
+  std::string unit = "images";  ///< what LoaderStats::images counts, for the table's rate
 };
 
 /// One line of the layer table. Times and bytes are means over the measured steps, without what the modules inside

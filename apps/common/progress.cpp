@@ -41,11 +41,13 @@ std::string clock_text(double seconds) {
 }
 
 std::string progress_text(const ProgressState& s) {
-  std::string text =
-      format_text("epoch %lld/%lld step %lld/%lld loss %.4f acc %.2f%% lr %.4g %.0f images/s wait %.1f%% eta %s",
-                  static_cast<long long>(s.epoch + 1), static_cast<long long>(s.epochs), static_cast<long long>(s.step),
-                  static_cast<long long>(s.steps), s.loss, 100 * s.accuracy, s.lr, s.images_per_s, 100 * s.data_wait,
-                  clock_text(s.eta_s).c_str());
+  std::string text;
+  if (s.epochs > 0)
+    text = format_text("epoch %lld/%lld ", static_cast<long long>(s.epoch + 1), static_cast<long long>(s.epochs));
+  text += format_text("step %lld/%lld ", static_cast<long long>(s.step), static_cast<long long>(s.steps));
+  text += s.figures;
+  text += format_text(" lr %.4g %.0f %s/s wait %.1f%% eta %s", s.lr, s.rate, s.unit.c_str(), 100 * s.data_wait,
+                      clock_text(s.eta_s).c_str());
   for (const Metric& metric : s.extra) text += extra_text(metric);
   return text;
 }

@@ -12,17 +12,17 @@ namespace tern::train {
 
 /// Where a run is. Fractions are in [0, 1].
 struct ProgressState {
-  int64_t epoch = 0;  ///< from 0
-  int64_t epochs = 0;
-  int64_t step = 0;     ///< steps done in this epoch
-  int64_t steps = 0;    ///< steps an epoch
-  double loss = 0;      ///< mean over the epoch so far
-  double accuracy = 0;  ///< of the epoch so far
-  double lr = 0;        ///< of the first group
-  double images_per_s = 0;
-  double data_wait = 0;  ///< share of the time spent waiting for the loader
-  double eta_s = 0;      ///< to the end of the run
-  MetricRow extra;       ///< what else is worth showing, such as mean_bits and sparsity
+  int64_t epoch = 0;            ///< from 0
+  int64_t epochs = 0;           ///< 0: the run is told of in steps alone
+  int64_t step = 0;             ///< steps done in this epoch, or in the run
+  int64_t steps = 0;            ///< steps an epoch, or of the run
+  std::string figures = {};     ///< of the epoch so far: "loss 1.2345 acc 67.89%"
+  double lr = 0;                ///< of the first group
+  double rate = 0;              ///< examples a second
+  std::string unit = "images";  ///< what is counted there
+  double data_wait = 0;         ///< share of the time spent waiting for the loader
+  double eta_s = 0;             ///< to the end of the run
+  MetricRow extra;              ///< what else is worth showing, such as mean_bits and sparsity
 };
 
 /// Writes progress to a stream. On a terminal one line is redrawn a few times a second; elsewhere a plain line is

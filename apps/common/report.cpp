@@ -65,10 +65,10 @@ std::vector<size_t> thinned(size_t n, int64_t count) {
 }
 
 // {"epoch": [...], "train_loss": [...], ...}: columns of the rows, those that have a number somewhere.
-Json columns(const std::vector<Json>& rows, std::initializer_list<const char*> keys, int64_t points) {
+Json columns(const std::vector<Json>& rows, const std::vector<std::string>& keys, int64_t points) {
   Json out = Json::object();
   const std::vector<size_t> places = thinned(rows.size(), points);
-  for (const char* key : keys) {
+  for (const std::string& key : keys) {
     Json column = Json::array();
     bool any = false;
     for (const size_t i : places) {
@@ -78,6 +78,33 @@ Json columns(const std::vector<Json>& rows, std::initializer_list<const char*> k
     }
     if (any) out[key] = std::move(column);
   }
+  return out;
+}
+
+// Columns of complete epochs that every run may have.
+const std::vector<std::string> kEpochColumns{
+    "epoch",     "step",      "train_loss", "train_top1",       "val_loss",       "val_top1",
+    "test_loss", "test_top1", "lr",         "images_per_s",     "data_wait",      "seconds",
+    "mean_bits", "sparsity",  "dead_zone",  "train_perplexity", "val_perplexity", "tokens_per_s"};
+
+// What else a method has told of, such as "lambda".
+std::vector<std::string> further_columns(const std::vector<Json>& rows) {
+  std::vector<std::string> names;
+  for (const Json& row : rows)
+    for (const auto& [name, value] : row.members()) {
+      const auto is_in = [&](const std::vector<std::string>& list) {
+        return std::find(list.begin(), list.end(), name) != list.end();
+      };
+      if (value.is_number() && !is_in(kEpochColumns) && !is_in(names)) names.push_back(name);
+    }
+  return names;
+}
+
+// The last texts of a model, the last one first.
+Json last_samples(const std::vector<Json>& rows, size_t most) {
+  Json out = Json::array();
+  for (auto row = rows.rbegin(); row != rows.rend() && out.size() < most; ++row)
+    out.push_back(Json::object({{"step", number(number_at(*row, "step"))}, {"text", row->at("text")}}));
   return out;
 }
 
@@ -232,12 +259,17 @@ Json figures(const RunRecord& run) {
                        {"steps", number(last_of(run.epochs, "step").value_or(0))},
                        {"seconds", run.epochs.empty() ? Json() : number(run.seconds)},
                        {"images_per_s", number(median(all_of(run.epochs, "images_per_s")))},
+                       {"tokens_per_s", number(median(all_of(run.epochs, "tokens_per_s")))},
+                       {"val_loss", number(from("val_loss", "val_loss"))},
+                       {"val_perplexity", number(from("val_perplexity", "val_perplexity"))},
+                       {"bits_per_byte", number(number_at(run.summary, "bits_per_byte"))},
                        {"data_wait", number(waiting)}});
 }
 
 // Confusion beyond this many classes cannot be drawn; the pairs that are most often confused are listed all the same.
 constexpr size_t kMaxClasses = 128;
 constexpr size_t kMaxPairs = 12;
+constexpr size_t kMaxSamples = 20;
 
 Json evaluation_data(const Evaluation& e) {
   Json out = to_json(e);
@@ -262,18 +294,19 @@ Json run_data(const RunRecord& run, bool alone, const ReportOptions& options) {
   Json out = Json::object({{"name", run.name},
                            {"finished", run.finished()},
                            {"planned_epochs", planned},
-                           {"model", run.setting("model.name")},
+                           {"model", run.is_language() ? "llama" : run.setting("model.name")},
                            {"dataset", run.setting("data.dataset")},
                            {"codeq", run.setting("codeq.mode")},
                            {"figures", figures(run)},
-                           {"epochs", columns(run.epochs,
-                                              {"epoch", "step", "train_loss", "train_top1", "val_loss", "val_top1",
-                                               "test_loss", "test_top1", "lr", "images_per_s", "data_wait", "seconds",
-                                               "mean_bits", "sparsity", "dead_zone"},
-                                              options.points)},
+                           {"language", run.is_language()},
+                           {"planned_steps", run.is_language() ? run.setting("steps") : ""},
+                           {"epochs", columns(run.epochs, kEpochColumns, options.points)},
+                           {"further", columns(run.epochs, further_columns(run.epochs), options.points)},
                            {"table", layer_table(run)}});
   if (!alone) return out;
-  out["steps"] = columns(run.steps, {"epoch", "step", "loss", "top1", "lr", "images_per_s"}, options.points);
+  out["steps"] =
+      columns(run.steps, {"epoch", "step", "loss", "top1", "perplexity", "lr", "images_per_s"}, options.points);
+  if (!run.samples.empty()) out["samples"] = last_samples(run.samples, kMaxSamples);
   out["config"] = pairs(run.config);
   out["environment"] = pairs(run.environment);
   out["layers"] = layer_history(run.layers, options.layer_points);

@@ -24,8 +24,9 @@ constexpr std::string_view kLock = ".lock";
 
 const std::vector<std::string>& RunDirectory::file_names() {
   static const std::vector<std::string> names{
-      "config.json",  "metrics.jsonl",   "layers.jsonl", "last.safetensors", "best.safetensors",
-      "summary.json", "evaluation.json", "report.html",  "profile.json",     "trace.json"};
+      "config.json",   "metrics.jsonl",   "layers.jsonl", "last.safetensors", "best.safetensors",
+      "summary.json",  "evaluation.json", "report.html",  "profile.json",     "trace.json",
+      "samples.jsonl", "tokenizer.json",  "tokenizer.bin"};
   return names;
 }
 

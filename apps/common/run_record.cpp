@@ -120,10 +120,13 @@ WeightsRecord read_weights(const std::string& path, const RunRecord& run, const 
   }
   if (!run.layers.empty()) {
     const Json& recorded = run.layers.back().at("layers");
-    bool same = recorded.size() == record.layers.size();
-    for (size_t i = 0; same && i < record.layers.size(); ++i)
-      same = recorded[i].at("name").as_string() == record.layers[i].state.name;
-    TERN_CHECK(same, FormatError, "[report] expected the layers that layers.jsonl names, got others in ", path);
+    // A method may tell of some layers alone.
+    const auto is_there = [&](const Json& layer) {
+      return std::any_of(record.layers.begin(), record.layers.end(),
+                         [&](const LayerWeights& own) { return own.state.name == layer.at("name").as_string(); });
+    };
+    TERN_CHECK(std::all_of(recorded.items().begin(), recorded.items().end(), is_there), FormatError,
+               "[report] expected the layers that layers.jsonl names, got others in ", path);
   }
   return record;
 }
@@ -259,8 +262,9 @@ RunRecord read_run(const std::string& directory, bool with_weights, const Weight
   TERN_CHECK(fs::is_directory(directory, ignored), IoError, "[report] expected the directory of a run, got ", directory,
              exists(directory) ? " (a file)" : " (not there)");
   const std::string config = in(directory, "config.json"), metrics = in(directory, "metrics.jsonl"),
-                    layers = in(directory, "layers.jsonl"), summary = in(directory, "summary.json"),
-                    evaluation = in(directory, "evaluation.json"), last = in(directory, "last.safetensors");
+                    layers = in(directory, "layers.jsonl"), samples = in(directory, "samples.jsonl"),
+                    summary = in(directory, "summary.json"), evaluation = in(directory, "evaluation.json"),
+                    last = in(directory, "last.safetensors");
   TERN_CHECK(exists(config) || exists(metrics), IoError,
              "[report] expected a run with config.json or metrics.jsonl in ", directory, ", got neither");
   RunRecord run;
@@ -282,11 +286,19 @@ RunRecord read_run(const std::string& directory, bool with_weights, const Weight
   run.seconds = seconds_of(run.epochs);
   run.layers = read_rows(layers);
   check_layers(layers, run.layers);
+  run.samples = read_rows(samples);
+  for (size_t i = 0; i < run.samples.size(); ++i) {
+    const Json* text = run.samples[i].find("text");
+    TERN_CHECK(number_at(run.samples[i], "step", -1) >= 0 && text != nullptr && text->is_string(), FormatError,
+               "[report] expected a step and a text in line ", i + 1, " of ", samples, ", got another object");
+  }
 
   // A run that was resumed beyond its first end has these files of that end until it comes to the next.
   const double steps = run.epochs.empty() ? -1 : run.epochs.back().at("step").as_number();
   const double done = run.epochs.empty() ? 0 : run.epochs.back().at("epoch").as_number();
-  const bool complete = done >= static_cast<double>(small_number(run.setting("epochs")).value_or(0));
+  const bool complete = run.is_language()
+                            ? steps >= static_cast<double>(small_number(run.setting("steps")).value_or(0))
+                            : done >= static_cast<double>(small_number(run.setting("epochs")).value_or(0));
   const auto is_current = [&](const Json& json, const char* key) {
     return complete && number_at(json, key, -2) == steps;
   };

@@ -81,6 +81,7 @@ struct RunRecord {
   std::vector<io::Json> epochs;          ///< rows of metrics.jsonl, one a complete epoch
   std::vector<io::Json> steps;           ///< rows of metrics.jsonl within epochs (--log-every)
   std::vector<io::Json> layers;          ///< rows of layers.jsonl
+  std::vector<io::Json> samples;         ///< rows of samples.jsonl
   io::Json summary;                      ///< summary.json; null if there is none, or only one of an earlier end
   std::optional<Evaluation> evaluation;  ///< evaluation.json, likewise
   std::optional<WeightsRecord> weights;  ///< of last.safetensors
@@ -88,13 +89,16 @@ struct RunRecord {
 
   /// Whether all epochs were trained and measured.
   bool finished() const { return !summary.is_null(); }
+  /// Whether it is a language model's: told of in steps, with perplexities.
+  bool is_language() const { return !setting("data.context").empty(); }
   /// The value of a setting; empty if there is none.
   std::string setting(std::string_view key) const;
 };
 
-/// Reads a run directory of train_classifier; with_weights off leaves last.safetensors alone. Files that are not there
-/// are left out, but one of config.json and metrics.jsonl must be. Throws IoError for a missing directory, FormatError
-/// for a broken file (one sentence that names it) or a checkpoint of another model than the configuration's.
+/// Reads a run directory of train_classifier or train_lm; with_weights off leaves last.safetensors alone. Files that
+/// are not there are left out, but one of config.json and metrics.jsonl must be. Throws IoError for a missing
+/// directory, FormatError for a broken file (one sentence that names it) or a checkpoint of another model than the
+/// configuration's.
 RunRecord read_run(const std::string& directory, bool with_weights = true, const WeightsOptions& options = {});
 
 /// The same for several, with names that tell them apart. Throws ValueError for one given twice.

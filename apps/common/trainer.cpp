@@ -1,6 +1,5 @@
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <ostream>
 
@@ -9,10 +8,11 @@
 #include <tern/core/elementwise.h>
 #include <tern/core/error.h>
 #include <tern/core/io/json.h>
-#include <tern/core/loss.h>
 #include <tern/core/random.h>
 #include <tern/core/reduce.h>
+#include <tern/core/text.h>
 #include <tern/optim/clip.h>
+#include <tern/train/classifier_task.h>
 #include <tern/train/process.h>
 #include <tern/train/progress.h>
 #include <tern/train/trainer.h>
@@ -21,12 +21,6 @@ namespace tern::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-std::string rounded(double v, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, v);
-  return text;
-}
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -67,7 +61,8 @@ io::TensorMap copies_of(const io::TensorMap& from) {
 
 constexpr const char* kOptimizer = "optimizer.";
 constexpr const char* kSchedule = "schedule.";
-constexpr const char* kLoader = "loader.";
+constexpr const char* kPosition = "loader.";  // of the task in its data
+constexpr const char* kMethod = "method.";
 constexpr const char* kRaw = "raw.";         // with averages: the values that training goes on from
 constexpr const char* kUpdates = "updates";  // as WeightEma::state_dict names them
 constexpr const char* kAverage = "average.";
@@ -80,9 +75,9 @@ struct Trainer::State {
   int64_t batch = 0;                    // batches done in the epoch under way
   int64_t step = 0;                     // optimizer steps
   double loss_sum = 0;                  // of the epoch under way, weighted by examples
-  Accuracy accuracy;                    // of the epoch under way
-  double best_top1 = -1;                // on the validation images
-  io::TensorMap loader;                 // where the loader is, if in the middle of an epoch
+  Accuracy::Sums sums = {};             // of the epoch under way
+  double best = -1;                     // score of a validation
+  io::TensorMap position = {};          // where the task is, if in the middle of an epoch
   std::string saved = {};               // the last checkpoint written or loaded
   int64_t saved_step = 0;               // and its step
   Generator::State random_before = {};  // of the default generator, at the beginning of the present step
@@ -91,6 +86,15 @@ struct Trainer::State {
   std::string last_good() const {
     return saved.empty() ? std::string("; there is no checkpoint")
                          : concat("; the last good checkpoint is ", saved, " of step ", saved_step);
+  }
+
+  // Of the epoch under way, in training mode, with the loss as the task has it.
+  EvalResult result() const {
+    Accuracy accuracy;
+    accuracy.set_sums(sums);
+    EvalResult out = accuracy.result();
+    out.loss = sums.n > 0 ? loss_sum / static_cast<double>(sums.n) : 0;
+    return out;
   }
 };
 
@@ -127,51 +131,68 @@ int64_t Trainer::global_step() const {
   return state_->step;
 }
 
-Tensor Trainer::loss_of(const Tensor& output, const Tensor& labels) const {
-  return options_.loss ? options_.loss(output, labels) : cross_entropy(output, labels);
+MetricRow Trainer::observe() const {
+  MetricRow row = options_.observe ? options_.observe() : MetricRow{};
+  if (options_.method != nullptr)
+    for (Metric& metric : options_.method->metrics()) row.push_back(std::move(metric));
+  return row;
+}
+
+// "step 10 (epoch 2)"
+std::string Trainer::place(const Task& task, int64_t step) const {
+  return concat("step ", step, task.tells_epochs() ? concat(" (epoch ", state_->epoch + 1, ")") : "");
 }
 
 // Goes through the step once more, slowly, to say where it went wrong.
-void Trainer::diverged(const std::string& expected, std::span<const data::Batch> batches) const {
+void Trainer::diverged(const std::string& expected, const Task& task, std::span<const Batch> batches) const {
   std::string where;
   try {
     Generator random(state_->random_before);
     const GeneratorGuard replay(random);
     const autograd::AnomalyGuard anomaly;
-    for (const data::Batch& batch : batches) {
+    for (const Batch& batch : batches) {
       const NoGradGuard no_grad;
-      if (!is_finite(batch.images)) where = "; the batch itself holds NaN or infinity";
-      if (!is_finite(batch.labels)) where = "; the labels of the batch hold NaN or infinity";
+      if (!is_finite(batch.inputs)) where = "; the batch itself holds NaN or infinity";
+      if (!is_finite(batch.targets)) where = "; the targets of the batch hold NaN or infinity";
     }
-    for (const data::Batch& batch : batches)
-      if (where.empty()) loss_of(model_(batch.images), batch.labels).backward();
+    for (const Batch& batch : batches) {
+      if (!where.empty()) break;
+      const Tensor output = model_(batch.inputs);
+      Tensor loss = task.loss(output, batch);
+      if (options_.method != nullptr) loss = options_.method->loss(output, batch, loss);
+      loss.backward();
+    }
   } catch (const NonFiniteError& error) {
     where = concat("; first: ", error.what());
   }
-  throw NonFiniteError(concat("[trainer] expected ", expected, " at step ", state_->step + 1, " (epoch ",
-                              state_->epoch + 1, ")", where, state_->last_good()));
+  throw NonFiniteError(
+      concat("[trainer] expected ", expected, " at ", place(task, state_->step + 1), where, state_->last_good()));
 }
 
-double Trainer::step(std::span<const data::Batch> batches) {
+double Trainer::step(const Task& task, std::span<const Batch> batches) {
   TERN_CHECK(!batches.empty(), ValueError, "[trainer] expected at least one batch a step, got none");
   Profiler::Phases phase(options_.profiler);
   phase.next("zero gradients");
   state_->random_before = random_state();
   options_.optimizer.zero_grad();
+  if (options_.method != nullptr) options_.method->before_step(state_->step);
   double total = 0;
-  for (const data::Batch& batch : batches) {
+  for (const Batch& batch : batches) {
     phase.next("forward");
-    const Tensor output = model_(batch.images);
+    const Tensor output = model_(batch.inputs);
     phase.next("loss");
-    Tensor loss = loss_of(output, batch.labels);
+    Tensor loss = task.loss(output, batch);
     const double value = loss.item();
-    if (!std::isfinite(value)) diverged(concat("a finite loss, got ", value), batches);
+    if (options_.method != nullptr) loss = options_.method->loss(output, batch, loss);
+    for (const double v : {value, loss.item()})
+      if (!std::isfinite(v)) diverged(concat("a finite loss, got ", v), task, batches);
     if (batches.size() > 1) loss = mul(loss, 1.0 / static_cast<double>(batches.size()));
     phase.next("backward");
     loss.backward();
     phase.next("metrics");
-    state_->accuracy.add(output, batch.labels);
-    state_->loss_sum += value * static_cast<double>(output.size(0));
+    const int64_t counted = state_->sums.n;
+    task.count(output, batch, state_->sums);
+    state_->loss_sum += value * static_cast<double>(state_->sums.n - counted);
     total += value;
   }
   phase.next("optimizer");
@@ -180,7 +201,7 @@ double Trainer::step(std::span<const data::Batch> batches) {
     const NoGradGuard no_grad;
     for (const auto& [name, parameter] : model_.named_parameters())
       if (const Tensor grad = parameter.grad(); grad.defined() && !is_finite(grad))
-        diverged(concat("finite gradients, got NaN or infinity in that of ", name), batches);
+        diverged(concat("finite gradients, got NaN or infinity in that of ", name), task, batches);
   }
   if (options_.clip_value > 0) optim::clip_grad_value_(params, options_.clip_value);
   if (options_.clip_norm > 0) optim::clip_grad_norm_(params, options_.clip_norm);
@@ -198,7 +219,8 @@ void Trainer::save(const std::string& path) const {
   checkpoint.metadata.insert(options_.metadata.begin(), options_.metadata.end());
   append_with_prefix(checkpoint.state, kOptimizer, options_.optimizer.state_dict());
   if (options_.schedule != nullptr) append_with_prefix(checkpoint.state, kSchedule, options_.schedule->state_dict());
-  append_with_prefix(checkpoint.state, kLoader, state_->loader);
+  if (options_.method != nullptr) append_with_prefix(checkpoint.state, kMethod, options_.method->state_dict());
+  append_with_prefix(checkpoint.state, kPosition, state_->position);
   if (options_.ema != nullptr) {
     const io::TensorMap state = options_.ema->state_dict();
     checkpoint.state.insert(kUpdates, state.at(kUpdates));
@@ -216,12 +238,11 @@ void Trainer::save(const std::string& path) const {
   json["batch"] = s.batch;
   json["step"] = s.step;
   json["loss_sum"] = s.loss_sum;
-  const Accuracy::Sums& sums = s.accuracy.sums();
-  json["seen"] = sums.n;
-  json["top1"] = sums.top1;
-  json["top5"] = sums.top5;
-  json["nll"] = sums.loss;
-  json["best_top1"] = s.best_top1;
+  json["seen"] = s.sums.n;
+  json["top1"] = s.sums.top1;
+  json["top5"] = s.sums.top5;
+  json["nll"] = s.sums.loss;
+  json["best"] = s.best;
   json["random"] = json_of(random_state());
   checkpoint.metadata[meta::kTrainState] = json.dump();
   save_checkpoint(path, checkpoint);
@@ -238,16 +259,14 @@ void Trainer::load(const std::string& path) {
                .batch = json.at("batch").as_int(),
                .step = json.at("step").as_int(),
                .loss_sum = json.at("loss_sum").as_number(),
-               .accuracy = {},
-               .best_top1 = json.at("best_top1").as_number(),
-               .loader = {}};
+               .sums = {.n = json.at("seen").as_int(),
+                        .top1 = json.at("top1").as_int(),
+                        .top5 = json.at("top5").as_int(),
+                        .loss = json.at("nll").as_number()},
+               .best = json.at(json.contains("best") ? "best" : "best_top1").as_number()};  // its name until 0.1
   TERN_CHECK(loaded.epoch >= 0 && loaded.batch >= 0 && loaded.step >= 0, FormatError,
              "[trainer] expected counts of at least 0 in ", path, ", got epoch ", loaded.epoch, ", batch ",
              loaded.batch, ", step ", loaded.step);
-  loaded.accuracy.set_sums({.n = json.at("seen").as_int(),
-                            .top1 = json.at("top1").as_int(),
-                            .top5 = json.at("top5").as_int(),
-                            .loss = json.at("nll").as_number()});
   const io::Json& random = json.at("random");
   const Generator::State generator{
       .seed = whole(random.at("seed")), .stream = whole(random.at("stream")), .position = whole(random.at("position"))};
@@ -264,25 +283,32 @@ void Trainer::load(const std::string& path) {
     }
     averages.insert(kUpdates, checkpoint.state.at(kUpdates));
   }
-  loaded.loader = with_prefix(checkpoint.state, kLoader);
+  loaded.position = with_prefix(checkpoint.state, kPosition);
   const io::TensorMap schedule = with_prefix(checkpoint.state, kSchedule);
   TERN_CHECK(schedule.empty() == (options_.schedule == nullptr), ValueError, "[trainer] expected a checkpoint ",
              options_.schedule != nullptr ? "with" : "without", " a schedule, got ", path);
+  const io::TensorMap method = with_prefix(checkpoint.state, kMethod);
+  TERN_CHECK(method.empty() || options_.method != nullptr, ValueError,
+             "[trainer] expected a checkpoint without a method's state, got ", path);
 
   // Each of these checks all it is given before it changes anything; what was changed before one that throws is put
   // back.
   const io::TensorMap old_weights = copies_of(io::TensorMap(model_.state_dict()));
   const io::TensorMap old_optimizer = options_.optimizer.state_dict();
   const io::TensorMap old_schedule = options_.schedule != nullptr ? options_.schedule->state_dict() : io::TensorMap();
+  const io::TensorMap old_method =
+      options_.method != nullptr ? copies_of(options_.method->state_dict()) : io::TensorMap();
   try {
     model_.load_state_dict(weights.entries());
     options_.optimizer.load_state_dict(with_prefix(checkpoint.state, kOptimizer));
     if (options_.schedule != nullptr) options_.schedule->load_state_dict(schedule);
+    if (options_.method != nullptr) options_.method->load_state_dict(method);
     if (options_.ema != nullptr) options_.ema->load_state_dict(averages);
   } catch (...) {
     model_.load_state_dict(old_weights.entries());
     options_.optimizer.load_state_dict(old_optimizer);
     if (options_.schedule != nullptr) options_.schedule->load_state_dict(old_schedule);
+    if (options_.method != nullptr) options_.method->load_state_dict(old_method);
     throw;
   }
   set_random_state(generator);
@@ -294,8 +320,7 @@ void Trainer::load(const std::string& path) {
 // One call of fit().
 struct Trainer::Loop {
   Trainer& trainer;
-  data::DataLoader& train;
-  data::DataLoader* validation;
+  Task& task;
   const TrainerOptions& options = trainer.options_;
   State& state = *trainer.state_;
   Clock::time_point started = Clock::now();
@@ -321,7 +346,7 @@ struct Trainer::Loop {
     const NoGradGuard no_grad;
     for (const auto& [name, parameter] : trainer.model_.named_parameters())
       TERN_CHECK(is_finite(parameter), NonFiniteError, "[trainer] expected finite parameters, got NaN or infinity in ",
-                 name, " after step ", state.step, " (epoch ", state.epoch + 1, ")", state.last_good());
+                 name, " after ", trainer.place(task, state.step), state.last_good());
   }
 
   // Writes the checkpoint that the run goes on from; never one that training has ruined.
@@ -335,65 +360,58 @@ struct Trainer::Loop {
     return (options.stop && options.stop()) || (options.max_steps > 0 && state.step >= options.max_steps);
   }
 
-  int64_t steps_an_epoch() const { return (train.size() + options.accumulate - 1) / options.accumulate; }
-
-  double running_loss() const {
-    const int64_t seen = state.accuracy.sums().n;
-    return seen > 0 ? state.loss_sum / static_cast<double>(seen) : 0;
-  }
+  int64_t steps_an_epoch() const { return (task.size() + options.accumulate - 1) / options.accumulate; }
 
   // Trains to the end of the epoch, or until something stops the run; returns whether the epoch is complete.
-  bool run_epoch(double& images_per_s) {
-    if (state.batch >= train.size()) return true;  // resumed where it was stopped while being measured
+  bool run_epoch(double& rate) {
+    if (state.batch >= task.size()) return true;  // resumed where it was stopped while being measured
     trainer.model_.train();
     const Clock::time_point epoch_started = Clock::now();
-    const int64_t seen_before = state.accuracy.sums().n;
-    if (state.loader.empty())
-      train.set_epoch(state.epoch);
-    else
-      train.load_state_dict(state.loader);
-    state.loader = {};
-    std::vector<data::Batch> pending;
-    for (const data::Batch& batch : train) {
-      pending.push_back(batch);
-      if (static_cast<int64_t>(pending.size()) < std::min(options.accumulate, train.size() - state.batch)) continue;
+    const int64_t seen_before = state.sums.n;
+    task.start(state.epoch, state.position);
+    state.position = {};
+    std::vector<Batch> pending;
+    while (std::optional<Batch> batch = task.next()) {
+      pending.push_back(*std::move(batch));
+      if (static_cast<int64_t>(pending.size()) < std::min(options.accumulate, task.size() - state.batch)) continue;
       {
-        const Profiler::Step profiled(options.profiler, train.stats());
-        trainer.step(pending);
+        const Profiler::Step profiled(options.profiler, task.loading());
+        trainer.step(task, pending);
       }
       pending.clear();
-      images_per_s = static_cast<double>(state.accuracy.sums().n - seen_before) / seconds_since(epoch_started);
-      if (progress != nullptr && progress->due()) progress->update(progress_state(images_per_s));
-      if (options.log_every > 0 && state.step % options.log_every == 0) record(step_row(images_per_s));
-      if (state.batch >= train.size()) continue;  // what follows belongs to the end of the epoch
+      rate = static_cast<double>(state.sums.n - seen_before) / seconds_since(epoch_started);
+      if (progress != nullptr && progress->due()) progress->update(progress_state(rate));
+      if (options.log_every > 0 && state.step % options.log_every == 0) record(step_row(rate));
+      if (state.batch >= task.size()) continue;  // what follows belongs to the end of the epoch
       const bool stop = stopped();
       if (stop || (options.save_every_steps > 0 && state.step % options.save_every_steps == 0)) {
-        state.loader = train.state_dict();
+        state.position = task.position();
         if (stop) return false;
         save();
-        state.loader = {};
+        state.position = {};
       }
     }
     return true;
   }
 
-  ProgressState progress_state(double images_per_s) const {
+  ProgressState progress_state(double rate) const {
     const int64_t in_epoch = (state.batch + options.accumulate - 1) / options.accumulate;
     int64_t remaining = (options.epochs - state.epoch) * steps_an_epoch() - in_epoch;
     if (options.max_steps > 0) remaining = std::min(remaining, options.max_steps - state.step);
     const int64_t done = state.step - first_step;
+    const bool epochs = task.tells_epochs();
     return {.epoch = state.epoch,
-            .epochs = options.epochs,
-            .step = in_epoch,
-            .steps = steps_an_epoch(),
-            .loss = running_loss(),
-            .accuracy = state.accuracy.result().top1,
+            .epochs = epochs ? options.epochs : 0,
+            .step = epochs ? in_epoch : state.step,
+            .steps = epochs ? steps_an_epoch() : options.epochs * steps_an_epoch(),
+            .figures = task.text(state.result()),
             .lr = options.optimizer.lr(),
-            .images_per_s = images_per_s,
-            .data_wait = train.stats().wait_share(),
+            .rate = rate,
+            .unit = task.unit(),
+            .data_wait = task.loading().wait_share(),
             .eta_s = seconds_since(started) / static_cast<double>(std::max<int64_t>(done, 1)) *
                      static_cast<double>(remaining),
-            .extra = options.observe ? options.observe() : MetricRow{}};
+            .extra = trainer.observe()};
   }
 
   void record(const MetricRow& row) {
@@ -401,66 +419,70 @@ struct Trainer::Loop {
     if (options.on_row) options.on_row(row);
   }
 
-  MetricRow step_row(double images_per_s) const {
-    return {{"epoch", state.epoch + 1},     {"step", state.step},
-            {"loss", running_loss()},       {"top1", state.accuracy.result().top1},
-            {"lr", options.optimizer.lr()}, {"images_per_s", images_per_s}};
+  void add_figures(MetricRow& row, const char* prefix, const EvalResult& r) const {
+    for (Metric& figure : task.figures(r)) row.push_back({prefix + figure.name, std::move(figure.value)});
+  }
+
+  MetricRow step_row(double rate) const {
+    MetricRow row{{"epoch", state.epoch + 1}, {"step", state.step}};
+    add_figures(row, "", state.result());
+    row.push_back({"lr", options.optimizer.lr()});
+    row.push_back({task.unit() + "_per_s", rate});
+    if (options.method != nullptr)
+      for (Metric& metric : options.method->metrics()) row.push_back(std::move(metric));
+    return row;
   }
 
   // Measures, records and saves what a complete epoch has come to. False if stop() came while measuring: nothing is
   // recorded then, and a resumed run measures again.
-  bool finish_epoch(double images_per_s) {
+  bool finish_epoch(double rate) {
     need_finite_parameters();
     const bool last = state.epoch + 1 == options.epochs;
     const auto due = [&](int64_t every) { return last || (every > 0 && (state.epoch + 1) % every == 0); };
-    result.train = state.accuracy.result();
-    result.train.loss = running_loss();
-    result.observed = options.observe ? options.observe() : MetricRow{};
-    MetricRow row{{"epoch", state.epoch + 1},
-                  {"step", state.step},
-                  {"train_loss", result.train.loss},
-                  {"train_top1", result.train.top1},
-                  {"lr", options.optimizer.lr()},
-                  {"images_per_s", images_per_s},
-                  {"data_wait", train.stats().wait_share()}};
-    std::string line = concat("epoch ", state.epoch + 1, "/", options.epochs, ": train loss ",
-                              rounded(result.train.loss, 4), " acc ", rounded(100 * result.train.top1, 2), "%");
+    result.train = state.result();
+    result.observed = trainer.observe();
+    MetricRow row{{"epoch", state.epoch + 1}, {"step", state.step}};
+    add_figures(row, "train_", result.train);
+    row.push_back({"lr", options.optimizer.lr()});
+    row.push_back({task.unit() + "_per_s", rate});
+    row.push_back({"data_wait", task.loading().wait_share()});
+    std::string line = task.tells_epochs() ? concat("epoch ", state.epoch + 1, "/", options.epochs)
+                                           : concat("step ", state.step, "/", options.epochs * steps_an_epoch());
+    line += concat(": train ", task.text(result.train));
     bool best = false;
     {
       const Profiler::Span span(options.profiler, "evaluation");
       std::unique_ptr<optim::WeightEma::Swapped> averaged;
       if (options.ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*options.ema);
-      if (validation != nullptr) {
-        result.validation = evaluate(trainer.model_, *validation, options.stop);
-        if (!result.validation.complete) return false;
-        report("val", result.validation, row, line);
-        best = result.validation.top1 > state.best_top1;
-      }
-      if (options.test != nullptr && due(options.test_every)) {
-        result.test = evaluate(trainer.model_, *options.test, options.stop);
+      result.validation = task.validate(trainer.model_, options.stop);
+      if (!result.validation.complete) return false;
+      report("val", result.validation, row, line);
+      best = result.validation.n > 0 && task.score(result.validation) > state.best;
+      if (due(options.test_every)) {
+        result.test = task.test(trainer.model_, options.stop);
         if (!result.test.complete) return false;
         report("test", result.test, row, line);
       }
     }
-    if (best) state.best_top1 = result.validation.top1;
+    if (best) state.best = task.score(result.validation);
     if (auto* plateau = dynamic_cast<optim::PlateauLr*>(options.schedule))
-      plateau->report(validation != nullptr ? result.validation.loss : result.train.loss);
+      plateau->report(result.validation.n > 0 ? result.validation.loss : result.train.loss);
     row.push_back({"seconds", seconds_since(started)});
     for (const Metric& metric : result.observed) {
       row.push_back(metric);
       if (const auto* real = std::get_if<double>(&metric.value))
-        line += concat(" ", metric.name, " ", rounded(*real, 4));
+        line += concat(" ", metric.name, format_text(" %.4f", *real));
     }
-    line += concat(" lr ", rounded(options.optimizer.lr(), 6), " ", rounded(images_per_s, 0), " images/s wait ",
-                   rounded(100 * train.stats().wait_share(), 1), "% ", clock_text(seconds_since(started)));
+    line += format_text(" lr %.6f %.0f %s/s wait %.1f%% %s", options.optimizer.lr(), rate, task.unit().c_str(),
+                        100 * task.loading().wait_share(), clock_text(seconds_since(started)).c_str());
 
     ++state.epoch;
     state.batch = 0;
     state.loss_sum = 0;
-    state.accuracy = {};
+    state.sums = {};
     record(row);
-    if (options.on_epoch) options.on_epoch(state.epoch, state.step);
     if (progress != nullptr) progress->line(line);
+    if (options.on_epoch) options.on_epoch(state.epoch, state.step);
     const bool save_now = last || (options.save_every > 0 && state.epoch % options.save_every == 0);
     if (best && !options.out.empty()) trainer.save_best(file("best.safetensors"));
     if (save_now) save();
@@ -468,34 +490,34 @@ struct Trainer::Loop {
   }
 
   void report(const char* name, const EvalResult& r, MetricRow& row, std::string& line) const {
-    TERN_CHECK(std::isfinite(r.loss), NonFiniteError, "[trainer] expected a finite loss on the ", name, " images, got ",
-               r.loss, " after step ", state.step, " (epoch ", state.epoch + 1, ")", state.last_good());
-    row.push_back({concat(name, "_loss"), r.loss});
-    row.push_back({concat(name, "_top1"), r.top1});
-    line += concat(" | ", name, " loss ", rounded(r.loss, 4), " acc ", rounded(100 * r.top1, 2), "%");
+    if (r.n == 0) return;
+    TERN_CHECK(std::isfinite(r.loss), NonFiniteError, "[trainer] expected a finite loss on the ", name, " ",
+               task.unit(), ", got ", r.loss, " after ", trainer.place(task, state.step), state.last_good());
+    add_figures(row, concat(name, "_").c_str(), r);
+    line += concat(" | ", name, " ", task.text(r));
   }
 
   FitResult run() {
     open_files();
-    result.best_top1 = state.best_top1;
+    result.best = state.best;
     if (state.epoch >= options.epochs) {  // resumed after the end: only measure again
       std::unique_ptr<optim::WeightEma::Swapped> averaged;
       if (options.ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*options.ema);
-      if (validation != nullptr) result.validation = evaluate(trainer.model_, *validation);
-      if (options.test != nullptr) result.test = evaluate(trainer.model_, *options.test);
-      result.observed = options.observe ? options.observe() : MetricRow{};
+      result.validation = task.validate(trainer.model_, {});
+      result.test = task.test(trainer.model_, {});
+      result.observed = trainer.observe();
     }
     bool complete = true;
     while (complete && state.epoch < options.epochs) {
-      double images_per_s = 0;
-      complete = run_epoch(images_per_s);
-      if (complete) complete = finish_epoch(images_per_s) && (!stopped() || state.epoch == options.epochs);
+      double rate = 0;
+      complete = run_epoch(rate);
+      if (complete) complete = finish_epoch(rate) && (!stopped() || state.epoch == options.epochs);
     }
     result.finished = state.epoch >= options.epochs;
     if (!result.finished) save();
     result.epochs = state.epoch;
     result.steps = state.step;
-    result.best_top1 = state.best_top1;
+    result.best = state.best;
     return result;
   }
 };
@@ -510,8 +532,13 @@ void Trainer::save_best(const std::string& path) const {
   save_checkpoint(path, checkpoint);
 }
 
+FitResult Trainer::fit(Task& task) {
+  return Loop{.trainer = *this, .task = task}.run();
+}
+
 FitResult Trainer::fit(data::DataLoader& train, data::DataLoader* validation) {
-  return Loop{.trainer = *this, .train = train, .validation = validation}.run();
+  ClassifierTask task({.train = &train, .validation = validation});
+  return fit(task);
 }
 
 }  // namespace tern::train

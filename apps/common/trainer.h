@@ -8,7 +8,6 @@
 #include <span>
 #include <string>
 
-#include <tern/core/tensor.h>
 #include <tern/data/loader.h>
 #include <tern/nn/module.h>
 #include <tern/optim/ema.h>
@@ -16,8 +15,10 @@
 #include <tern/optim/optimizer.h>
 #include <tern/train/checkpoint.h>
 #include <tern/train/evaluate.h>
+#include <tern/train/method.h>
 #include <tern/train/metrics.h>
 #include <tern/train/profile.h>
+#include <tern/train/task.h>
 
 namespace tern::train {
 
@@ -26,17 +27,15 @@ struct TrainerOptions {
   optim::Optimizer& optimizer;             ///< must outlive the trainer, as must all that is pointed to below
   optim::LrScheduler* schedule = nullptr;  ///< stepped after each optimizer step; a PlateauLr gets a report an epoch
   optim::WeightEma* ema =
-      nullptr;             ///< over named floating entries of the model's state dict; what is then evaluated and saved
-  int64_t epochs = 1;      ///< in all, those before a resume included
-  int64_t max_steps = 0;   ///< ends the run after so many optimizer steps in all; 0: no limit
-  int64_t accumulate = 1;  ///< batches an optimizer step; their mean gradient counts
-  double clip_norm = 0;    ///< largest norm of all gradients together; 0: no limit
-  double clip_value = 0;   ///< largest absolute gradient; 0: no limit
-  /// The loss of a batch, one element; cross-entropy if empty.
-  std::function<Tensor(const Tensor& output, const Tensor& labels)> loss = {};
+      nullptr;  ///< over named floating entries of the model's state dict; what is then evaluated and saved
+  Method* method = nullptr;  ///< told of every step; adds to the loss, the metrics and the checkpoints
+  int64_t epochs = 1;        ///< in all, those before a resume included
+  int64_t max_steps = 0;     ///< ends the run after so many optimizer steps in all; 0: no limit
+  int64_t accumulate = 1;    ///< batches an optimizer step; their mean gradient counts
+  double clip_norm = 0;      ///< largest norm of all gradients together; 0: no limit
+  double clip_value = 0;     ///< largest absolute gradient; 0: no limit
 
-  data::DataLoader* test = nullptr;  ///< measured for the record only; decides nothing
-  int64_t test_every = 1;  ///< epochs between two measurements; the last epoch always has one; 0: that one only
+  int64_t test_every = 1;  ///< epochs between two of Task::test; the last epoch always has one; 0: that one only
   std::string out = {};    ///< directory for metrics.jsonl and checkpoints; empty: nothing is written
   int64_t save_every = 1;  ///< epochs between two writes of last.safetensors; the end always has one; 0: that one only
   int64_t save_every_steps = 0;  ///< steps between two writes of it within an epoch; 0: none
@@ -46,7 +45,7 @@ struct TrainerOptions {
   bool terminal = false;             ///< progress is a terminal: a bar is drawn
   /// More to show and record, such as bits and zeros; called when a line is written and at the end of an epoch.
   std::function<MetricRow()> observe = {};
-  /// Called when an epoch is complete and its row is written, before checkpoints are: for records of one's own.
+  /// Called when an epoch is complete and told of, before checkpoints are written: for records of one's own.
   std::function<void(int64_t epoch, int64_t step)> on_epoch = {};
   /// Called with every row of metrics.jsonl, whether it is written (`out`) or not.
   std::function<void(const MetricRow& row)> on_row = {};
@@ -61,21 +60,21 @@ struct FitResult {
   int64_t epochs = 0;     ///< completed
   int64_t steps = 0;      ///< optimizer steps in all
   EvalResult train;       ///< of the last epoch, in training mode, as the batches came
-  EvalResult validation;  ///< of the last epoch; n = 0 without a validation loader
-  EvalResult test;        ///< of the last epoch; n = 0 without a test loader
-  double best_top1 = -1;  ///< best validation accuracy so far; -1 without a validation loader
-  MetricRow observed;     ///< what observe() said at the end
+  EvalResult validation;  ///< of the last epoch; n = 0 where the task has none
+  EvalResult test;        ///< of the last epoch; n = 0 likewise
+  double best = -1;       ///< best Task::score() of a validation so far; -1 without one
+  MetricRow observed;     ///< what observe() and the method said at the end
 };
 
-/// Trains a model with one output tensor for one input tensor.
+/// Trains a model with one output tensor for one input tensor; what these are, and what is learned, the task knows.
 ///
 ///   train::Trainer trainer(net, {.optimizer = opt, .schedule = &schedule, .epochs = 10, .out = "runs/a"});
-///   train::FitResult result = trainer.fit(loader, validation);
+///   train::FitResult result = trainer.fit(task);
 ///
 /// Files in `out`: metrics.jsonl, one JSON object an epoch; last.safetensors, weights and the whole state of the run,
-/// from before the first step on; best.safetensors, the weights of the epoch with the best validation accuracy. A run
-/// that is saved, loaded into a trainer set up alike and continued gives the same bits as one that was never
-/// interrupted, wherever it was saved.
+/// from before the first step on; best.safetensors, the weights of the epoch with the best validation. A run that is
+/// saved, loaded into a trainer set up alike and continued gives the same bits as one that was never interrupted,
+/// wherever it was saved.
 class Trainer {
  public:
   /// Throws ValueError for options out of range.
@@ -86,17 +85,20 @@ class Trainer {
   /// loss, a gradient or a parameter is NaN or infinite, naming the step, the first op and module that produced such a
   /// value and the last checkpoint, which it leaves alone; the model's state is then undefined. Throws IoError where
   /// files cannot be written.
+  FitResult fit(Task& task);
+  /// The same for classes, with cross-entropy.
   FitResult fit(data::DataLoader& train, data::DataLoader* validation = nullptr);
   FitResult fit(data::DataLoader& train, data::DataLoader& validation) { return fit(train, &validation); }
 
   /// One optimizer step, on its own, over given batches (as many as options.accumulate asks for, or fewer); returns
-  /// their mean loss. Throws NonFiniteError as fit(), ValueError for no batch.
-  double step(std::span<const data::Batch> batches);
+  /// the mean of the task's losses. Throws NonFiniteError as fit(), ValueError for no batch.
+  double step(const Task& task, std::span<const Batch> batches);
 
   /// Writes weights and state of the run; load() takes them back. Saving throws IoError, StateError if the averages are
   /// not of the model's own entries. Loading checks everything first: names, shapes and dtypes of model, optimizer and
-  /// averages must fit (ValueError, ShapeError, DTypeError), with a schedule and averages where the trainer has them
-  /// (ValueError), and the file must be a trainer's (IoError, FormatError); when it throws nothing has changed.
+  /// averages must fit (ValueError, ShapeError, DTypeError), with a schedule, averages and a method's state where the
+  /// trainer has them (ValueError), and the file must be a trainer's (IoError, FormatError); when it throws nothing has
+  /// changed.
   void save(const std::string& path) const;
   void load(const std::string& path);
 
@@ -107,8 +109,9 @@ class Trainer {
   struct State;
   struct Loop;
   void save_best(const std::string& path) const;
-  Tensor loss_of(const Tensor& output, const Tensor& labels) const;
-  [[noreturn]] void diverged(const std::string& expected, std::span<const data::Batch> batches) const;
+  MetricRow observe() const;
+  std::string place(const Task& task, int64_t step) const;
+  [[noreturn]] void diverged(const std::string& expected, const Task& task, std::span<const Batch> batches) const;
   nn::Module& model_;
   TrainerOptions options_;
   std::unique_ptr<State> state_;

@@ -71,11 +71,13 @@ TEST(PostNormVit, TrainsLikeAnyOtherModel) {
   PostNormVit model;
   data::DataLoader loader(data::Cifar10(tern::testing::mini_data(), data::Split::kTrain), {.batch_size = 32});
   optim::AdamW optimizer(model.parameters(), {.lr = 1e-3});
+  train::ClassifierTask task({.train = &loader});
   train::Trainer trainer(model, {.optimizer = optimizer, .max_steps = 8});
-  const auto batch = *loader.begin();
-  const double first = trainer.step(std::span(&batch, 1));
+  task.start(0, {});
+  const train::Batch batch = *task.next();
+  const double first = trainer.step(task, std::span(&batch, 1));
   double last = first;
-  for (int i = 0; i < 7; ++i) last = trainer.step(std::span(&batch, 1));
+  for (int i = 0; i < 7; ++i) last = trainer.step(task, std::span(&batch, 1));
   EXPECT_LT(last, first);
   EXPECT_EQ(trainer.global_step(), 8);
 }

@@ -90,6 +90,39 @@ std::string drawn(const std::string& page) {
       .out;
 }
 
+TEST(ReportProgram, ALanguageModelsPage) {
+  TemporaryDirectory directory;
+  std::string text;
+  for (int i = 0; i < 80; ++i) text += concat("the cat sat on ", i % 7, " mats.\n");
+  std::ofstream(directory / "text.txt") << text;
+  const auto run = [&](const std::string& out) {
+    return run_program("train_lm", {"--data", directory / "text.txt", "--out", out, "--threads", "2", "--log-every",
+                                    "1", "--set", "model.hidden_size=16", "model.layers=1", "data.context=16",
+                                    "data.batch_size=2", "steps=6", "eval_every=2", "schedule.warmup_steps=0"});
+  };
+  const std::string a = directory / "a", b = directory / "b", both = directory / "both.html";
+  ASSERT_EQ(run(a).exit_code, 0);
+  ASSERT_EQ(run(b).exit_code, 0);
+  ASSERT_EQ(run_program("report", {a, b, "--out", both}).exit_code, 0);
+  expect_page(a + "/report.html");
+  expect_page(both);
+  const Json data = data_of(a + "/report.html");
+  EXPECT_EQ(data.at("runs")[0].at("epochs").at("val_perplexity").size(), 3u);
+  EXPECT_EQ(data.at("runs")[0].at("steps").at("loss").size(), 6u);
+  if (const std::string dom = drawn(a + "/report.html"); !dom.empty()) {
+    for (const char* heading : {"Training", "What it writes", "Weights", "Layers", "Configuration", "Environment"})
+      EXPECT_NE(dom.find(concat("<h2>", heading, "</h2>")), std::string::npos) << heading;
+    EXPECT_EQ(dom.find("<h2>Compression</h2>"), std::string::npos);
+    EXPECT_NE(dom.find("Perplexity"), std::string::npos);
+    EXPECT_NE(dom.find("Made by Tern"), std::string::npos) << "the script came to its end";
+    EXPECT_EQ(dom.find(">This page could not be drawn"), std::string::npos);
+  }
+  if (const std::string dom = drawn(both); !dom.empty()) {
+    EXPECT_NE(dom.find("Validation perplexity"), std::string::npos);
+    EXPECT_NE(dom.find("Made by Tern"), std::string::npos);
+  }
+}
+
 TEST(ReportProgram, EveryRunEndsWithAPage) {
   TemporaryDirectory directory;
   const std::string out = directory / "run";

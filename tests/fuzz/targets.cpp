@@ -15,6 +15,7 @@
 #include <tern/core/io/json.h>
 #include <tern/core/io/npy.h>
 #include <tern/core/io/safetensors.h>
+#include <tern/data/byte_pair.h>
 #include <tern/data/cifar.h>
 #include <tern/data/image_folder.h>
 #include <tern/data/tokenizer.h>
@@ -103,6 +104,17 @@ Seeds seeds_tokenizer() {
   }
   for (const char* piece : {" ", "o", "n", "c", "e", "on", "ce", "once", " once"}) add(piece, -1);
   return {file};
+}
+
+void run_byte_pair(const std::string& bytes) {
+  const auto t = data::BytePairTokenizer::from_json(io::Json::parse("fuzz", "input", bytes), "input");
+  const std::string text = "once upon a time \xc3\xa9\xff 12  34";
+  check(t.decode(t.encode(text)) == text, "a text does not come back");
+  check(data::BytePairTokenizer::from_json(t.to_json(), "output").to_json() == t.to_json(), "merges do not come back");
+}
+Seeds seeds_byte_pair() {
+  return {data::BytePairTokenizer::train("once upon a time, once upon a time", 270).to_json().dump(),
+          data::BytePairTokenizer().to_json().dump()};
 }
 
 void run_image(const std::string& bytes) {
@@ -222,6 +234,7 @@ constexpr Target kTargets[] = {
     {"npy", run_npy, seeds_npy},
     {"json", run_json, seeds_json},
     {"tokenizer", run_tokenizer, seeds_tokenizer},
+    {"byte_pair", run_byte_pair, seeds_byte_pair},
     {"image", run_image, seeds_image},
     {"cifar", run_cifar, seeds_cifar},
     {"llama2c", run_llama2c, seeds_llama2c},

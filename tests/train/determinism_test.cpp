@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/node.h>
+#include <tern/core/create.h>
 #include <tern/core/loss.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
@@ -21,6 +22,7 @@
 #include <tern/optim/sgd.h>
 #include <tern/quant/codeq/codeq.h>
 #include <tern/train/checkpoint.h>
+#include <tern/train/classifier_task.h>
 #include <tern/train/trainer.h>
 
 namespace tern::train {
@@ -160,10 +162,11 @@ TEST(Manners, FiveHundredStepsLeaveNothingBehind) {
   attach_codeq_to(model);
   optim::AdamW optimizer(model.named_parameters(), {.lr = 1e-3});
   Trainer trainer(model, {.optimizer = optimizer, .clip_norm = 1});
-  const data::Batch batch{.images = rand({4, 3, 8, 8}), .labels = tensor<int64_t>({0, 1, 2, 3})};
+  const ClassifierTask task({});
+  const Batch batch{.inputs = rand({4, 3, 8, 8}), .targets = tensor<int64_t>({0, 1, 2, 3})};
   const auto steps = [&](int n) {
     for (int i = 0; i < n; ++i) {
-      (void)trainer.step({&batch, 1});
+      (void)trainer.step(task, {&batch, 1});
       ASSERT_EQ(autograd::live_nodes(), 0) << "after step " << trainer.global_step();
     }
   };

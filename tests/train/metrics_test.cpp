@@ -80,10 +80,9 @@ const ProgressState kState{.epoch = 1,
                            .epochs = 10,
                            .step = 39,
                            .steps = 391,
-                           .loss = 1.25,
-                           .accuracy = 0.5432,
+                           .figures = "loss 1.2500 acc 54.32%",
                            .lr = 0.1,
-                           .images_per_s = 1234.4,
+                           .rate = 1234.4,
                            .data_wait = 0.015,
                            .eta_s = 3725,
                            .extra = {{"mean_bits", 4.0}, {"sparsity", 0.123}}};
@@ -96,6 +95,11 @@ TEST(Progress, PlainLineSaysEverything) {
   Progress progress(out, {.terminal = false});
   progress.update(kState);
   EXPECT_EQ(out.str(), progress_text(kState) + "\n");
+  ProgressState steps = kState;
+  steps.epochs = 0;
+  steps.unit = "tokens";
+  EXPECT_EQ(progress_text(steps),
+            "step 39/391 loss 1.2500 acc 54.32% lr 0.1 1234 tokens/s wait 1.5% eta 1:02:05 mean_bits 4 sparsity 0.123");
 }
 
 TEST(Progress, ABarIsRedrawnAndRemoved) {

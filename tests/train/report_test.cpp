@@ -12,6 +12,7 @@
 #include <tern/data/synthetic.h>
 #include <tern/nn/child.h>
 #include <tern/nn/linear.h>
+#include <tern/nn/models/llama.h>
 #include <tern/train/checkpoint.h>
 #include <tern/train/classifier.h>
 #include <tern/train/report.h>
@@ -285,6 +286,57 @@ TEST(Report, ARunInFull) {
   EXPECT_EQ(first.at("table").at("totals").at("weights").as_int(), 5 * 48 + 3 * 5);
   EXPECT_EQ(first.at("weights").size(), 2u);
   EXPECT_FALSE(first.contains("evaluation"));
+}
+
+// A language model's run whose method tells of lambda, and of zeros in one layer.
+TEST(Report, LanguageModelsAreToldOfInSteps) {
+  TemporaryDirectory directory;
+  const std::string out = directory / "run", layer = "model.layers.0.self_attn.q_proj";
+  nn::models::Llama model({.vocab_size = 11,
+                           .hidden_size = 8,
+                           .intermediate_size = 8,
+                           .num_hidden_layers = 1,
+                           .num_attention_heads = 2,
+                           .max_position_embeddings = 8});
+  Checkpoint checkpoint = weights_of(model);
+  checkpoint.metadata.merge(model.metadata());
+  checkpoint.metadata[meta::kTrainState] = R"({"epoch": 2, "step": 8})";
+  write(out + "/config.json", R"({"data": {"context": 8, "files": ["a.txt"]}, "steps": 8, "eval_every": 4})");
+  save_checkpoint(out + "/last.safetensors", checkpoint);
+  write(out + "/metrics.jsonl",
+        "{\"epoch\":1,\"step\":2,\"loss\":2.5,\"perplexity\":12.2,\"lr\":0.2,\"tokens_per_s\":90.0,\"lambda\":0.5}\n"
+        "{\"epoch\":1,\"step\":4,\"train_loss\":2.0,\"train_perplexity\":7.4,\"lr\":0.1,\"tokens_per_s\":100.0,"
+        "\"val_loss\":2.1,\"val_perplexity\":8.2,\"seconds\":10.0,\"lambda\":0.75,\"sparsity\":0.1}\n"
+        "{\"epoch\":2,\"step\":8,\"train_loss\":1.0,\"train_perplexity\":2.7,\"lr\":0.1,\"tokens_per_s\":300.0,"
+        "\"val_loss\":1.1,\"val_perplexity\":3.0,\"seconds\":20.0,\"lambda\":1.0,\"sparsity\":0.3}\n");
+  write(out + "/layers.jsonl",
+        concat("{\"epoch\":1,\"step\":4,\"layers\":[{\"name\":\"", layer, "\",\"sparsity\":0.1}]}\n",
+               "{\"epoch\":2,\"step\":8,\"layers\":[{\"name\":\"", layer, "\",\"sparsity\":0.3}]}\n"));
+  write(out + "/samples.jsonl",
+        "{\"epoch\":1,\"step\":4,\"text\":\"a </script>\"}\n{\"epoch\":2,\"step\":8,\"text\":\"b\"}\n");
+  RunRecord run = read_run(out);
+  EXPECT_TRUE(run.is_language());
+  EXPECT_FALSE(run.finished());
+  write(out + "/summary.json", R"({"val_perplexity": 3.0, "bits_per_byte": 1.5, "steps": 8})");
+  run = read_run(out);
+  EXPECT_TRUE(run.finished());
+  EXPECT_EQ(run.weights->layers.size(), 8u);
+  const Json data = report_data({run});
+  const Json& first = data.at("runs")[0];
+  EXPECT_TRUE(first.at("language").as_bool());
+  EXPECT_EQ(first.at("epochs").at("val_perplexity").dump(), "[8.2,3.0]");
+  EXPECT_EQ(first.at("epochs").at("sparsity").dump(), "[0.1,0.3]");
+  EXPECT_EQ(first.at("further").dump(), R"({"lambda":[0.75,1.0]})");
+  EXPECT_EQ(first.at("steps").at("perplexity").dump(), "[12.2]");
+  EXPECT_EQ(first.at("layers").at("sparsity").dump(), "[[0.1,0.3]]");
+  EXPECT_EQ(first.at("samples").dump(), R"([{"step":8.0,"text":"b"},{"step":4.0,"text":"a </script>"}])");
+  EXPECT_EQ(first.at("figures").at("bits_per_byte").as_number(), 1.5);
+  EXPECT_EQ(first.at("figures").at("tokens_per_s").as_number(), 200);
+  EXPECT_EQ(report_page("run", data).find("a </script>"), std::string::npos);
+
+  write(out + "/samples.jsonl", "{\"epoch\":1,\"step\":4}\n");
+  EXPECT_EQ(message_of<FormatError>([&] { (void)read_run(out); }),
+            concat("[report] expected a step and a text in line 1 of ", out, "/samples.jsonl, got another object"));
 }
 
 TEST(Report, LongRunsAreThinned) {

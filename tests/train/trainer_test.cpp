@@ -20,6 +20,7 @@
 #include <tern/nn/pool.h>
 #include <tern/optim/sgd.h>
 #include <tern/quant/codeq/codeq.h>
+#include <tern/train/classifier_task.h>
 #include <tern/train/trainer.h>
 
 #include "temporary_directory.h"
@@ -67,6 +68,11 @@ struct SmallRun {
         if (tensor.is_floating()) entries.emplace_back(name, tensor);
       ema = std::make_unique<optim::WeightEma>(entries, optim::EmaOptions{.decay = 0.9});
     }
+  }
+  // Measured on the same images, if at all.
+  ClassifierTask task(bool validation, bool tested) {
+    return ClassifierTask(
+        {.train = &loader, .validation = validation ? &test : nullptr, .test = tested ? &test : nullptr});
   }
   TrainerOptions options(int64_t max_steps = 0) {
     return {.optimizer = *optimizer, .schedule = schedule.get(), .ema = ema.get(), .epochs = 4, .max_steps = max_steps};
@@ -156,14 +162,14 @@ TEST(Trainer, GoesOnInTheSameTrainer) {
 TEST(Trainer, LearnsAndMeasures) {
   SmallRun run;
   TrainerOptions options = run.options();
-  options.test = &run.test;
   std::ostringstream text;
   options.progress = &text;
   options.observe = [&] {
     const auto states = quant::codeq::layer_states(run.net);
     return MetricRow{{"mean_bits", states.mean_bits()}, {"sparsity", states.sparsity()}};
   };
-  const FitResult result = Trainer(run.net, options).fit(run.loader, run.test);
+  ClassifierTask task = run.task(true, true);
+  const FitResult result = Trainer(run.net, options).fit(task);
   EXPECT_TRUE(result.finished);
   EXPECT_EQ(result.epochs, 4);
   EXPECT_EQ(result.steps, 28);
@@ -181,10 +187,10 @@ TEST(Trainer, WritesARunDirectory) {
   SmallRun run;
   TrainerOptions options = run.options();
   options.out = directory.path();
-  options.test = &run.test;
   options.log_every = 5;
   options.metadata = {{"note", "from the test"}};
-  const FitResult result = Trainer(run.net, options).fit(run.loader, run.test);
+  ClassifierTask task = run.task(true, true);
+  const FitResult result = Trainer(run.net, options).fit(task);
 
   const auto rows = rows_of(directory / "metrics.jsonl");
   int epochs = 0, steps = 0;
@@ -200,7 +206,7 @@ TEST(Trainer, WritesARunDirectory) {
   }
   EXPECT_EQ(epochs, 4);
   EXPECT_EQ(steps, 5);
-  EXPECT_EQ(best, result.best_top1);
+  EXPECT_EQ(best, result.best);
   EXPECT_EQ(rows.back().at("test_top1").as_number(), result.test.top1);
 
   const Checkpoint last = load_checkpoint(directory / "last.safetensors"),
@@ -216,7 +222,7 @@ TEST(Trainer, WritesARunDirectory) {
   EXPECT_EQ(evaluate(plain, run.test).top1, result.test.top1);
   SmallNet chosen;
   load_weights(chosen, top);
-  EXPECT_EQ(evaluate(chosen, run.test).top1, result.best_top1);
+  EXPECT_EQ(evaluate(chosen, run.test).top1, result.best);
 }
 
 TEST(Trainer, ResumedMetricsHaveEveryEpochOnce) {
@@ -246,8 +252,8 @@ TEST(Trainer, AveragesAreWhatIsMeasuredAndSaved) {
   SmallRun run(true, true);
   TrainerOptions options = run.options();
   options.out = directory.path();
-  options.test = &run.test;
-  const FitResult result = Trainer(run.net, options).fit(run.loader);
+  ClassifierTask task = run.task(false, true);
+  const FitResult result = Trainer(run.net, options).fit(task);
   SmallNet loaded;
   load_weights(loaded, load_checkpoint(directory / "last.safetensors"));
   EXPECT_EQ(evaluate(loaded, run.test).loss, result.test.loss);
@@ -258,16 +264,16 @@ TEST(Trainer, AccumulatedBatchesCountAsOne) {
   SmallRun one, two;
   const auto batches = [](SmallRun& run, int64_t size) {
     data::DataLoader loader(run.images, {.batch_size = size});
-    std::vector<data::Batch> out;
-    for (const auto& batch : loader) {
-      out.push_back(batch);
+    std::vector<Batch> out;
+    for (const auto& [images, labels] : loader) {
+      out.push_back({images, labels});
       if (static_cast<int64_t>(out.size()) * size == 32) break;
     }
     return out;
   };
   one.net.eval(), two.net.eval();  // batch statistics and dropout depend on the batch
-  (void)Trainer(one.net, one.options()).step(batches(one, 32));
-  (void)Trainer(two.net, two.options()).step(batches(two, 16));
+  (void)Trainer(one.net, one.options()).step(one.task(false, false), batches(one, 32));
+  (void)Trainer(two.net, two.options()).step(two.task(false, false), batches(two, 16));
   const auto a = one.net.parameters(), b = two.net.parameters();
   for (size_t i = 0; i < a.size(); ++i) {
     const auto x = a[i].to_vector<double>(), y = b[i].to_vector<double>();
@@ -281,13 +287,14 @@ TEST(Trainer, ALossThatIsNoNumberStopsTheRun) {
   TrainerOptions options = run.options();
   options.out = directory.path();
   Trainer* running = nullptr;
-  options.loss = [&](const Tensor& output, const Tensor&) {
-    return mul(output.sum(), running->global_step() < 9 ? 0.01 : std::numeric_limits<double>::quiet_NaN());
-  };
+  ClassifierTask task({.train = &run.loader, .loss = [&](const Tensor& output, const Tensor&) {
+                         return mul(output.sum(),
+                                    running->global_step() < 9 ? 0.01 : std::numeric_limits<double>::quiet_NaN());
+                       }});
   Trainer trainer(run.net, options);
   running = &trainer;
   try {
-    (void)trainer.fit(run.loader);
+    (void)trainer.fit(task);
     FAIL() << "nothing was thrown";
   } catch (const NonFiniteError& error) {
     EXPECT_EQ(

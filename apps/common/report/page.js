@@ -21,7 +21,36 @@ function stepsToEpochs(run) {
   return long > 0 ? s => s / long : null;
 }
 
+// Columns that only this run's method has, a chart each.
+function further(run) {
+  const x = (run.language ? run.epochs.step : run.epochs.epoch) || [];
+  return Object.entries(run.further || {}).map(([name, y]) =>
+    lineChart({ title: name, x_name: run.language ? "step" : "epoch", y_format: format.plain, y_low: 0, series: [{ name, x, y }] }));
+}
+
+function languageCurves(run) {
+  const rows = run.epochs, steps = run.steps || {}, x = rows.step || [], x_name = "step", within = steps.step || [];
+  const line = (name, key, color) => ({ name, x, y: rows[key] || [], color: seriesColor(color), dash: "" });
+  return [
+    cards(
+      lineChart({ title: "Loss", x_name, y_format: format.loss, note: "Nats a token.",
+        series: [{ name: "train, since the last measurement", x: within, y: steps.loss || [], color: seriesColor(0), dash: "", faint: true }, line("train", "train_loss", 0), line("validation", "val_loss", 2)] }),
+      lineChart({ title: "Perplexity", x_name, y_format: format.plain, y_low: 1, series: [line("train", "train_perplexity", 0), line("validation", "val_perplexity", 2)] })),
+    small_cards(
+      lineChart({ title: "Learning rate", x_name, y_format: format.plain, y_low: 0,
+        series: [{ name: "learning rate", x: steps.lr ? within : x, y: steps.lr || rows.lr || [] }] }),
+      lineChart({ title: "Tokens per second", x_name, y_format: format.count, y_low: 0, series: [line("tokens/s", "tokens_per_s", 0)] }),
+      further(run)),
+  ];
+}
+
+function samples(run) {
+  return element("div", { class: "cards" }, run.samples.map(s => element("div", { class: "card" }, element("h3", null, `After step ${format.count(s.step)}`),
+    element("p", { class: "sample" }, s.text))));
+}
+
 function curves(run) {
+  if (run.language) return languageCurves(run);
   const rows = run.epochs, steps = run.steps || {}, x = rows.epoch || [];
   const scale = stepsToEpochs(run), x_name = scale || !steps.step ? "epoch" : "step";
   const within = steps.step ? steps.step.map(s => scale ? scale(s) : s) : [];
@@ -38,22 +67,23 @@ function curves(run) {
         series: [{ name: "learning rate", x: steps.lr ? within : x, y: steps.lr || rows.lr || [] }] }),
       lineChart({ title: "Images per second", x_name, y_format: format.count, y_low: 0, series: [line("images/s", "images_per_s", 0)] }),
       lineChart({ title: "Waiting for data", x_name, y_format: format.percent, y_low: 0, y_high: 1,
-        note: "The part of training time in which the next batch was not ready.", series: [line("waiting", "data_wait", 0)] })),
+        note: "The part of training time in which the next batch was not ready.", series: [line("waiting", "data_wait", 0)] }),
+      further(run)),
   ];
 }
 
 function compression(run) {
-  const rows = run.epochs, x = rows.epoch || [];
+  const rows = run.epochs, x_name = run.language ? "step" : "epoch", x = rows[x_name] || [];
   const line = (name, key) => ({ name, x, y: rows[key] || [] });
   const history = run.layers;
-  const still = history && history.bits.flat().every(b => b === history.bits[0][0]);
+  const still = history && known(history.bits[0] && history.bits[0][0]) && history.bits.flat().every(b => b === history.bits[0][0]);
   const bits_vary = (rows.mean_bits || []).some(b => b !== rows.mean_bits[0]);
   return [
     cards(
-      lineChart({ title: "Weights that are zero", x_name: "epoch", y_format: format.percent, y_low: 0, y_high: 1, series: [line("zeros", "sparsity")] }),
-      lineChart({ title: "Mean dead zone", x_name: "epoch", y_format: format.percent, y_low: 0, y_high: 1,
+      lineChart({ title: "Weights that are zero", x_name, y_format: format.percent, y_low: 0, y_high: 1, series: [line("zeros", "sparsity")] }),
+      lineChart({ title: "Mean dead zone", x_name, y_format: format.percent, y_low: 0, y_high: 1,
         note: "d / 2A: the part of a layer's range that becomes zero, mean over layers.", series: [line("dead zone", "dead_zone")] }),
-      bits_vary ? lineChart({ title: "Mean bits of a weight", x_name: "epoch", y_format: format.bits, y_low: 0, series: [line("bits", "mean_bits")] }) : null,
+      bits_vary ? lineChart({ title: "Mean bits of a weight", x_name, y_format: format.bits, y_low: 0, series: [line("bits", "mean_bits")] }) : null,
       history ? layerHistory(history, "sparsity", "Zeros of every layer", null, format.short_percent, 1) : null,
       history ? layerHistory(history, "dead_zone", "Dead zone of every layer", null, format.short_percent) : null,
       history && !still ? layerHistory(history, "bits", "Bits of every layer", null, format.bits) : null),
@@ -116,7 +146,11 @@ function tiles(list) {
 }
 
 function status(run) {
-  const f = run.figures, of = run.planned_epochs && Number(run.planned_epochs) !== f.epochs ? ` of ${run.planned_epochs}` : "";
+  const f = run.figures;
+  if (run.language)
+    return [element("span", { class: "status" + (run.finished ? "" : " open") }, run.finished ? "finished" : "not finished"),
+      `${format.count(f.steps)}${run.planned_steps && Number(run.planned_steps) !== f.steps ? ` of ${format.count(Number(run.planned_steps))}` : ""} steps`];
+  const of = run.planned_epochs && Number(run.planned_epochs) !== f.epochs ? ` of ${run.planned_epochs}` : "";
   return [element("span", { class: "status" + (run.finished ? "" : " open") }, run.finished ? "finished" : "not finished"),
     `${format.count(f.epochs)}${of} ${f.epochs === 1 && !of ? "epoch" : "epochs"}, ${format.count(f.steps)} steps`];
 }
@@ -129,27 +163,32 @@ function showRun(run) {
   page.append(element("header", null, element("h1", null, run.name),
     element("p", { class: "lead" }, status(run), about ? " \u00b7 " + about : ""),
     tiles([
+      run.language && known(f.val_perplexity) ? ["Perplexity", format.plain(f.val_perplexity), "validation"] : null,
+      run.language && known(f.val_loss) ? ["Loss", format.loss(f.val_loss), "validation, nats a token"] : null,
+      known(f.bits_per_byte) ? ["Bits a byte", fixed(f.bits_per_byte, 3), "of validation text"] : null,
       known(f.top1) ? ["Top-1 accuracy", format.percent(f.top1), known(f.tested) ? `of ${format.count(f.tested)} test images` : "test images"] : null,
       known(f.top5) ? ["Top-5 accuracy", format.percent(f.top5), "test images"] : null,
       known(f.best_val_top1) ? ["Best validation", format.percent(f.best_val_top1), "top-1"] : null,
       !known(f.top1) && known(f.val_top1) ? ["Validation", format.percent(f.val_top1), "top-1, last epoch"] : null,
-      !known(f.top1) && known(f.train_top1) ? ["Training", format.percent(f.train_top1), "top-1, last epoch"] : null,
+      !run.language && !known(f.top1) && known(f.train_top1) ? ["Training", format.percent(f.train_top1), "top-1, last epoch"] : null,
       known(f.sparsity) && quantized ? ["Zero weights", format.percent(f.sparsity), known(f.weights) ? `of ${format.big(f.weights)}` : ""] : null,
       known(f.mean_bits) ? ["Bits of a weight", format.bits(f.mean_bits), quantized ? "mean; fp32 has 32" : "full precision"] : null,
       known(f.rel_bops) && quantized ? ["Bit operations", format.percent(f.rel_bops), "of dense fp32"] : null,
       !quantized && known(f.weights) ? ["Weights", format.big(f.weights), known(f.macs) ? `${format.big(f.macs)} MACs an image` : ""] : null,
-      known(f.seconds) ? ["Time", format.duration(f.seconds), "complete epochs"] : null,
+      known(f.seconds) ? ["Time", format.duration(f.seconds), run.language ? "to the last measurement" : "complete epochs"] : null,
+      known(f.tokens_per_s) ? ["Tokens / second", format.count(f.tokens_per_s), "median"] : null,
       known(f.images_per_s) ? ["Images / second", format.count(f.images_per_s), known(f.data_wait) ? `${format.percent(f.data_wait)} waiting` : "median"] : null,
     ])));
   const missing = [];
-  if (!run.epochs.epoch) missing.push("No epoch is complete yet.");
-  if (!run.finished && run.epochs.epoch) missing.push("The run has not come to its end, or was stopped before; figures are those of its last complete epoch.");
+  if (!run.epochs.epoch) missing.push(run.language ? "Nothing has been measured yet." : "No epoch is complete yet.");
+  if (!run.finished && run.epochs.epoch) missing.push(`The run has not come to its end, or was stopped before; figures are those of its last ${run.language ? "measurement" : "complete epoch"}.`);
   if (!run.weights) missing.push("There is no checkpoint (last.safetensors), so weights cannot be shown.");
-  if (!e) missing.push("There is no evaluation of the test images (evaluation.json), which a run writes at its end.");
+  if (!e && !run.language) missing.push("There is no evaluation of the test images (evaluation.json), which a run writes at its end.");
   if (missing.length) page.append(element("p", { class: "note", style: "margin-top:14px" }, missing.join(" ")));
 
   section("Training", curves(run));
-  if (quantized || run.layers) section("Compression", compression(run));
+  if (run.samples) section("What it writes", samples(run));
+  if (quantized || run.layers || run.epochs.sparsity) section("Compression", compression(run));
   if (run.weights && run.weights.length) section("Weights", layerExplorer(run));
   if (run.table) section("Layers", layerTable(run.table));
   if (e) section("Mistakes", confusion(e), e.worst.length ? element("h3", { style: "margin:18px 0 8px" }, "Worst mistakes") : null, mistakes(e));
@@ -162,9 +201,11 @@ function showRun(run) {
 function figureTable(runs) {
   const rows = [
     ["Top-1 accuracy (test)", "top1", format.percent, 1], ["Top-5 accuracy (test)", "top5", format.percent, 1], ["Loss (test)", "loss", format.loss, -1],
-    ["Best validation top-1", "best_val_top1", format.percent, 1], ["Zero weights", "sparsity", format.percent, 0],
+    ["Best validation top-1", "best_val_top1", format.percent, 1],
+    ["Perplexity (validation)", "val_perplexity", format.plain, -1], ["Bits a byte (validation)", "bits_per_byte", v => known(v) ? fixed(v, 3) : "\u2013", -1], ["Zero weights", "sparsity", format.percent, 0],
     ["Mean bits of a weight", "mean_bits", format.bits, 0], ["Bit operations against fp32", "rel_bops", format.percent, -1],
-    ["Epochs", "epochs", format.count, 0], ["Time", "seconds", format.duration, 0], ["Images per second", "images_per_s", format.count, 0],
+    ["Epochs", "epochs", format.count, 0], ["Steps", "steps", format.count, 0], ["Time", "seconds", format.duration, 0], ["Images per second", "images_per_s", format.count, 0],
+    ["Tokens per second", "tokens_per_s", format.count, 0],
     ["Waiting for data", "data_wait", format.percent, 0],
   ].filter(([, key]) => runs.some(r => known(r.figures[key])));
   const best = (key, sign) => {
@@ -255,11 +296,13 @@ function layerDots(runs, key, title, value_format) {
 
 function showComparison(runs, differences) {
   page.append(element("header", null, element("h1", null, `Comparison of ${runs.length} runs`), element("p", { class: "lead" }, runs.map(r => r.name).join(" \u00b7 "))));
-  const overlay = (title, key, y_format, limits, note) => lineChart({ title, x_name: "epoch", y_format, note, name_all: true, ...limits,
-    series: runs.map((r, i) => ({ name: r.name, x: r.epochs.epoch || [], y: r.epochs[key] || [], color: seriesColor(i), dash: seriesDash(i) })) });
+  const x_name = runs.every(r => r.language) ? "step" : "epoch";
+  const overlay = (title, key, y_format, limits, note) => lineChart({ title, x_name, y_format, note, name_all: true, ...limits,
+    series: runs.map((r, i) => ({ name: r.name, x: r.epochs[x_name] || [], y: r.epochs[key] || [], color: seriesColor(i), dash: seriesDash(i) })) });
   section("Final figures", figureTable(runs), cards(tradeOff(runs)));
   section("Learning", cards(
     overlay("Test accuracy (top-1)", "test_top1", format.percent, { y_high: 1 }), overlay("Test loss", "test_loss", format.loss, { y_low: 0 }),
+    overlay("Validation perplexity", "val_perplexity", format.plain, {}),
     overlay("Validation accuracy (top-1)", "val_top1", format.percent, { y_high: 1 }), overlay("Validation loss", "val_loss", format.loss, { y_low: 0 }),
     overlay("Training accuracy (top-1)", "train_top1", format.percent, { y_high: 1 }), overlay("Training loss", "train_loss", format.loss, { y_low: 0 }),
     overlay("Learning rate", "lr", format.plain, { y_low: 0 })));
@@ -268,6 +311,7 @@ function showComparison(runs, differences) {
     overlay("Mean bits of a weight", "mean_bits", format.bits, { y_low: 0 })),
     cards(layerDots(runs, "sparsity", "Zeros of every layer", format.short_percent), layerDots(runs, "bits", "Bits of every layer", format.bits)));
   section("Speed", cards(overlay("Images per second", "images_per_s", format.count, { y_low: 0 }),
+    overlay("Tokens per second", "tokens_per_s", format.count, { y_low: 0 }),
     overlay("Waiting for data", "data_wait", format.percent, { y_low: 0, y_high: 1 }, "The part of training time in which the next batch was not ready.")));
   section("Settings that differ", element("div", { class: "card" }, differences.length === 0 ? element("p", null, "None.")
     : element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Settings that differ" }, element("table", { class: "texts" },

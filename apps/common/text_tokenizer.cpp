@@ -1,0 +1,74 @@
+#include <filesystem>
+
+#include <tern/core/error.h>
+#include <tern/core/io/bytes.h>
+#include <tern/core/io/file.h>
+#include <tern/train/schema.h>
+#include <tern/train/text_tokenizer.h>
+
+namespace tern::train {
+namespace {
+
+using data::BytePairTokenizer;
+
+constexpr const char* kJsonName = "tokenizer.json";
+constexpr const char* kBinaryName = "tokenizer.bin";
+constexpr uint64_t kMaxBytes = uint64_t{1} << 30;
+
+std::string in(const std::filesystem::path& directory, const char* name) {
+  return (directory / name).string();
+}
+
+}  // namespace
+
+TextTokenizer TextTokenizer::load(const std::string& path) {
+  std::string file = io::read_file("tokenizer", path, kMaxBytes);
+  // llama2.c's begins with a length of at most 65536, so its fourth byte is 0, which no JSON text holds.
+  const bool json = file.size() >= 4 && file[0] == '{' && file[3] != '\0';
+  if (json) return BytePairTokenizer::from_json(io::Json::parse("tokenizer", path, file), path);
+  data::Tokenizer tokenizer = data::Tokenizer::parse(io::bytes_of(file), path);
+  return TextTokenizer(Llama2c{std::move(tokenizer), std::move(file)});
+}
+
+TextTokenizer TextTokenizer::beside(const std::string& weights) {
+  const std::filesystem::path directory = std::filesystem::path(weights).parent_path();
+  for (const char* name : {kJsonName, kBinaryName})
+    if (std::filesystem::exists(directory / name)) return load(in(directory, name));
+  throw UsageError(concat("[tokenizer] expected --tokenizer FILE, as neither ", kJsonName, " nor ", kBinaryName,
+                          " lies beside ", weights));
+}
+
+void TextTokenizer::save(const std::string& directory) const {
+  if (const auto* own = std::get_if<BytePairTokenizer>(&tokenizer_))
+    own->save(in(directory, kJsonName));
+  else
+    io::write_file_atomic("tokenizer", in(directory, kBinaryName), std::get<Llama2c>(tokenizer_).file);
+}
+
+const char* TextTokenizer::kind() const {
+  if (std::holds_alternative<Llama2c>(tokenizer_)) return "llama2c";
+  return vocab_size() == BytePairTokenizer::kFirstMerge ? "byte" : "bpe";
+}
+
+int64_t TextTokenizer::vocab_size() const {
+  if (const auto* own = std::get_if<BytePairTokenizer>(&tokenizer_)) return own->vocab_size();
+  return std::get<Llama2c>(tokenizer_).tokenizer.vocab_size();
+}
+
+int64_t TextTokenizer::start_token() const {
+  return std::holds_alternative<Llama2c>(tokenizer_) ? data::Tokenizer::kBos : BytePairTokenizer::kEndOfText;
+}
+
+std::vector<int64_t> TextTokenizer::encode(std::string_view text) const {
+  if (const auto* llama = std::get_if<Llama2c>(&tokenizer_)) return llama->tokenizer.encode(text);
+  std::vector<int64_t> tokens = std::get<BytePairTokenizer>(tokenizer_).encode(text);
+  tokens.insert(tokens.begin(), BytePairTokenizer::kEndOfText);
+  return tokens;
+}
+
+std::string TextTokenizer::decode(int64_t previous, int64_t token) const {
+  if (const auto* own = std::get_if<BytePairTokenizer>(&tokenizer_)) return own->piece(token);
+  return std::get<Llama2c>(tokenizer_).tokenizer.decode(previous, token);
+}
+
+}  // namespace tern::train

@@ -1,0 +1,266 @@
+// Trains a language model of llama's architecture on texts, from scratch or from weights.
+#include <cmath>
+#include <iostream>
+
+#include <tern/tern.h>
+
+using namespace tern;
+
+namespace {
+
+constexpr const char* kProgram = "train_lm";
+
+// Made so small that a mistake in any part shows within seconds.
+void shrink(train::LanguageConfig& config) {
+  config.steps = config.eval_every = 3;
+  config.save_every = config.sample.every = 0;
+  config.sample.tokens = std::min<int64_t>(config.sample.tokens, 40);
+  config.schedule.warmup = 0;
+}
+
+// Reads the command line and the settings and opens the run's directory; false if only help was wanted.
+bool parse(int argc, char** argv, train::RunArguments& a, train::LanguageConfig& config, train::Schema& schema,
+           std::unique_ptr<const train::RunDirectory>& out) {
+  train::Cli cli(
+      kProgram,
+      "Trains a language model on texts, from scratch or from weights, and writes weights, tokenizer, metrics "
+      "and samples.");
+  std::vector<std::string> data;
+  std::string tokenizer;
+  cli.option("--data", data, "FILE", "texts to learn from, one or more (data.files)");
+  cli.option("--tokenizer", tokenizer, "FILE", "tokenizer of llama2.c, or one that a run left (tokenizer.file)");
+  a.declare(cli, schema);
+  if (!cli.parse(argc, argv)) return false;
+  auto resumed = a.settle(kProgram, cli, schema);
+  if (cli.given("--data")) config.data.files = data;
+  if (cli.given("--tokenizer")) schema.set_text("tokenizer.file", tokenizer);
+  train::check(config);
+  if (a.fast_dev_run) shrink(config);
+  out = a.open(std::move(resumed));
+  return true;
+}
+
+// What a run learns from, and the model that learns it.
+struct Subject {
+  train::Texts texts;
+  train::TextTokenizer tokenizer;
+  train::TokenText text;
+  std::shared_ptr<nn::models::Llama> model;
+};
+
+// Of the run that is gone on with: its weights and state come with the checkpoint.
+std::shared_ptr<nn::models::Llama> model_of_run(const std::string& checkpoint) {
+  const train::Checkpoint last = train::load_checkpoint(checkpoint);
+  return nn::make<nn::models::Llama>(
+      nn::models::Llama::options_from(io::Json::parse(kProgram, checkpoint, last.metadata_at(nn::models::kConfigKey))));
+}
+
+Subject open_subject(train::LanguageConfig& config, const std::string& checkpoint, bool fast) {
+  train::Texts texts = train::read_texts(config.data);
+  train::TextTokenizer tokenizer =
+      checkpoint.empty() ? train::make_tokenizer(config, texts) : train::TextTokenizer::beside(checkpoint);
+  train::TokenText text = train::tokenize(texts, tokenizer, config.data.val_fraction);
+  if (fast) text.held_out = std::min(text.held_out, 4 * config.data.context);
+  std::shared_ptr<nn::models::Llama> model;
+  if (!checkpoint.empty())
+    model = model_of_run(checkpoint);
+  else if (!config.weights.empty())
+    model = train::load_llama(config.weights, config.weights_config);
+  else
+    model = train::make_llama(config, tokenizer.vocab_size());
+  train::need_same_vocabulary(*model, config.weights, tokenizer,
+                              config.tokenizer.file.empty() ? tokenizer.kind() : config.tokenizer.file);
+  if (!config.weights.empty()) config.model = train::describe_llama(model->options());
+  const int64_t positions = model->options().max_position_embeddings;
+  if (config.data.context > positions)
+    throw train::UsageError(concat("[train_lm] expected data.context of at most ", positions,
+                                   ", the model's positions, got ", config.data.context));
+  const auto tokens = static_cast<int64_t>(text.tokens.size());
+  std::cout << concat("llama: ", model->parameter_count(), " parameters, ", tokens - text.held_out, " training and ",
+                      text.held_out, " held-out tokens of ", texts.documents.size(),
+                      texts.documents.size() == 1 ? " document, " : " documents, ", tokenizer.kind(), " vocabulary of ",
+                      tokenizer.vocab_size(), ", ", num_threads(), " threads, ", name_of(isa()))
+            << std::endl;
+  return {std::move(texts), std::move(tokenizer), std::move(text), std::move(model)};
+}
+
+// The settings and what they met with: what config.json holds, and every checkpoint.
+io::Json describe_run(const train::Schema& schema, const Subject& subject) {
+  io::Json json = io::Json::parse("config", "settings", schema.to_json());
+  json["environment"] = train::environment();
+  json["environment"]["data"] = io::Json::object({{"kind", "text"},
+                                                  {"bytes", subject.texts.bytes},
+                                                  {"fingerprint", io::hex(subject.texts.fingerprint)},
+                                                  {"tokenizer", subject.tokenizer.kind()},
+                                                  {"vocab_size", subject.tokenizer.vocab_size()},
+                                                  {"tokens", subject.text.tokens.size()},
+                                                  {"held_out", subject.text.held_out}});
+  return json;
+}
+
+// Without control characters, which a terminal might obey.
+std::string visible(std::string text) {
+  for (char& c : text)
+    if (const auto byte = static_cast<unsigned char>(c); byte == 0x7F || (byte < 0x20 && c != '\n' && c != '\t'))
+      c = '?';
+  return text;
+}
+
+// The page about a run, as far as it has come: the run's result is safe already, so what goes wrong is told and changes
+// nothing else.
+void write_page(const train::RunDirectory& out) {
+  try {
+    train::write_report(out.file("report.html"), {out.path()});
+  } catch (const std::exception& error) {
+    std::cerr << concat(kProgram, ": report.html was not written: ", error.what()) << std::endl;
+  }
+}
+
+// Writes and prints what came of a run: summary.json, and the last line.
+void report(const Subject& subject, const train::FitResult& result, const train::RunDirectory* out) {
+  const train::EvalResult& measured = result.validation;
+  train::MetricRow figures{{"train_loss", result.train.loss}};
+  if (measured.n > 0) {
+    figures.push_back({"val_loss", measured.loss});
+    figures.push_back({"val_perplexity", std::exp(measured.loss)});
+    figures.push_back({"bits_per_byte", train::bits_per_byte(measured.loss, measured.n, subject.text.held_out_bytes)});
+  }
+  for (const train::Metric& metric : result.observed)
+    if (std::holds_alternative<double>(metric.value)) figures.push_back(metric);
+  io::Json summary = train::to_json(figures);
+  summary["n"] = measured.n;
+  summary["epochs"] = result.epochs;
+  summary["steps"] = result.steps;
+  if (out != nullptr) io::write_file_atomic("summary", out->file("summary.json"), summary.dump(2) + "\n");
+  std::string line;
+  for (const train::Metric& figure : figures)
+    line += concat(line.empty() ? "" : " ", figure.name, "=", std::get<double>(figure.value));
+  std::cout << line << std::endl;
+}
+
+int run(int argc, char** argv) {
+  train::RunArguments a;
+  train::LanguageConfig config;
+  train::Schema schema;
+  train::declare(schema, config);
+  std::unique_ptr<const train::RunDirectory> out;
+  if (!parse(argc, argv, a, config, schema, out)) return 0;
+  const bool resume = a.resume && out->has("last.safetensors");
+  if (a.threads > 0) set_num_threads(static_cast<int>(a.threads));
+  const auto seed = static_cast<uint64_t>(config.seed);
+  manual_seed(seed);
+  const train::StopSignal signals;
+  const Subject subject = open_subject(config, resume ? out->file("last.safetensors") : "", a.fast_dev_run);
+  nn::models::Llama& model = *subject.model;
+  const std::unique_ptr<train::Method> method;  // full precision: none
+
+  train::LanguageTask task(subject.text.tokens, {.context = config.data.context,
+                                                 .batch_size = config.data.batch_size,
+                                                 .batches = config.eval_every * config.optim.accumulate,
+                                                 .held_out = subject.text.held_out,
+                                                 .seed = seed});
+  std::vector<Tensor> trained;
+  for (const auto& [name, parameter] : model.named_parameters())
+    if (parameter.requires_grad()) trained.push_back(parameter);
+  const auto optimizer = train::make_optimizer(config.optim, train::weight_groups(model, trained, config.optim));
+  const auto schedule = train::make_schedule(*optimizer, config.schedule, config.steps, 1);
+  const auto ema = train::make_ema(model, config.optim);
+  const io::Json description = describe_run(schema, subject);
+  io::Metadata metadata = model.metadata();
+  metadata[train::meta::kConfig] = description.dump();
+
+  std::unique_ptr<train::MetricsLog> samples, layers;
+  std::unique_ptr<train::EventWriter> events;
+  std::unique_ptr<train::Profiler> profiler;
+  if (a.profile)
+    profiler = std::make_unique<train::Profiler>(
+        nn::summary(model,
+                    [&] {
+                      model(empty({1, config.data.context}, DType::kI64).fill_(0));
+                    }),
+        train::ProfileOptions{.warmup = a.fast_dev_run ? 1 : 3, .steps = a.profile_steps, .unit = "windows"});
+  const auto sample = [&](int64_t epoch, int64_t step) {
+    std::unique_ptr<optim::WeightEma::Swapped> averaged;
+    if (ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*ema);
+    const std::string text = train::sample_text(model, subject.tokenizer, config.sample, seed);
+    std::cout << concat("---- sample after step ", step, "\n", visible(text), "\n----") << std::endl;
+    if (samples != nullptr)
+      samples->write(
+          io::Json::object({{"epoch", epoch}, {"step", step}, {"prompt", config.sample.prompt}, {"text", text}}));
+  };
+  train::Trainer trainer(
+      model, {.optimizer = *optimizer,
+              .schedule = schedule.get(),
+              .ema = ema.get(),
+              .method = method.get(),
+              .epochs = config.steps / config.eval_every,
+              .accumulate = config.optim.accumulate,
+              .clip_norm = config.optim.clip_norm,
+              .clip_value = config.optim.clip_value,
+              .out = a.out,
+              .save_every_steps = config.save_every,
+              .log_every = a.log_every,
+              .metadata = metadata,
+              .progress = &std::cout,
+              .terminal = train::stdout_is_terminal(),
+              .on_epoch =
+                  [&](int64_t epoch, int64_t step) {
+                    if (step == config.steps || (config.sample.every > 0 && step % config.sample.every == 0))
+                      sample(epoch, step);
+                    if (layers != nullptr)
+                      layers->write(io::Json::object({{"epoch", epoch}, {"step", step}, {"layers", method->layers()}}));
+                    if (events != nullptr) train::write_layers(*events, model, step);
+                    if (profiler != nullptr && !a.out.empty()) profiler->write(a.out);
+                  },
+              .on_row =
+                  [&](const train::MetricRow& row) {
+                    if (events != nullptr) events->row(row);
+                  },
+              .profiler = profiler.get(),
+              .stop = [] { return train::StopSignal::received() != 0; }});
+  if (resume) {
+    train::need_same_run(kProgram, schema, description, *out,
+                         {"steps", "save_every", "data.files", "tokenizer.file", "sample.every", "sample.prompt",
+                          "sample.tokens", "sample.temperature", "sample.top_p"});
+    trainer.load(out->file("last.safetensors"));
+  } else if (a.resume) {
+    std::cout << concat("no checkpoint in ", a.out, " yet: from the beginning") << std::endl;
+  }
+  if (out != nullptr) {
+    if (a.overwrite) {
+      out->clear();
+      train::remove_event_files(a.out);
+    }
+    if (a.tensorboard) events = std::make_unique<train::EventWriter>(a.out, trainer.global_step());
+    io::write_file_atomic("config", out->file("config.json"), description.dump(2) + "\n");
+    if (!resume) subject.tokenizer.save(a.out);
+    const auto open_log = [&](const char* name) {
+      train::cut_metrics_after(out->file(name), trainer.global_step(), trainer.epoch());
+      return std::make_unique<train::MetricsLog>(out->file(name), train::MetricsLog::Open::kAppend);
+    };
+    samples = open_log("samples.jsonl");
+    if (method != nullptr && !method->layers().is_null()) layers = open_log("layers.jsonl");
+  }
+
+  const train::FitResult result = trainer.fit(task);
+  if (profiler != nullptr) {
+    if (!a.out.empty()) profiler->write(a.out);
+    std::cout << profiler->table();
+  }
+  if (!result.finished) {
+    std::cout << concat("stopped after ", result.steps, " of ", config.steps, " steps",
+                        a.out.empty() ? "" : concat("; go on with --resume --out ", a.out))
+              << std::endl;
+    if (out != nullptr) write_page(*out);
+    return 128 + train::StopSignal::received();
+  }
+  report(subject, result, out.get());
+  if (out != nullptr) write_page(*out);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return train::run_program(kProgram, [&] { return run(argc, argv); });
+}
