@@ -84,6 +84,30 @@ Subject open_subject(train::LanguageConfig& config, const std::string& checkpoin
   return {std::move(texts), std::move(tokenizer), std::move(text), std::move(model)};
 }
 
+// Converts the model, and makes what goes on with it while it trains; null in full precision.
+std::unique_ptr<train::Method> make_method(const train::LanguageConfig& config, const Subject& subject) {
+  nn::models::Llama& model = *subject.model;
+  if (!config.bitnet.enabled) {
+    if (quant::bitnet::is_bitnet(model))
+      throw train::UsageError(
+          concat("[train_lm] expected bitnet.enabled=true, as ", config.weights, " holds a BitNet, got false"));
+    return nullptr;
+  }
+  const auto calibrate = [&](nn::Module& module) {  // the text's first windows
+    const auto& tokens = subject.text.tokens;
+    const int64_t context = config.data.context, all = static_cast<int64_t>(tokens.size()) - subject.text.held_out;
+    const int64_t windows = std::max<int64_t>(1, std::min<int64_t>(16, all / context));
+    for (int64_t i = 0; i < windows; ++i) module(from_data(tokens.data() + i * context, {1, std::min(context, all)}));
+  };
+  std::cout << train::convert_to_bitnet(model, config.bitnet, calibrate) << std::endl;
+  std::shared_ptr<nn::models::Llama> teacher;
+  if (const auto& d = config.bitnet.distill; !d.teacher.empty()) {
+    teacher = train::load_llama(d.teacher, d.teacher_config);
+    train::need_same_vocabulary(*teacher, d.teacher, subject.tokenizer, subject.tokenizer.kind());
+  }
+  return std::make_unique<train::BitnetMethod>(model, config.bitnet, teacher);
+}
+
 // The settings and what they met with: what config.json holds, and every checkpoint.
 io::Json describe_run(const train::Schema& schema, const Subject& subject) {
   io::Json json = io::Json::parse("config", "settings", schema.to_json());
@@ -152,8 +176,7 @@ int run(int argc, char** argv) {
   const train::StopSignal signals;
   const Subject subject = open_subject(config, resume ? out->file("last.safetensors") : "", a.fast_dev_run);
   nn::models::Llama& model = *subject.model;
-  const std::unique_ptr<train::Method> method;  // full precision: none
-
+  const std::unique_ptr<train::Method> method = make_method(config, subject);
   train::LanguageTask task(subject.text.tokens, {.context = config.data.context,
                                                  .batch_size = config.data.batch_size,
                                                  .batches = config.eval_every * config.optim.accumulate,

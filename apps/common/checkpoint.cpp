@@ -3,6 +3,7 @@
 #include <tern/core/error.h>
 #include <tern/core/io/hash.h>
 #include <tern/core/io/safetensors.h>
+#include <tern/quant/bitnet/convert.h>
 #include <tern/quant/codeq/codeq.h>
 #include <tern/train/checkpoint.h>
 #include <tern/train/environment.h>
@@ -93,10 +94,14 @@ Checkpoint weights_of(const nn::Module& model) {
   checkpoint.weights = io::TensorMap(model.state_dict());
   if (!quant::codeq::attached_layers(model).empty())
     checkpoint.metadata[meta::kQuantizers] = quant::codeq::describe_attachment(model);
+  if (quant::bitnet::is_bitnet(model)) checkpoint.metadata[meta::kBitnet] = quant::bitnet::describe_conversion(model);
   return checkpoint;
 }
 
 void load_weights(nn::Module& model, const Checkpoint& checkpoint) {
+  const auto conversion = checkpoint.metadata.find(meta::kBitnet);
+  if (checkpoint.is_ours() && conversion != checkpoint.metadata.end() && !quant::bitnet::is_bitnet(model))
+    quant::bitnet::restore_conversion(model, conversion->second);
   const auto quantizers = checkpoint.metadata.find(meta::kQuantizers);
   const bool attach =
       checkpoint.is_ours() && quantizers != checkpoint.metadata.end() && quant::codeq::attached_layers(model).empty();

@@ -18,6 +18,7 @@ inline constexpr const char* kFormat = "tern.format";          ///< kCheckpointF
 inline constexpr const char* kChecksum = "tern.checksum";      ///< of everything else in the file, as checksum() has it
 inline constexpr const char* kConfig = "tern.config";          ///< JSON: the configuration of the run
 inline constexpr const char* kQuantizers = "tern.quantizers";  ///< JSON: what quant::codeq::describe_attachment says
+inline constexpr const char* kBitnet = "tern.bitnet";          ///< JSON: what quant::bitnet::describe_conversion says
 inline constexpr const char* kPreprocessing = "tern.preprocessing";  ///< JSON: mean, std, resize, crop
 inline constexpr const char* kTrainState = "tern.train_state";       ///< JSON: what Trainer needs to go on
 }  // namespace meta
@@ -53,13 +54,14 @@ Checkpoint load_checkpoint(const std::string& path);
 /// every tensor in the order of the file.
 [[nodiscard]] std::string checksum(const io::TensorMap& tensors, const io::Metadata& metadata);
 
-/// A module's parameters and buffers with the quantizers' description, ready to be saved. The tensors are the module's
-/// own.
+/// A module's parameters and buffers with the description of its quantizers and converted layers, ready to be saved.
+/// The tensors are the module's own.
 Checkpoint weights_of(const nn::Module& model);
 
-/// Puts a checkpoint's weights into a model: first attaches the quantizers that the file describes, unless the model
-/// has some, then loads strictly (ValueError with the missing, unexpected and misshapen names; the model is then as it
-/// was). Throws as quant::codeq::restore_attachment where the quantizers do not fit.
+/// Puts a checkpoint's weights into a model: first converts the layers and attaches the quantizers that the file
+/// describes, unless the model has some, then loads strictly (ValueError with the missing, unexpected and misshapen
+/// names; quantizers are then taken off again, converted layers stay). Throws as quant::codeq::restore_attachment and
+/// quant::bitnet::restore_conversion where they do not fit.
 void load_weights(nn::Module& model, const Checkpoint& checkpoint);
 
 }  // namespace tern::train

@@ -50,6 +50,8 @@ void declare(Schema& schema, LanguageConfig& c) {
   declare(schema, c.optim);
   declare(schema, c.schedule, "step");
 
+  declare(schema, c.bitnet);
+
   auto& s = c.sample;
   schema.add(
       "sample.every", s.every, kCountOrNone,
@@ -72,6 +74,7 @@ void check(const LanguageConfig& c) {
     if (!condition) throw UsageError(concat("[config] ", text...));
   };
   check(c.optim, c.schedule, "step", c.steps);
+  check(c.bitnet);
   need(c.steps % c.eval_every == 0, "expected steps to be a multiple of eval_every (", c.eval_every, "), got ",
        c.steps);
   need(c.sample.every % c.eval_every == 0, "expected sample.every to be a multiple of eval_every (", c.eval_every,

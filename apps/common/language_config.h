@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <tern/train/bitnet_method.h>
 #include <tern/train/optimization.h>
 #include <tern/train/schema.h>
 
@@ -50,6 +51,8 @@ struct LanguageConfig {
                     .beta2 = 0.95,
                     .clip_norm = 1};
   ScheduleConfig schedule{.warmup = 100, .milestones = {}};  ///< in steps
+
+  BitnetConfig bitnet;
 
   struct Sample {
     int64_t every = 0;  ///< steps between two samples; the end always has one; 0: that one only

@@ -20,6 +20,11 @@ const LambdaSchedule::Options& checked(const LambdaSchedule::Options& o) {
 
 LambdaSchedule::LambdaSchedule(const Options& options) : options_(checked(options)) {}
 
+void LambdaSchedule::set_step_count(int64_t count) {
+  TERN_CHECK(count >= 0, ValueError, "[LambdaSchedule] expected a step of at least 0, got ", count);
+  count_ = count;
+}
+
 double LambdaSchedule::value() const {
   const Options& o = options_;
   if (count_ == 0) return o.min_lambda;
@@ -62,6 +67,11 @@ LambdaWarmup::LambdaWarmup(nn::Module& model, const Options& options) : schedule
 
 void LambdaWarmup::step() {
   schedule_.step();
+  apply();
+}
+
+void LambdaWarmup::set_step_count(int64_t count) {
+  schedule_.set_step_count(count);
   apply();
 }
 

@@ -30,6 +30,8 @@ class LambdaSchedule {
   const Options& options() const { return options_; }
 
   void step() { ++count_; }
+  /// As if step() had been called so often since the start. Throws ValueError below 0.
+  void set_step_count(int64_t count);
   double value() const;
   int64_t step_count() const { return count_; }
   bool is_complete() const { return count_ >= options_.steps; }
@@ -58,6 +60,7 @@ class LambdaWarmup {
   LambdaWarmup(nn::Module& model, const Options& options);
 
   void step();
+  void set_step_count(int64_t count);  ///< as LambdaSchedule::set_step_count
   double lambda() const { return schedule_.value(); }
   bool is_complete() const { return schedule_.is_complete(); }
   const LambdaSchedule& schedule() const { return schedule_; }
