@@ -1,6 +1,7 @@
 // Trains a language model of llama's architecture on texts, from scratch or from weights.
 #include <cmath>
 #include <iostream>
+#include <limits>
 
 #include <tern/tern.h>
 
@@ -59,8 +60,8 @@ Subject open_subject(train::LanguageConfig& config, const std::string& checkpoin
   train::Texts texts = train::read_texts(config.data);
   train::TextTokenizer tokenizer =
       checkpoint.empty() ? train::make_tokenizer(config, texts) : train::TextTokenizer::beside(checkpoint);
-  train::TokenText text = train::tokenize(texts, tokenizer, config.data.val_fraction);
-  if (fast) text.held_out = std::min(text.held_out, 4 * config.data.context);
+  const int64_t most = fast ? 4 * config.data.context : std::numeric_limits<int64_t>::max();
+  train::TokenText text = train::tokenize(texts, tokenizer, config.data.val_fraction, most);
   std::shared_ptr<nn::models::Llama> model;
   if (!checkpoint.empty())
     model = model_of_run(checkpoint);
@@ -152,7 +153,9 @@ int run(int argc, char** argv) {
   const train::StopSignal signals;
   const Subject subject = open_subject(config, resume ? out->file("last.safetensors") : "", a.fast_dev_run);
   nn::models::Llama& model = *subject.model;
-  const std::unique_ptr<train::Method> method;  // full precision: none
+  // Compression belongs here, before the optimizer asks for the parameters: what it does to the model, and the method
+  // that the trainer tells of every step. In full precision there is none.
+  const std::unique_ptr<train::Method> method;
 
   train::LanguageTask task(subject.text.tokens, {.context = config.data.context,
                                                  .batch_size = config.data.batch_size,
