@@ -1,6 +1,7 @@
 // Trains a language model of llama's architecture on texts, from scratch or from weights.
 #include <cmath>
 #include <iostream>
+#include <limits>
 
 #include <tern/tern.h>
 
@@ -59,8 +60,8 @@ Subject open_subject(train::LanguageConfig& config, const std::string& checkpoin
   train::Texts texts = train::read_texts(config.data);
   train::TextTokenizer tokenizer =
       checkpoint.empty() ? train::make_tokenizer(config, texts) : train::TextTokenizer::beside(checkpoint);
-  train::TokenText text = train::tokenize(texts, tokenizer, config.data.val_fraction);
-  if (fast) text.held_out = std::min(text.held_out, 4 * config.data.context);
+  const int64_t most = fast ? 4 * config.data.context : std::numeric_limits<int64_t>::max();
+  train::TokenText text = train::tokenize(texts, tokenizer, config.data.val_fraction, most);
   std::shared_ptr<nn::models::Llama> model;
   if (!checkpoint.empty())
     model = model_of_run(checkpoint);
@@ -177,6 +178,7 @@ int run(int argc, char** argv) {
   const Subject subject = open_subject(config, resume ? out->file("last.safetensors") : "", a.fast_dev_run);
   nn::models::Llama& model = *subject.model;
   const std::unique_ptr<train::Method> method = make_method(config, subject);
+
   train::LanguageTask task(subject.text.tokens, {.context = config.data.context,
                                                  .batch_size = config.data.batch_size,
                                                  .batches = config.eval_every * config.optim.accumulate,

@@ -52,13 +52,13 @@ TextTokenizer make_tokenizer(const LanguageConfig& config, const Texts& texts) {
   return data::BytePairTokenizer::train(learned, t.vocab_size);
 }
 
-TokenText tokenize(const Texts& texts, const TextTokenizer& tokenizer, double val_fraction) {
+TokenText tokenize(const Texts& texts, const TextTokenizer& tokenizer, double val_fraction, int64_t most) {
   TokenText out;
   for (const std::string& document : texts.documents) {
     const std::vector<int64_t> tokens = tokenizer.encode(document);
     out.tokens.insert(out.tokens.end(), tokens.begin(), tokens.end());
   }
-  out.held_out = static_cast<int64_t>(val_fraction * static_cast<double>(out.tokens.size()));
+  out.held_out = std::min(static_cast<int64_t>(val_fraction * static_cast<double>(out.tokens.size())), most);
   TERN_CHECK(val_fraction == 0 || out.held_out >= 2, ValueError,
              "[language] expected a text of which data.val_fraction ", val_fraction, " is at least 2 tokens, got ",
              out.tokens.size(), " tokens");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,8 +34,10 @@ struct TokenText {
   int64_t held_out = 0;         ///< of these, how many at the end are kept apart
   int64_t held_out_bytes = 0;   ///< of text in those that are predicted: all but the first
 };
-/// Throws ValueError for a held-out share of fewer than 2 tokens that is not 0.
-TokenText tokenize(const Texts& texts, const TextTokenizer& tokenizer, double val_fraction);
+/// val_fraction: the share that is held out, at most `most` tokens. Throws ValueError for one of fewer than 2 tokens
+/// that is not 0.
+TokenText tokenize(const Texts& texts, const TextTokenizer& tokenizer, double val_fraction,
+                   int64_t most = std::numeric_limits<int64_t>::max());
 
 /// A model of these sizes, from scratch. Throws ValueError where they do not fit together.
 std::shared_ptr<nn::models::Llama> make_llama(const LanguageConfig& config, int64_t vocab_size);

@@ -231,23 +231,54 @@ quant::codeq::Report WeightsRecord::report() const {
   return out;
 }
 
+namespace {
+
+LayerWeights examined(quant::codeq::LayerReport state, const Tensor& latent_weight, const Tensor& effective,
+                      const WeightsOptions& options) {
+  const std::vector<double> latent = latent_weight.to_vector<double>();
+  double range = state.quantized ? state.dead_zone.range : 0;
+  if (!(range > 0) && !latent.empty()) range = quant::codeq::abs_quantile(latent_weight, 0.99);
+  if (!(range > 0))
+    for (const double v : latent) range = std::max(range, std::abs(v));
+  if (!(range > 0 && std::isfinite(range))) range = 1;
+  return {.state = std::move(state),
+          .shape = latent_weight.shape(),
+          .histogram = weight_histogram(latent, -1.5 * range, 1.5 * range, options.bins),
+          .map = kernel_map(effective, options.map_weights)};
+}
+
+// A ternary layer: two bits a weight, zeros where its codes are.
+LayerWeights examined_ternary(const std::string& path, const Tensor& latent, const quant::bitnet::Ternary& ternary,
+                              const WeightsOptions& options) {
+  const Tensor effective = quant::bitnet::dequantize(ternary);
+  quant::codeq::LayerReport state{.name = path, .weights = effective.numel(), .bits = 2, .dead_zone = {}};
+  const int8_t* codes = ternary.codes.data<int8_t>();
+  for (int64_t i = 0; i < effective.numel(); ++i) state.zeros += codes[i] == 0;
+  return examined(std::move(state), latent.defined() ? latent : effective, effective, options);
+}
+
+}  // namespace
+
 std::vector<LayerWeights> examine_weights(nn::Module& model, int64_t image_side, const WeightsOptions& options) {
   const NoGradGuard no_grad;
   const quant::codeq::Report report =
       image_side > 0 ? quant::codeq::report(model, {1, 3, image_side, image_side}) : quant::codeq::layer_states(model);
   std::vector<LayerWeights> layers;
-  for (const quant::codeq::LayerReport& state : report.layers) {
-    const nn::Parameter& weight = *model.get_module(state.name)->find_parameter("weight");
-    const std::vector<double> latent = weight.latent().to_vector<double>();
-    double range = state.quantized ? state.dead_zone.range : 0;
-    if (!(range > 0) && !latent.empty()) range = quant::codeq::abs_quantile(weight.latent(), 0.99);
-    if (!(range > 0))
-      for (const double v : latent) range = std::max(range, std::abs(v));
-    if (!(range > 0 && std::isfinite(range))) range = 1;
-    layers.push_back({.state = state,
-                      .shape = weight.latent().shape(),
-                      .histogram = weight_histogram(latent, -1.5 * range, 1.5 * range, options.bins),
-                      .map = kernel_map(weight(), options.map_weights)});
+  for (const auto& [path, module] : model.named_modules()) {
+    if (auto* bit = dynamic_cast<quant::bitnet::BitLinear*>(module.get());
+        bit != nullptr && bit->options().quantize_weight) {
+      layers.push_back(examined_ternary(path, bit->weight.latent(), bit->ternary(), options));
+      continue;
+    }
+    if (auto* corrected = dynamic_cast<quant::bitnet::BitLinearLrc*>(module.get()); corrected != nullptr) {
+      layers.push_back(examined_ternary(path, corrected->weight.latent(), corrected->ternary(), options));
+      continue;
+    }
+    const auto state =
+        std::find_if(report.layers.begin(), report.layers.end(), [&](const auto& l) { return l.name == path; });
+    if (state == report.layers.end()) continue;
+    const nn::Parameter& weight = *module->find_parameter("weight");
+    layers.push_back(examined(*state, weight.latent(), weight(), options));
   }
   return layers;
 }

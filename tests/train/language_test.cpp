@@ -307,6 +307,9 @@ TEST(Language, TextsBecomeTokensWithAHeldOutEnd) {
   EXPECT_EQ(text.tokens, (std::vector<int64_t>{256, 'o', 'n', 'e', 256, 't', 'w', 'o', 256, 't', 'h', 'r', 'e', 'e'}));
   EXPECT_EQ(text.held_out, 7);        // o, the next document
   EXPECT_EQ(text.held_out_bytes, 5);  // three
+  const TokenText less = tokenize(parts, tokenizer, 0.5, 3);
+  EXPECT_EQ(less.held_out, 3);
+  EXPECT_EQ(less.held_out_bytes, 2);  // e, e
   EXPECT_EQ(bits_per_byte(std::log(2), 10, 5), 2);
   config.data.separator.clear();
   const Texts whole = read_texts(config.data);

@@ -31,11 +31,15 @@ function further(run) {
 function languageCurves(run) {
   const rows = run.epochs, steps = run.steps || {}, x = rows.step || [], x_name = "step", within = steps.step || [];
   const line = (name, key, color) => ({ name, x, y: rows[key] || [], color: seriesColor(color), dash: "" });
+  // A perplexity begins near the size of the vocabulary: those beginnings would flatten all that comes later.
+  const last = (rows.val_perplexity || rows.train_perplexity || []).filter(known).pop();
+  const late = series => ({ ...series, y: series.y.map(v => known(v) && v <= 4 * last ? v : null) });
   return [
     cards(
       lineChart({ title: "Loss", x_name, y_format: format.loss, note: "Nats a token.",
         series: [{ name: "train, since the last measurement", x: within, y: steps.loss || [], color: seriesColor(0), dash: "", faint: true }, line("train", "train_loss", 0), line("validation", "val_loss", 2)] }),
-      lineChart({ title: "Perplexity", x_name, y_format: format.plain, y_low: 1, series: [line("train", "train_perplexity", 0), line("validation", "val_perplexity", 2)] })),
+      lineChart({ title: "Perplexity", x_name, y_format: format.plain, note: "Where it is at most four times the last one; the loss shows all.",
+        series: [late(line("train", "train_perplexity", 0)), late(line("validation", "val_perplexity", 2))] })),
     small_cards(
       lineChart({ title: "Learning rate", x_name, y_format: format.plain, y_low: 0,
         series: [{ name: "learning rate", x: steps.lr ? within : x, y: steps.lr || rows.lr || [] }] }),
