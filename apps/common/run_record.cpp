@@ -5,6 +5,7 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
+#include <tern/quant/bitnet/lrc.h>
 #include <tern/train/classifier.h>
 #include <tern/train/run_record.h>
 
