@@ -27,29 +27,45 @@ constexpr int64_t kDepth = 2048;                      // weights of a row that a
 constexpr int64_t kMostTokens = 128;                  // tokens of a block
 constexpr int64_t kTokenBytes = 256 * 1024;           // activations that stay in the second cache
 constexpr int64_t kChunkProducts = int64_t{1} << 18;  // work of a chunk, at least
+constexpr int64_t kPrefetchBytes = 2048;              // ahead of where weights are read
 constexpr int64_t kTileRows = 2, kTileTokens = 4, kTile = kTileRows * kTileTokens;
 
 // -- writing results
 
+// Of one token.
 struct Writer {
-  const TernaryProduct& p;
-  // Sum of digits times activations of a token and a row.
-  void operator()(int64_t token, int64_t row, int32_t digit_sum) const {
-    const int32_t sum = digit_sum - p.x_sums[token];
-    const int64_t at = token * p.rows + row;
-    if (p.sums != nullptr) {
-      p.sums[at] = sum;
-      return;
-    }
-    const float factor = p.gamma[token] / 127.0F * p.scale;
-    p.y[at] = static_cast<float>(sum) * factor + (p.bias != nullptr ? p.bias[row] : 0.0F);
+  Writer(const TernaryProduct& product, int64_t token)
+      : x_sum(product.x_sums[token]),
+        bias(product.bias),
+        sums(product.sums != nullptr ? product.sums + token * product.rows : nullptr),
+        y(product.y != nullptr ? product.y + token * product.rows : nullptr),
+        factor(product.y != nullptr ? product.gamma[token] / 127.0F * product.scale : 0.0F) {}
+  // Sum of digits times activations of a row.
+  [[gnu::always_inline]] inline void operator()(int64_t row, int32_t digit_sum) const {
+    const int32_t sum = digit_sum - x_sum;
+    if (y == nullptr)
+      sums[row] = sum;
+    else
+      y[row] = static_cast<float>(sum) * factor + (bias != nullptr ? bias[row] : 0.0F);
   }
+
+ private:
+  int32_t x_sum;
+  const float* bias;
+  int32_t* sums;
+  float* y;
+  float factor;
 };
 
 #if defined(__AVX2__)
 
 [[gnu::always_inline]] inline __m256i load32(const void* p) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+
+// Keeps a sum in its register from one round of a loop to the next: GCC 12 would copy it, and run out of them.
+[[gnu::always_inline]] inline void stay(__m256i& v) {
+  asm("" : "+x"(v));
 }
 
 // -- one token
@@ -61,36 +77,60 @@ struct Writer {
   return _mm_cvtsi128_si32(s);
 }
 
+// Adds the products of a block to two sums: of digits, and of digits times four.
+struct BlockSums {
+  __m256i once = _mm256_setzero_si256(), fourfold = _mm256_setzero_si256();
+
+  [[gnu::always_inline]] inline void add(const uint8_t* w, const int8_t* x) {
+    const __m256i low = _mm256_set1_epi8(0x03), high = _mm256_set1_epi8(0x0C);
+    const __m256i v = load32(w), h = _mm256_srli_epi16(v, 4);
+    const __m256i v_low = _mm256_and_si256(v, low), v_high = _mm256_and_si256(v, high);
+    const __m256i h_low = _mm256_and_si256(h, low), h_high = _mm256_and_si256(h, high);
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+    once = _mm256_dpbusd_epi32(_mm256_dpbusd_epi32(once, v_low, load32(x + 96)), h_low, load32(x + 32));
+    fourfold = _mm256_dpbusd_epi32(_mm256_dpbusd_epi32(fourfold, v_high, load32(x + 64)), h_high, load32(x));
+#else
+    once = _mm256_add_epi16(once, _mm256_add_epi16(_mm256_maddubs_epi16(v_low, load32(x + 96)),
+                                                   _mm256_maddubs_epi16(h_low, load32(x + 32))));
+    fourfold = _mm256_add_epi16(fourfold, _mm256_add_epi16(_mm256_maddubs_epi16(v_high, load32(x + 64)),
+                                                           _mm256_maddubs_epi16(h_high, load32(x))));
+#endif
+    stay(once);
+    stay(fourfold);
+  }
+  // The same as int32 lanes.
+  [[gnu::always_inline]] inline void widen() {
+#if !(defined(__AVX512VNNI__) && defined(__AVX512VL__))
+    once = _mm256_madd_epi16(once, _mm256_set1_epi16(1));
+    fourfold = _mm256_madd_epi16(fourfold, _mm256_set1_epi16(1));
+#endif
+  }
+};
+
 // Sum of digits times activations over `blocks` blocks.
 [[gnu::always_inline]] inline int32_t digits_times(const uint8_t* w, const int8_t* x, int64_t blocks) {
-  const __m256i low = _mm256_set1_epi8(0x03), high = _mm256_set1_epi8(0x0C);
-  __m256i once = _mm256_setzero_si256(), fourfold = _mm256_setzero_si256();  // int32 lanes
-#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
-  for (int64_t b = 0; b < blocks; ++b, w += kBlockBytes, x += kTernaryBlock) {
-    const __m256i v = load32(w), h = _mm256_srli_epi16(v, 4);
-    once = _mm256_dpbusd_epi32(once, _mm256_and_si256(v, low), load32(x + 96));
-    fourfold = _mm256_dpbusd_epi32(fourfold, _mm256_and_si256(v, high), load32(x + 64));
-    once = _mm256_dpbusd_epi32(once, _mm256_and_si256(h, low), load32(x + 32));
-    fourfold = _mm256_dpbusd_epi32(fourfold, _mm256_and_si256(h, high), load32(x));
-  }
-#else
-  const __m256i ones = _mm256_set1_epi16(1);
-  while (blocks > 0) {
-    const int64_t now = blocks < 8 ? blocks : 8;  // 16 additions of 2048
-    __m256i once16 = _mm256_setzero_si256(), fourfold16 = once16;
-    for (int64_t b = 0; b < now; ++b, w += kBlockBytes, x += kTernaryBlock) {
-      const __m256i v = load32(w), h = _mm256_srli_epi16(v, 4);
-      _mm_prefetch(reinterpret_cast<const char*>(w) + 2048, _MM_HINT_T0);
-      once16 = _mm256_add_epi16(once16, _mm256_maddubs_epi16(_mm256_and_si256(v, low), load32(x + 96)));
-      fourfold16 = _mm256_add_epi16(fourfold16, _mm256_maddubs_epi16(_mm256_and_si256(v, high), load32(x + 64)));
-      once16 = _mm256_add_epi16(once16, _mm256_maddubs_epi16(_mm256_and_si256(h, low), load32(x + 32)));
-      fourfold16 = _mm256_add_epi16(fourfold16, _mm256_maddubs_epi16(_mm256_and_si256(h, high), load32(x)));
+  constexpr int64_t kGroup = 8;  // blocks between two widenings: 16 additions of at most 2048
+  __m256i once = _mm256_setzero_si256(), fourfold = _mm256_setzero_si256();
+  for (; blocks > 0; blocks -= kGroup) {
+    const int64_t now = blocks < kGroup ? blocks : kGroup;
+    BlockSums sums;
+    int64_t b = 0;
+    for (; b + 2 <= now; b += 2) {
+      _mm_prefetch(reinterpret_cast<const char*>(w) + kPrefetchBytes, _MM_HINT_T0);
+      sums.add(w, x);
+      sums.add(w + kBlockBytes, x + kTernaryBlock);
+      w += 2 * kBlockBytes;
+      x += 2 * kTernaryBlock;
     }
-    once = _mm256_add_epi32(once, _mm256_madd_epi16(once16, ones));
-    fourfold = _mm256_add_epi32(fourfold, _mm256_madd_epi16(fourfold16, ones));
-    blocks -= now;
+    if (b < now) {
+      sums.add(w, x);
+      w += kBlockBytes;
+      x += kTernaryBlock;
+    }
+    sums.widen();
+    once = _mm256_add_epi32(once, sums.once);
+    fourfold = _mm256_add_epi32(fourfold, sums.fourfold);
   }
-#endif
   return sum_of_lanes(_mm256_add_epi32(once, _mm256_srai_epi32(fourfold, 2)));
 }
 
@@ -139,14 +179,17 @@ template <int kTokens>
   __m256i s[kTokens * kTileRows];
 #pragma GCC unroll 8
   for (int i = 0; i < kTokens * kTileRows; ++i) s[i] = _mm256_setzero_si256();
+#pragma GCC unroll 2
   for (int64_t k = 0; k < depth; k += 32) {
     const __m256i w0 = load32(digits + k), w1 = load32(digits + kDepth + k);
 #pragma GCC unroll 4
     for (int t = 0; t < kTokens; ++t) {
       __m256i a = load32(x + t * x_step + k);
-      asm("" : "+x"(a));  // one load for both products: two would be more than the processor does in that time
+      stay(a);  // one load for both products: two would be more than the processor does in that time
       s[2 * t] = _mm256_add_epi16(s[2 * t], _mm256_maddubs_epi16(w0, a));
       s[2 * t + 1] = _mm256_add_epi16(s[2 * t + 1], _mm256_maddubs_epi16(w1, a));
+      stay(s[2 * t]);
+      stay(s[2 * t + 1]);
     }
   }
   const __m256i ones = _mm256_set1_epi16(1);
@@ -196,9 +239,9 @@ inline int32_t digits_times(const uint8_t* w, const int8_t* x, int64_t blocks) {
 #endif
 
 void one_token(const TernaryProduct& p, int64_t begin, int64_t end) {
-  const Writer write{p};
+  const Writer write(p, 0);
   const int64_t row_bytes = p.width / 4, blocks = p.width / kTernaryBlock;
-  for (int64_t r = begin; r < end; ++r) write(0, r, digits_times(p.w + r * row_bytes, p.x, blocks));
+  for (int64_t r = begin; r < end; ++r) write(r, digits_times(p.w + r * row_bytes, p.x, blocks));
 }
 
 // Rows [begin, end), at most kPanelRows, times tokens [first, last), at most kMostTokens.
@@ -232,15 +275,43 @@ void panel(const TernaryProduct& p, int64_t begin, int64_t end, int64_t first, i
       }
     }
   }
-  const Writer write{p};
   for (int64_t t = first; t < last; ++t) {
+    const Writer write(p, t);
     const int64_t i = t - first;
     const int32_t* from = sums + i / kTileTokens * row_tiles * kTile + i % kTileTokens * kTileRows;
-    for (int64_t r = 0; r < rows; ++r) write(t, begin + r, from[r / kTileRows * kTile + r % kTileRows]);
+    for (int64_t r = 0; r < rows; ++r) write(begin + r, from[r / kTileRows * kTile + r % kTileRows]);
   }
 }
 
 typedef int32_t FloatBits __attribute__((may_alias));
+
+// max |x| over n numbers; NaN for NaN and infinities. The bits of magnitudes order as the magnitudes do, with infinity
+// above all numbers and NaN above infinity.
+float largest_magnitude(const float* x, int64_t n) {
+  const auto* bits = reinterpret_cast<const FloatBits*>(x);
+  int32_t largest = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const int32_t magnitude = bits[i] & 0x7FFFFFFF;
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  float out;
+  __builtin_memcpy(&out, &largest, sizeof out);
+  return largest < 0x7F800000 ? out : __builtin_nanf("");
+}
+
+void write_codes(const float* __restrict x, float factor, int64_t n, int8_t* __restrict codes) {
+  for (int64_t i = 0; i < n; ++i) {
+    int32_t code = static_cast<int32_t>(round_half_even(x[i] * factor));
+    code = code > 127 ? 127 : code;
+    codes[i] = static_cast<int8_t>(code < -128 ? -128 : code);
+  }
+}
+
+int32_t sum_of_codes(const int8_t* codes, int64_t n) {
+  int32_t sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += codes[i];
+  return sum;
+}
 
 }  // namespace
 
@@ -277,31 +348,14 @@ void quantize_tokens(const TokenQuantizer& p) {
         row_norm(row);
         x = normed;
       }
-      // The bits of magnitudes order as the magnitudes do, and NaN above infinity above all numbers.
-      const auto* bits = reinterpret_cast<const FloatBits*>(x);
-      int32_t largest = 0;
-      for (int64_t i = 0; i < p.n; ++i) {
-        const int32_t magnitude = bits[i] & 0x7FFFFFFF;
-        largest = magnitude > largest ? magnitude : largest;
-      }
-      float gamma;
-      __builtin_memcpy(&gamma, &largest, sizeof gamma);
-      if (largest >= 0x7F800000) gamma = __builtin_nanf("");
-      if (gamma < p.min_gamma) gamma = p.min_gamma;
+      const float largest = largest_magnitude(x, p.n);
+      const bool finite = largest == largest;
+      const float gamma = largest < p.min_gamma ? p.min_gamma : largest;
       p.gamma[t] = gamma;
       int8_t* codes = p.codes + t * p.width;
-      const float factor = 127.0F / gamma;
-      if (largest < 0x7F800000)
-        for (int64_t i = 0; i < p.n; ++i) {
-          const float code = round_half_even(x[i] * factor);
-          codes[i] = static_cast<int8_t>(static_cast<int32_t>(code > 127.0F    ? 127.0F
-                                                              : code < -128.0F ? -128.0F
-                                                                               : code));
-        }
-      for (int64_t i = largest < 0x7F800000 ? p.n : 0; i < p.width; ++i) codes[i] = 0;
-      int32_t sum = 0;
-      for (int64_t i = 0; i < p.width; ++i) sum += codes[i];
-      p.sums[t] = sum;
+      if (finite) write_codes(x, 127.0F / gamma, p.n, codes);
+      __builtin_memset(codes + (finite ? p.n : 0), 0, static_cast<size_t>(p.width - (finite ? p.n : 0)));
+      p.sums[t] = sum_of_codes(codes, p.width);
     }
   });
 }
