@@ -27,7 +27,9 @@ constexpr int64_t kDepth = 2048;                      // weights of a row that a
 constexpr int64_t kMostTokens = 128;                  // tokens of a block
 constexpr int64_t kTokenBytes = 256 * 1024;           // activations that stay in the second cache
 constexpr int64_t kChunkProducts = int64_t{1} << 18;  // work of a chunk, at least
-constexpr int64_t kPrefetchBytes = 2048;              // ahead of where weights are read
+// Weights are asked for in stretches, some way ahead of where they are used: measured on Zen 3, where the processor's
+// own prefetching gives 14 GB/s, a line at a time 17, and this 19, of 21 that a sweep that only reads reaches.
+constexpr int64_t kPrefetchBlock = 512, kPrefetchAhead = 3072;
 constexpr int64_t kTileRows = 2, kTileTokens = 4, kTile = kTileRows * kTileTokens;
 
 // -- writing results
@@ -77,32 +79,33 @@ struct Writer {
   return _mm_cvtsi128_si32(s);
 }
 
-// Adds the products of a block to two sums: of digits, and of digits times four.
+// Sums of products of blocks: of digits with activations, and of digits times four; two of each, so that additions do
+// not wait for one another. int16 lanes, or int32 lanes where the processor widens by itself.
 struct BlockSums {
-  __m256i once = _mm256_setzero_si256(), fourfold = _mm256_setzero_si256();
+  __m256i once[2], fourfold[2];
 
   [[gnu::always_inline]] inline void add(const uint8_t* w, const int8_t* x) {
     const __m256i low = _mm256_set1_epi8(0x03), high = _mm256_set1_epi8(0x0C);
     const __m256i v = load32(w), h = _mm256_srli_epi16(v, 4);
-    const __m256i v_low = _mm256_and_si256(v, low), v_high = _mm256_and_si256(v, high);
-    const __m256i h_low = _mm256_and_si256(h, low), h_high = _mm256_and_si256(h, high);
-#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
-    once = _mm256_dpbusd_epi32(_mm256_dpbusd_epi32(once, v_low, load32(x + 96)), h_low, load32(x + 32));
-    fourfold = _mm256_dpbusd_epi32(_mm256_dpbusd_epi32(fourfold, v_high, load32(x + 64)), h_high, load32(x));
-#else
-    once = _mm256_add_epi16(once, _mm256_add_epi16(_mm256_maddubs_epi16(v_low, load32(x + 96)),
-                                                   _mm256_maddubs_epi16(h_low, load32(x + 32))));
-    fourfold = _mm256_add_epi16(fourfold, _mm256_add_epi16(_mm256_maddubs_epi16(v_high, load32(x + 64)),
-                                                           _mm256_maddubs_epi16(h_high, load32(x))));
-#endif
-    stay(once);
-    stay(fourfold);
+    multiply_add(once[0], _mm256_and_si256(v, low), load32(x + 96));
+    multiply_add(fourfold[0], _mm256_and_si256(v, high), load32(x + 64));
+    multiply_add(once[1], _mm256_and_si256(h, low), load32(x + 32));
+    multiply_add(fourfold[1], _mm256_and_si256(h, high), load32(x));
   }
-  // The same as int32 lanes.
-  [[gnu::always_inline]] inline void widen() {
-#if !(defined(__AVX512VNNI__) && defined(__AVX512VL__))
-    once = _mm256_madd_epi16(once, _mm256_set1_epi16(1));
-    fourfold = _mm256_madd_epi16(fourfold, _mm256_set1_epi16(1));
+  [[gnu::always_inline]] static void multiply_add(__m256i& sum, __m256i digits, __m256i x) {
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+    sum = _mm256_dpbusd_epi32(sum, digits, x);
+#else
+    sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(digits, x));
+#endif
+    stay(sum);
+  }
+  // Both of a kind together, as int32 lanes.
+  [[gnu::always_inline]] static __m256i wide(const __m256i* sum) {
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+    return _mm256_add_epi32(sum[0], sum[1]);
+#else
+    return _mm256_madd_epi16(_mm256_add_epi16(sum[0], sum[1]), _mm256_set1_epi16(1));
 #endif
   }
 };
@@ -110,26 +113,23 @@ struct BlockSums {
 // Sum of digits times activations over `blocks` blocks.
 [[gnu::always_inline]] inline int32_t digits_times(const uint8_t* w, const int8_t* x, int64_t blocks) {
   constexpr int64_t kGroup = 8;  // blocks between two widenings: 16 additions of at most 2048
-  __m256i once = _mm256_setzero_si256(), fourfold = _mm256_setzero_si256();
-  for (; blocks > 0; blocks -= kGroup) {
-    const int64_t now = blocks < kGroup ? blocks : kGroup;
-    BlockSums sums;
-    int64_t b = 0;
-    for (; b + 2 <= now; b += 2) {
-      _mm_prefetch(reinterpret_cast<const char*>(w) + kPrefetchBytes, _MM_HINT_T0);
-      sums.add(w, x);
-      sums.add(w + kBlockBytes, x + kTernaryBlock);
-      w += 2 * kBlockBytes;
-      x += 2 * kTernaryBlock;
+  const __m256i zero = _mm256_setzero_si256();
+  __m256i once = zero, fourfold = zero;
+  for (int64_t done = 0; done < blocks; done += kGroup) {
+    if (done % (kPrefetchBlock / kBlockBytes) == 0)
+      for (int64_t line = 0; line < kPrefetchBlock; line += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(w) + kPrefetchAhead + line, _MM_HINT_T0);
+    BlockSums sums{{zero, zero}, {zero, zero}};
+    if (blocks - done >= kGroup) {
+#pragma GCC unroll 8
+      for (int64_t b = 0; b < kGroup; ++b) sums.add(w + b * kBlockBytes, x + b * kTernaryBlock);
+    } else {
+      for (int64_t b = 0; b < blocks - done; ++b) sums.add(w + b * kBlockBytes, x + b * kTernaryBlock);
     }
-    if (b < now) {
-      sums.add(w, x);
-      w += kBlockBytes;
-      x += kTernaryBlock;
-    }
-    sums.widen();
-    once = _mm256_add_epi32(once, sums.once);
-    fourfold = _mm256_add_epi32(fourfold, sums.fourfold);
+    once = _mm256_add_epi32(once, BlockSums::wide(sums.once));
+    fourfold = _mm256_add_epi32(fourfold, BlockSums::wide(sums.fourfold));
+    w += kGroup * kBlockBytes;
+    x += kGroup * kTernaryBlock;
   }
   return sum_of_lanes(_mm256_add_epi32(once, _mm256_srai_epi32(fourfold, 2)));
 }
