@@ -117,6 +117,7 @@ struct BlockSums {
   __m256i once = zero, fourfold = zero;
   for (int64_t done = 0; done < blocks; done += kGroup) {
     if (done % (kPrefetchBlock / kBlockBytes) == 0)
+#pragma GCC unroll 8
       for (int64_t line = 0; line < kPrefetchBlock; line += 64)
         _mm_prefetch(reinterpret_cast<const char*>(w) + kPrefetchAhead + line, _MM_HINT_T0);
     BlockSums sums{{zero, zero}, {zero, zero}};

@@ -19,6 +19,7 @@
 #include <tern/nn/child.h>
 #include <tern/nn/containers.h>
 #include <tern/nn/linear.h>
+#include <tern/nn/models/llama.h>
 #include <tern/quant/packed/file.h>
 #include <tern/quant/packed/linear.h>
 
@@ -407,6 +408,36 @@ TEST(PackedFile, AFileThatDoesNotFitLeavesTheModelAlone) {
   Content odd;
   store(odd, "head.kernel", pack(random_codes({4, 13}), 1, TernaryFormat::kPack3Fixed));
   EXPECT_EQ(refused(odd), "[packed] expected a packed weight of a layer, LAYER.weight, got head.kernel");
+}
+
+TEST(PackedFile, ADecoderRunsPacked) {
+  using nn::models::Llama;
+  const Llama::Options options{.vocab_size = 19,
+                               .hidden_size = 24,
+                               .intermediate_size = 40,
+                               .num_hidden_layers = 2,
+                               .num_attention_heads = 4,
+                               .num_key_value_heads = 2,
+                               .max_position_embeddings = 16,
+                               .tie_word_embeddings = true};
+  const auto source = nn::make<Llama>(options), target = nn::make<Llama>(options);
+  int packed = 0;
+  for (const auto& [path, module] : source->named_modules()) {
+    const auto* linear = dynamic_cast<const nn::Linear*>(module.get());
+    if (linear == nullptr || path == "lm_head") continue;
+    auto layer = nn::make<PackedTernaryLinear>({.in_features = linear->options().in_features,
+                                                .out_features = linear->options().out_features,
+                                                .subln = path.ends_with("o_proj") || path.ends_with("down_proj")});
+    layer->set_weight(pack(random_codes(linear->weight.latent().shape()), 0.1F, TernaryFormat::kPack2Linear));
+    source->replace(path, layer);
+    ++packed;
+  }
+  EXPECT_EQ(packed, 14);
+  const Content content = state_of(*source, TernaryFormat::kPack3Fixed);
+  load_into(*target, io::parse_safetensors(io::bytes_of(io::serialize_safetensors(content.tensors, content.metadata))));
+  NoGradGuard no_grad;
+  const Tensor tokens = randint(0, 19, {2, 9});
+  EXPECT_EQ((*target)(tokens).to_vector<float>(), (*source)(tokens).to_vector<float>());
 }
 
 // Six layers of a decoder's size, three million weights: what the files need, headers included.

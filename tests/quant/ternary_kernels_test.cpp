@@ -40,10 +40,10 @@ Tensor numbers(const json& values, const Shape& shape) {
 Tensor integers(const Shape& shape, int low, int high, uint64_t seed) {
   Tensor x = empty(shape, DType::kI8);
   uint64_t state = seed * 0x9E3779B97F4A7C15ULL + 1;
+  int8_t* to = x.data<int8_t>();
   for (int64_t i = 0; i < x.numel(); ++i) {
     state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    x.data<int8_t>()[i] =
-        static_cast<int8_t>(low + static_cast<int>((state >> 33) % static_cast<uint64_t>(high - low + 1)));
+    to[i] = static_cast<int8_t>(low + static_cast<int>((state >> 33) % static_cast<uint64_t>(high - low + 1)));
   }
   return x;
 }
@@ -52,11 +52,13 @@ Tensor integers(const Shape& shape, int low, int high, uint64_t seed) {
 QuantizedTokens tokens_of(const Tensor& codes) {
   const int64_t tokens = codes.size(0), in = codes.size(1), width = (in + 127) / 128 * 128;
   QuantizedTokens out{zeros({tokens, width}, DType::kI8), ones({tokens}), empty({tokens}, DType::kI32), in};
+  const int8_t* from = codes.data<int8_t>();
+  int8_t* to = out.codes.data<int8_t>();
   for (int64_t t = 0; t < tokens; ++t) {
     int32_t sum = 0;
     for (int64_t i = 0; i < in; ++i) {
-      out.codes.data<int8_t>()[t * width + i] = codes.data<int8_t>()[t * in + i];
-      sum += codes.data<int8_t>()[t * in + i];
+      to[t * width + i] = from[t * in + i];
+      sum += from[t * in + i];
     }
     out.sums.data<int32_t>()[t] = sum;
   }
