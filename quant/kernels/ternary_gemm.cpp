@@ -116,10 +116,11 @@ struct BlockSums {
   const __m256i zero = _mm256_setzero_si256();
   __m256i once = zero, fourfold = zero;
   for (int64_t done = 0; done < blocks; done += kGroup) {
-    if (done % (kPrefetchBlock / kBlockBytes) == 0)
-#pragma GCC unroll 8
-      for (int64_t line = 0; line < kPrefetchBlock; line += 64)
+    if (done % (kPrefetchBlock / kBlockBytes) == 0) {
+      const int64_t left = (blocks - done) * kBlockBytes, stretch = left < kPrefetchBlock ? left : kPrefetchBlock;
+      for (int64_t line = 0; line < stretch; line += 64)
         _mm_prefetch(reinterpret_cast<const char*>(w) + kPrefetchAhead + line, _MM_HINT_T0);
+    }
     BlockSums sums{{zero, zero}, {zero, zero}};
     if (blocks - done >= kGroup) {
 #pragma GCC unroll 8
