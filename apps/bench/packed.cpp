@@ -1,5 +1,5 @@
 // Inference with packed weights, and the memory that bounds it.
-#include <memory>
+#include <vector>
 
 #include <tern/core/create.h>
 #include <tern/core/linear.h>
@@ -22,17 +22,30 @@ std::function<int64_t()> rotation(int64_t count) {
   return [count, next = int64_t{0}]() mutable { return next++ % count; };
 }
 
-// A step on matrices in turn, each of which is as good as any other: one is drawn, the others are copies of it.
-std::function<void()> packed_step(const Tensor& x, int64_t sweep) {
+// Packed matrices of `sweep` bytes together, or one, each as good as any other: one is drawn, the others are copies.
+std::vector<PackedTernary> packed_weights(int64_t sweep) {
   const PackedTernary first = quant::packed::pack(randint(-1, 2, {kFeatures, kFeatures}).to(DType::kI8), 0.02F,
                                                   quant::packed::kExecutionFormat);
-  auto weights = std::make_shared<std::vector<PackedTernary>>();
-  for (int64_t bytes = 0; bytes < sweep; bytes += first.bytes.bytes()) {
-    weights->push_back(first);
-    weights->back().bytes = first.bytes.clone();
+  std::vector<PackedTernary> weights{first};
+  while (static_cast<int64_t>(weights.size()) * first.bytes.bytes() < sweep) {
+    weights.push_back(first);
+    weights.back().bytes = first.bytes.clone();
   }
-  return [x, weights, next = rotation(static_cast<int64_t>(weights->size()))]() mutable {
-    static_cast<void>(quant::packed::packed_linear(x, (*weights)[static_cast<size_t>(next())]));
+  return weights;
+}
+
+std::function<void()> packed_step(const Tensor& x, const std::vector<PackedTernary>& weights) {
+  return [x, weights, next = rotation(static_cast<int64_t>(weights.size()))]() mutable {
+    static_cast<void>(quant::packed::packed_linear(x, weights[static_cast<size_t>(next())]));
+  };
+}
+
+// Reads the bytes of one matrix after the other, and does nothing with them.
+std::function<void()> read_step(const std::vector<PackedTernary>& weights) {
+  return [weights, next = rotation(static_cast<int64_t>(weights.size()))]() mutable {
+    const Tensor& bytes = weights[static_cast<size_t>(next())].bytes;
+    volatile uint64_t kept = read_all(bytes.raw(), bytes.bytes());
+    static_cast<void>(kept);
   };
 }
 
@@ -46,12 +59,15 @@ std::function<void()> float_step(const Tensor& x) {
 
 Prepared gemv() {
   const Tensor x = randn({1, kFeatures});
-  return {.step = packed_step(x, kSweep), .beside = {{"fp32_ms", float_step(x)}, {"warm_ms", packed_step(x, 1)}}};
+  const std::vector<PackedTernary> weights = packed_weights(kSweep);
+  return {.step = packed_step(x, weights),
+          .beside = {
+              {"fp32_ms", float_step(x)}, {"warm_ms", packed_step(x, {weights[0]})}, {"read_ms", read_step(weights)}}};
 }
 
 Prepared gemm() {
   const Tensor x = randn({64, kFeatures});
-  return {.step = packed_step(x, kSweep), .beside = {{"fp32_ms", float_step(x)}}};
+  return {.step = packed_step(x, packed_weights(kSweep)), .beside = {{"fp32_ms", float_step(x)}}};
 }
 
 Prepared memory_read() {
@@ -66,7 +82,8 @@ Prepared memory_read() {
 
 std::vector<Workload> packed_workloads() {
   return {{.name = "ternary_gemv_4096",
-           .what = "one token through 4096 x 4096 packed ternary weights, 128 MB of them in turn; beside it in f32",
+           .what = "one token through 4096 x 4096 packed ternary weights, 128 MB of them in turn; beside it in f32, "
+                   "with one matrix, and reading alone",
            .items = 1,
            .flop = 2 * kProducts,
            .bytes = kProducts / 4,

@@ -70,6 +70,7 @@ TEST(Bench, PackedRowsHaveTheirFloatsBeside) {
   ASSERT_EQ(lines.size(), 3u);
   for (size_t i = 0; i < 2; ++i) EXPECT_GT(lines[i].at("fp32_ms"), 0);
   EXPECT_GT(lines[0].at("warm_ms"), 0);
+  EXPECT_GT(lines[0].at("read_ms"), 0);
   const double packed = lines[0].at("gb_per_s"), read = lines[2].at("gb_per_s");
   EXPECT_NEAR(packed * lines[0].at("ms").get<double>(), 4096.0 * 4096 / 4 * 1e-6, 0.1);
   EXPECT_GT(read, 0);
