@@ -106,6 +106,9 @@
 #include <tern/quant/bitnet/lrc.h>
 #include <tern/quant/codeq/codeq.h>
 #include <tern/quant/codeq/dead_zone.h>
+#include <tern/quant/packed/file.h>
+#include <tern/quant/packed/linear.h>
+#include <tern/quant/packed/ternary.h>
 #include <tern/train/checkpoint.h>
 #include <tern/train/classifier.h>
 #include <tern/train/classifier_config.h>

@@ -23,6 +23,7 @@ grep -ln '#include <nlohmann/' $(sources $library) | grep -v '^core/io/json.cpp$
 grep -nE '#include [<"]tern/(nn|quant|optim|data|train)/' $(sources core) | grep -v '^core/tern.h:' | rule "core sees no other room"
 grep -nE '#include [<"]tern/(quant|optim|data|train)/' $(sources nn) | rule "nn sees core alone"
 grep -nE '#include [<"]tern/(optim|data|train)/' $(sources quant) | rule "quant sees nn and core alone"
+grep -nE '#include [<"]tern/quant/(codeq|bitnet|ptq|awq)/' $(sources quant/packed quant/kernels) | rule "quant/packed and its kernels know no method"
 grep -nE '#include [<"]tern/(nn|quant|data|train)/' $(sources optim) | rule "optim sees core alone"
 grep -nE '#include [<"]tern/(nn|quant|optim|train)/' $(sources data) | rule "data sees core alone"
 # run_program in apps/common/cli.cpp prints what a program threw: that is its purpose.

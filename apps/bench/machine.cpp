@@ -1,6 +1,7 @@
 #include "machine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 
@@ -45,6 +46,31 @@ float chains_portable() {
   return chains<V4>();
 }
 
+constexpr int64_t kReadBytes = 1 << 20;  // a thread's share at a time
+
+using Loads [[gnu::vector_size(32), gnu::may_alias, gnu::aligned(8)]] = uint64_t;
+
+// All bits of n bytes or-ed together, n a multiple of 256: eight loads that do not wait for one another.
+[[gnu::always_inline]] inline uint64_t bits_of(const std::byte* data, int64_t n) {
+  const auto* p = reinterpret_cast<const Loads*>(data);
+  Loads any[8] = {};
+  for (int64_t i = 0; i < n / 32; i += 8) {
+#pragma GCC unroll 8
+    for (int c = 0; c < 8; ++c) any[c] |= p[i + c];
+  }
+  for (int c = 1; c < 8; ++c) any[0] |= any[c];
+  return any[0][0] | any[0][1] | any[0][2] | any[0][3];
+}
+
+#if defined(__x86_64__)
+[[gnu::target("avx2")]] uint64_t bits_avx2(const std::byte* data, int64_t n) {
+  return bits_of(data, n);
+}
+#endif
+uint64_t bits_portable(const std::byte* data, int64_t n) {
+  return bits_of(data, n);
+}
+
 struct Unit {
   float (*run)();
   int width;
@@ -74,6 +100,18 @@ double peak_gflop_per_s() {
     best = std::max(best, 2.0 * kChains * static_cast<double>(kRounds) * unit.width * threads / seconds * 1e-9);
   }
   return best;
+}
+
+uint64_t read_all(const std::byte* data, int64_t bytes) {
+  auto* bits = bits_portable;
+#if defined(__x86_64__)
+  if (isa() != Isa::kPortable) bits = bits_avx2;
+#endif
+  std::atomic<uint64_t> all = 0;
+  parallel_for(bytes / 256, kReadBytes / 256, [&](int64_t begin, int64_t end) {
+    all.fetch_or(bits(data + begin * 256, (end - begin) * 256), std::memory_order_relaxed);
+  });
+  return all;
 }
 
 }  // namespace tern::bench

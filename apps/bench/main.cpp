@@ -27,7 +27,7 @@ constexpr int kWarmUp = 2;
 
 std::vector<Workload> all_workloads() {
   std::vector<Workload> all = vision_workloads();
-  for (auto more : {language_workloads(), operator_workloads()})
+  for (auto more : {language_workloads(), operator_workloads(), packed_workloads()})
     std::move(more.begin(), more.end(), std::back_inserter(all));
   return all;
 }
@@ -45,10 +45,17 @@ double rounded(double v, double parts) {
 
 struct Result {
   double ms = 0;
+  std::vector<std::pair<std::string, double>> beside_ms;
   double loss = std::nan("");
   int64_t peak_bytes = 0;
   double allocations = 0, system_allocations = 0;  // a step
 };
+
+double time_ms(const std::function<void()>& step) {
+  const auto start = std::chrono::steady_clock::now();
+  step();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
 
 Result run(const Workload& workload, int64_t reps) {
   release_cached_memory();
@@ -59,15 +66,23 @@ Result run(const Workload& workload, int64_t reps) {
 
   reset_peak_memory();
   const MemoryStats before = memory_stats();
-  std::vector<double> times(static_cast<size_t>(reps * workload.repetitions));
-  for (double& ms : times) {
-    const auto start = std::chrono::steady_clock::now();
-    prepared.step();
-    ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  std::vector<double> times;
+  std::vector<std::vector<double>> beside_times(prepared.beside.size());
+  // In turn, so that a busy moment of the machine falls on all of them; the first step after another one's is not
+  // timed.
+  for (int64_t rep = 0; rep < reps; ++rep) {
+    if (!prepared.beside.empty() && rep > 0) prepared.step();
+    for (int64_t i = 0; i < workload.repetitions; ++i) times.push_back(time_ms(prepared.step));
+    for (size_t b = 0; b < prepared.beside.size(); ++b) {
+      prepared.beside[b].step();
+      for (int64_t i = 0; i < workload.repetitions; ++i) beside_times[b].push_back(time_ms(prepared.beside[b].step));
+    }
   }
   const MemoryStats after = memory_stats();
   const auto steps = static_cast<double>(times.size());
   result.ms = median(std::move(times));
+  for (size_t b = 0; b < beside_times.size(); ++b)
+    result.beside_ms.emplace_back(prepared.beside[b].name, median(std::move(beside_times[b])));
   result.peak_bytes = after.peak_bytes;
   result.allocations = static_cast<double>(after.allocations - before.allocations) / steps;
   result.system_allocations = static_cast<double>(after.system_allocations - before.system_allocations) / steps;
@@ -129,7 +144,7 @@ void print_projection(const Workload& workload, int64_t reps) {
     projection.run(prepared.step);
     if (!best || projection.ms(0) < best->ms(0)) best = projection;
   }
-  std::printf("%-16s", workload.name.c_str());
+  std::printf("%-20s", workload.name.c_str());
   for (size_t which = 0; which < kThreads.size(); ++which) std::printf(" %9.2f", best->ms(which));
   std::printf(" %8.2f%%\n", best->serial_share() * 100);
 }
@@ -140,6 +155,8 @@ std::string json_line(const Workload& workload, const Result& result, int64_t re
                        {"items_per_s", rounded(static_cast<double>(workload.items) / result.ms * 1e3, 10)},
                        {"threads", int64_t{num_threads()}},
                        {"reps", reps * workload.repetitions}};
+  for (const auto& [name, ms] : result.beside_ms) row.push_back({name, rounded(ms, 1e3)});
+  if (workload.bytes > 0) row.push_back({"gb_per_s", rounded(workload.bytes / result.ms * 1e-6, 100)});
   if (!std::isnan(result.loss)) row.push_back({"loss", result.loss});
   row.push_back({"gflop_per_s", rounded(workload.flop / result.ms * 1e-6, 10)});
   row.push_back({"share_of_bound", rounded(share_of_bound(workload, result, peak), 1e3)});
@@ -150,11 +167,13 @@ std::string json_line(const Workload& workload, const Result& result, int64_t re
 }
 
 void print_table_line(const Workload& workload, const Result& result, double peak) {
-  std::printf("%-16s %10.2f %12.1f %9.1f %8.1f%% %9.1f %11.1f", workload.name.c_str(), result.ms,
+  std::printf("%-20s %10.2f %12.1f %9.1f %8.1f%% %9.1f %11.1f", workload.name.c_str(), result.ms,
               static_cast<double>(workload.items) / result.ms * 1e3, workload.flop / result.ms * 1e-6,
               share_of_bound(workload, result, peak) * 100, static_cast<double>(result.peak_bytes) * 1e-6,
               result.allocations);
   if (!std::isnan(result.loss)) std::printf(" %9.4f", result.loss);
+  for (const auto& [name, ms] : result.beside_ms) std::printf("  %s %.3f", name.c_str(), ms);
+  if (workload.bytes > 0) std::printf("  %.2f GB/s", workload.bytes / result.ms * 1e-6);
   std::printf("\n");
 }
 
@@ -181,7 +200,8 @@ int bench(int argc, char** argv) {
   train::Cli cli("bench", "Times workloads: the median step of R, after two that warm up, each on one fixed batch.");
   cli.option("--only", only, "NAME...", "these workloads; all if not given");
   cli.option("--threads", threads, {.min = 0, .max = 1024}, "N", "threads; 0 for as many as there are processors");
-  cli.option("--reps", reps, {.min = 1, .max = 1e6}, "R", "timed steps (matmul: three times as many); 7 if not given");
+  cli.option("--reps", reps, {.min = 1, .max = 1e6}, "R",
+             "timed steps (short ones: a multiple of that); 7 if not given");
   cli.flag("--json", json, "one JSON object a line in place of the table");
   cli.flag("--project", project,
            "time the pieces of a step on one thread, and print what it would take on 1 to 16, were memory no limit");
@@ -193,7 +213,7 @@ int bench(int argc, char** argv) {
         "Workloads:\n";
     for (const Workload& workload : all_workloads()) {
       std::string line = "  " + workload.name;
-      line.resize(20, ' ');
+      line.resize(24, ' ');
       text += concat(line, workload.what, "\n");
     }
     return text;
@@ -203,13 +223,13 @@ int bench(int argc, char** argv) {
   set_num_threads(static_cast<int>(threads));
 
   if (project) {
-    std::printf("%-16s %9s %9s %9s %9s %9s %9s\n", "threads", "1", "2", "4", "8", "16", "serial");
+    std::printf("%-20s %9s %9s %9s %9s %9s %9s\n", "threads", "1", "2", "4", "8", "16", "serial");
     for (const Workload& workload : workloads) print_projection(workload, reps);
     return 0;
   }
   const double peak = peak_gflop_per_s();
   if (!json)
-    std::printf("%d threads, %s, %.0f GFLOP/s at most\n%-16s %10s %12s %9s %9s %9s %11s %9s\n", num_threads(),
+    std::printf("%d threads, %s, %.0f GFLOP/s at most\n%-20s %10s %12s %9s %9s %9s %11s %9s\n", num_threads(),
                 std::string(name_of(isa())).c_str(), peak, "workload", "ms", "items/s", "GFLOP/s", "of bound",
                 "peak MB", "allocations", "loss");
   for (const Workload& workload : workloads) {

@@ -63,6 +63,20 @@ TEST(Bench, TheOtherWorkloadsRun) {
   }
 }
 
+// With what they are held against, and the bytes that bound them.
+TEST(Bench, PackedRowsHaveTheirFloatsBeside) {
+  const auto lines = lines_of(run_program("bench", {"--only", "ternary_gemv_4096", "ternary_gemm_4096x64",
+                                                    "memory_read", "--threads", "1", "--reps", "1", "--json"}));
+  ASSERT_EQ(lines.size(), 3u);
+  for (size_t i = 0; i < 2; ++i) EXPECT_GT(lines[i].at("fp32_ms"), 0);
+  EXPECT_GT(lines[0].at("warm_ms"), 0);
+  EXPECT_GT(lines[0].at("read_ms"), 0);
+  const double packed = lines[0].at("gb_per_s"), read = lines[2].at("gb_per_s");
+  EXPECT_NEAR(packed * lines[0].at("ms").get<double>(), 4096.0 * 4096 / 4 * 1e-6, 0.1);
+  EXPECT_GT(read, 0);
+  EXPECT_FALSE(lines[2].contains("fp32_ms"));
+}
+
 TEST(Bench, PrintsATable) {
   const ProcessResult result = run_program("bench", {"--only", "matmul_1024", "--reps", "1"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -90,7 +104,8 @@ TEST(Bench, HelpListsTheWorkloads) {
   const ProcessResult result = run_program("bench", {"--help"});
   EXPECT_EQ(result.exit_code, 0);
   for (const char* name : {"resnet20_train", "resnet20_qat", "resnet20_infer", "vit_tiny_train", "vit_tiny_infer",
-                           "lm_train", "conv3x3_c16", "conv3x3_c32", "conv3x3_c64", "matmul_1024", "attention"})
+                           "lm_train", "conv3x3_c16", "conv3x3_c32", "conv3x3_c64", "matmul_1024", "attention",
+                           "ternary_gemv_4096", "ternary_gemm_4096x64", "memory_read"})
     EXPECT_NE(result.out.find(std::string("\n  ") + name + " "), std::string::npos) << name;
 }
 

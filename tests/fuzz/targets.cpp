@@ -19,7 +19,10 @@
 #include <tern/data/cifar.h>
 #include <tern/data/image_folder.h>
 #include <tern/data/tokenizer.h>
+#include <tern/nn/containers.h>
+#include <tern/nn/linear.h>
 #include <tern/nn/models/llama.h>
+#include <tern/quant/packed/file.h>
 #include <tern/train/checkpoint.h>
 #include <tern/train/classifier_config.h>
 
@@ -229,6 +232,47 @@ Seeds seeds_checkpoint() {
   return {bytes, io::serialize_safetensors({{"w", counted({2}, DType::kF32)}}, {{"format", "pt"}})};
 }
 
+// -- packed weights: what is read can be repacked and stored again, and a model takes it or stays as it was
+
+void run_packed(const std::string& bytes) {
+  namespace packed = quant::packed;
+  const packed::Content content = io::parse_safetensors(io::bytes_of(bytes));
+  const packed::WeightInfos infos = packed::read_infos(content.metadata);
+  for (const auto& [name, info] : infos) {
+    const packed::PackedTernary weight = packed::load(content, name);
+    const packed::PackedTernary other = packed::repack(weight, packed::TernaryFormat::kPack3Fixed);
+    check(packed::unpack(other).to_vector<int8_t>() == packed::unpack(weight).to_vector<int8_t>(),
+          "codes do not come back");
+    packed::Content again;
+    packed::store(again, name, weight, info.settings);
+    check(packed::load(again, name).bytes.to_vector<uint8_t>() == weight.bytes.to_vector<uint8_t>(),
+          "bytes do not come back");
+  }
+  nn::Sequential model;
+  model.append(nn::make<nn::Linear>({.in_features = 7, .out_features = 3}));
+  try {
+    packed::load_into(model, content);
+  } catch (const Error&) {
+    check(model.state_dict().contains("0.weight"), "a refused file changed the model");
+    throw;
+  }
+}
+Seeds seeds_packed() {
+  namespace packed = quant::packed;
+  Seeds seeds;
+  for (const packed::TernaryFormat format : {packed::TernaryFormat::kPack2Linear, packed::TernaryFormat::kPack2Block128,
+                                             packed::TernaryFormat::kPack3Digits, packed::TernaryFormat::kPack3Fixed}) {
+    Tensor codes = empty({3, 7}, DType::kI8);
+    for (int64_t i = 0; i < codes.numel(); ++i) codes.data<int8_t>()[i] = static_cast<int8_t>(i * i % 3 - 1);
+    packed::Content content;
+    packed::store(content, "0.weight", packed::pack(codes, 0.25F, format), {{packed::kSublnEps, 1e-6}});
+    content.tensors.insert("0.bias", empty({3}).fill_(0.5));
+    content.tensors.insert("0.subln.weight", empty({7}).fill_(1));
+    seeds.push_back(io::serialize_safetensors(content.tensors, content.metadata));
+  }
+  return seeds;
+}
+
 constexpr Target kTargets[] = {
     {"safetensors", run_safetensors, seeds_safetensors},
     {"npy", run_npy, seeds_npy},
@@ -240,6 +284,7 @@ constexpr Target kTargets[] = {
     {"llama2c", run_llama2c, seeds_llama2c},
     {"config", run_config, seeds_config},
     {"checkpoint", run_checkpoint, seeds_checkpoint},
+    {"packed", run_packed, seeds_packed},
 };
 
 }  // namespace

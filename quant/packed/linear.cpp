@@ -1,0 +1,210 @@
+#include <cmath>
+
+#include <tern/core/autograd/autograd.h>
+#include <tern/core/error.h>
+#include <tern/quant/kernels/ternary_gemm.h>
+#include <tern/quant/packed/linear.h>
+
+namespace tern::quant::packed {
+namespace {
+
+constexpr const char* kOp = "packed_linear";
+
+Shape with_last(const Shape& shape, int64_t last) {
+  Shape out = shape;
+  out[shape.size() - 1] = last;
+  return out;
+}
+
+void check_no_gradient(const Tensor& x, const char* what) {
+  TERN_CHECK(!grad_enabled() || !x.defined() || !x.requires_grad(), StateError, "[", kOp, "] expected ", what,
+             " that needs no gradient, for none goes through integers, got one that requires it (NoGradGuard switches "
+             "recording off)");
+}
+
+void check_norm(const TokenNorm& norm, int64_t in_features) {
+  TERN_CHECK(std::isfinite(norm.eps) && norm.eps >= 0, ValueError, "[", kOp,
+             "] expected a norm's eps that is finite and at least 0, got ", norm.eps);
+  if (!norm.weight.defined()) return;
+  TERN_CHECK(norm.weight.dtype() == DType::kF32, DTypeError, "[", kOp, "] expected a norm's weight of dtype f32, got ",
+             norm.weight.dtype());
+  TERN_CHECK(norm.weight.shape() == Shape{in_features}, ShapeError, "[", kOp, "] expected a norm's weight ",
+             Shape{in_features}, ", got ", norm.weight.shape());
+}
+
+void check_bias(const Tensor& bias, int64_t out_features) {
+  TERN_CHECK(bias.dtype() == DType::kF32, DTypeError, "[", kOp, "] expected a bias of dtype f32, got ", bias.dtype());
+  TERN_CHECK(bias.shape() == Shape{out_features}, ShapeError, "[", kOp, "] expected a bias ", Shape{out_features},
+             ", got ", bias.shape());
+}
+
+// The kernel's arguments but for the results.
+kernels::TernaryProduct product_of(const QuantizedTokens& tokens, const PackedTernary& w) {
+  TERN_CHECK(w.format == kExecutionFormat, ValueError, "[", kOp, "] expected a weight in ", kExecutionFormat, ", got ",
+             w.format, " (repack() converts it)");
+  check_defined(kOp, w.bytes, tokens.codes, tokens.sums);
+  TERN_CHECK(w.in_features == tokens.in_features, ShapeError, "[", kOp, "] expected activations of width ",
+             w.in_features, ", got ", tokens.in_features);
+  TERN_CHECK(w.bytes.dtype() == DType::kU8, DTypeError, "[", kOp, "] expected a weight of u8 bytes, got ",
+             w.bytes.dtype());
+  const Shape wanted{w.out_features, bytes_per_row(w.format, w.in_features)};
+  TERN_CHECK(w.bytes.shape() == wanted && w.bytes.is_contiguous(), ShapeError, "[", kOp, "] expected a weight's bytes ",
+             wanted, " row by row, got ", w.bytes.shape());
+  kernels::TernaryProduct p;
+  p.tokens = tokens.codes.size(0);
+  p.rows = w.out_features;
+  p.width = tokens.codes.size(1);
+  p.x = tokens.codes.data<int8_t>();
+  p.x_sums = tokens.sums.data<int32_t>();
+  p.w = w.bytes.data<uint8_t>();
+  return p;
+}
+
+}  // namespace
+
+QuantizedTokens quantize_tokens(const Tensor& x, const std::optional<TokenNorm>& norm) {
+  check_defined(kOp, x);
+  TERN_CHECK(x.dtype() == DType::kF32, DTypeError, "[", kOp, "] expected an input of dtype f32, got ", x.dtype());
+  TERN_CHECK(x.dim() >= 1 && x.size(-1) >= 1 && x.size(-1) <= kMaxInFeatures, ShapeError, "[", kOp,
+             "] expected an input [..., in_features] with in_features from 1 to ", kMaxInFeatures, ", got ", x.shape());
+  kernels::TokenQuantizer p;
+  p.n = x.size(-1);
+  p.tokens = x.numel() / p.n;
+  p.width = (p.n + kernels::kTernaryBlock - 1) / kernels::kTernaryBlock * kernels::kTernaryBlock;
+  p.min_gamma = kMinGamma;
+  const Tensor dense = x.contiguous();
+  p.x = dense.data<float>();
+  Tensor weight;
+  if (norm) {
+    check_norm(*norm, p.n);
+    p.norm = true;
+    p.eps = static_cast<float>(norm->eps);
+    if (norm->weight.defined()) {
+      weight = norm->weight.contiguous();
+      p.weight = weight.data<float>();
+    }
+  }
+  QuantizedTokens out{empty({p.tokens, p.width}, DType::kI8), empty({p.tokens}), empty({p.tokens}, DType::kI32), p.n};
+  p.codes = out.codes.data<int8_t>();
+  p.gamma = out.gamma.data<float>();
+  p.sums = out.sums.data<int32_t>();
+  TERN_KERNEL(quantize_tokens)(p);
+  for (int64_t t = 0; t < p.tokens; ++t)
+    TERN_CHECK(!std::isnan(p.gamma[t]), NonFiniteError, "[", kOp,
+               "] expected finite activations, got NaN or an infinity in token ", t, " of ", p.tokens);
+  return out;
+}
+
+Tensor ternary_sums(const QuantizedTokens& tokens, const PackedTernary& weight) {
+  kernels::TernaryProduct p = product_of(tokens, weight);
+  Tensor out = empty({p.tokens, p.rows}, DType::kI32);
+  p.sums = out.data<int32_t>();
+  TERN_KERNEL(ternary_product)(p);
+  return out;
+}
+
+Tensor packed_linear(const Tensor& x, const PackedTernary& weight, const Tensor& bias,
+                     const std::optional<TokenNorm>& norm) {
+  check_defined(kOp, x);
+  check_no_gradient(x, "an input");
+  check_no_gradient(bias, "a bias");
+  if (norm) check_no_gradient(norm->weight, "a norm's weight");
+  const QuantizedTokens tokens = quantize_tokens(x, norm);
+  kernels::TernaryProduct p = product_of(tokens, weight);
+  Tensor dense_bias;
+  if (bias.defined()) {
+    check_bias(bias, p.rows);
+    dense_bias = bias.contiguous();
+    p.bias = dense_bias.data<float>();
+  }
+  p.gamma = tokens.gamma.data<float>();
+  p.scale = weight.scale;
+  Tensor y = empty(with_last(x.shape(), p.rows));
+  p.y = y.data<float>();
+  TERN_KERNEL(ternary_product)(p);
+  return y;
+}
+
+// -- PackedTernaryLinear
+
+namespace {
+
+const PackedTernaryLinear::Options& checked(const PackedTernaryLinear::Options& o) {
+  TERN_CHECK(o.in_features >= 1 && o.in_features <= kMaxInFeatures && o.out_features >= 1, ValueError,
+             "[PackedTernaryLinear] expected in_features from 1 to ", kMaxInFeatures,
+             " and out_features of at least 1, got ", o.in_features, " and ", o.out_features);
+  TERN_CHECK(std::isfinite(o.subln_eps) && o.subln_eps >= 0, ValueError,
+             "[PackedTernaryLinear] expected a subln_eps that is finite and at least 0, got ", o.subln_eps);
+  return o;
+}
+
+Tensor zero_weights(const PackedTernaryLinear::Options& o) {
+  return empty({o.out_features, bytes_per_row(kExecutionFormat, o.in_features)}, DType::kU8).fill_(0x55);
+}
+
+}  // namespace
+
+PackedTernaryLinear::PackedTernaryLinear(const Options& options)
+    : options_(checked(options)),
+      weight_packed(this, "weight_packed", zero_weights(options)),
+      weight_scale(this, "weight_scale", empty({}).fill_(1)),
+      bias(this, "bias", options.bias ? empty({options.out_features}).zero_() : Tensor()) {
+  if (options.subln) {
+    subln.emplace(this, "subln", nn::RMSNorm::Options{.dim = options.in_features, .eps = options.subln_eps});
+    (*subln)->requires_grad_(false);
+  }
+}
+
+PackedTernary PackedTernaryLinear::weight() const {
+  return {kExecutionFormat, options_.out_features, options_.in_features, weight_packed(), weight_scale().item<float>()};
+}
+
+void PackedTernaryLinear::set_weight(const PackedTernary& weight) {
+  TERN_CHECK(weight.out_features == options_.out_features && weight.in_features == options_.in_features, ShapeError,
+             "[PackedTernaryLinear] expected a weight of ", options_.out_features, " x ", options_.in_features,
+             ", got ", weight.out_features, " x ", weight.in_features);
+  const PackedTernary own = repack(weight, kExecutionFormat);
+  weight_packed().copy_(own.bytes);
+  weight_scale().fill_(own.scale);
+}
+
+void PackedTernaryLinear::set_bias(const Tensor& values) {
+  TERN_CHECK(bias.defined(), StateError, "[PackedTernaryLinear] expected a module with a bias, got one without");
+  check_defined("PackedTernaryLinear", values);
+  check_bias(values, options_.out_features);
+  for (const float v : values.to_vector<float>())
+    TERN_CHECK(std::isfinite(v), NonFiniteError, "[PackedTernaryLinear] expected a finite bias, got ", v);
+  NoGradGuard no_grad;
+  bias().copy_(values);
+}
+
+// Looks at the bytes once for every time that they were written.
+void PackedTernaryLinear::check_state() {
+  const Tensor &bytes = weight_packed(), &scale = weight_scale();
+  if (checked_storage_ == bytes.storage().get() && checked_bytes_ == bytes.version() &&
+      checked_scale_ == scale.version())
+    return;
+  check(weight());
+  checked_storage_ = bytes.storage().get();
+  checked_bytes_ = bytes.version();
+  checked_scale_ = scale.version();
+}
+
+Tensor PackedTernaryLinear::forward(const Tensor& x) {
+  check_state();
+  if (!subln) return packed_linear(x, weight(), bias());
+  const nn::RMSNorm* norm = subln->plain();
+  if (norm == nullptr) return packed_linear((*subln)(x), weight(), bias());  // replaced, or with hooks
+  return packed_linear(x, weight(), bias(), TokenNorm{.weight = norm->weight(), .eps = norm->options().eps});
+}
+
+std::string PackedTernaryLinear::extra_text() const {
+  return concat(options_.in_features, ", ", options_.out_features, options_.bias ? "" : ", bias=false",
+                options_.subln ? ", subln=true" : "");
+}
+
+int64_t PackedTernaryLinear::macs(const Shape&, const Shape& output) const {
+  return numel_of(output) * options_.in_features;
+}
+
+}  // namespace tern::quant::packed
