@@ -28,6 +28,7 @@ int generate(int argc, char** argv) {
   std::string weights, config, tokenizer_path, prompt;
   train::GenerateOptions options{.steps = 256, .sample = {.temperature = 1.0, .top_p = 0.9}};
   int64_t seed = 0, threads = 0;
+  bool packed = false;
   train::Cli cli("generate", "Continues a text with a language model, as llama2.c does.");
   cli.option("--weights", weights, "FILE", "llama2.c checkpoint or safetensors").required();
   cli.option("--tokenizer", tokenizer_path, "FILE",
@@ -43,12 +44,14 @@ int generate(int argc, char** argv) {
   cli.option("--top-p", options.sample.top_p, {.min = 0, .max = 1, .above = true}, "P",
              "draw from the likeliest tokens that reach P together; 0.9 if not given");
   cli.option("--seed", seed, {.min = 0}, "S", "the same seed gives the same text; 0 if not given");
+  cli.flag("--packed", packed, "computes a BitNet's layers with packed integers");
   cli.option("--threads", threads, {.min = 0, .max = 1024}, "N", "threads; 0 for as many as there are processors");
   if (!cli.parse(argc, argv)) return 0;
   set_num_threads(static_cast<int>(threads));
   options.seed = static_cast<uint64_t>(seed);
 
   const auto [model, tokenizer] = train::load_language_model(weights, tokenizer_path, config);
+  if (packed) train::pack_llama(*model, weights);
   const int64_t positions = model->options().max_position_embeddings;
   if (options.steps > positions)
     std::fprintf(stderr, "generate: the model has %lld positions; --steps %lld is cut to that\n",

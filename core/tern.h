@@ -104,6 +104,7 @@
 #include <tern/quant/bitnet/distill.h>
 #include <tern/quant/bitnet/lambda_warmup.h>
 #include <tern/quant/bitnet/lrc.h>
+#include <tern/quant/bitnet/pack.h>
 #include <tern/quant/codeq/codeq.h>
 #include <tern/quant/codeq/dead_zone.h>
 #include <tern/quant/packed/file.h>

@@ -1,7 +1,13 @@
+#include <algorithm>
+
 #include <tern/core/error.h>
 #include <tern/core/io/json.h>
 #include <tern/core/io/safetensors.h>
 #include <tern/nn/models/model.h>
+#include <tern/quant/bitnet/convert.h>
+#include <tern/quant/bitnet/pack.h>
+#include <tern/quant/packed/file.h>
+#include <tern/quant/packed/linear.h>
 #include <tern/train/checkpoint.h>
 #include <tern/train/language_model.h>
 
@@ -10,7 +16,8 @@ namespace {
 
 using nn::models::Llama;
 
-// A checkpoint of Trainer or weights_of: it may hold quantizers and the state of a run beside the weights.
+// A checkpoint of Trainer or weights_of, which may hold quantizers and the state of a run beside the weights, or packed
+// weights.
 std::shared_ptr<Llama> load_checkpointed(const std::string& path) {
   const Checkpoint checkpoint = load_checkpoint(path);
   const std::string& name = checkpoint.metadata_at(nn::models::kModelKey);
@@ -18,7 +25,10 @@ std::shared_ptr<Llama> load_checkpointed(const std::string& path) {
              "', got those of ", name);
   const io::Json config = io::Json::parse("load_language_model", path, checkpoint.metadata_at(nn::models::kConfigKey));
   auto model = nn::make<Llama>(Llama::options_from(config));
-  load_weights(*model, checkpoint);
+  if (checkpoint.metadata.contains(quant::packed::kMetadataKey))
+    quant::packed::load_into(*model, {checkpoint.weights, checkpoint.metadata});
+  else
+    load_weights(*model, checkpoint);
   return model;
 }
 
@@ -30,6 +40,23 @@ std::shared_ptr<Llama> load_llama(const std::string& weights, const std::string&
              "', as llama2.c checkpoints have their own, got '", config, "'");
   const bool checkpoint = !llama2c && io::SafetensorsReader(weights).metadata().contains(meta::kVersion);
   return checkpoint ? load_checkpointed(weights) : Llama::load(weights, config);
+}
+
+void pack_llama(Llama& model, const std::string& weights) {
+  const nn::NamedModules modules = model.named_modules();
+  const auto is_packed = [](const auto& entry) {
+    return dynamic_cast<const quant::packed::PackedTernaryLinear*>(entry.second.get()) != nullptr;
+  };
+  if (std::any_of(modules.begin(), modules.end(), is_packed)) return;
+  TERN_CHECK(quant::bitnet::is_bitnet(model), ValueError, "[pack] expected weights of a BitNet in '", weights,
+             "', got a model without ternary layers");
+  quant::bitnet::pack(model);
+}
+
+void save_packed(const std::string& path, const Llama& model, quant::packed::TernaryFormat format) {
+  quant::packed::Content content = quant::packed::state_of(model, format);
+  for (const auto& [key, value] : model.metadata()) content.metadata[key] = value;
+  save_checkpoint(path, {.weights = std::move(content.tensors), .state = {}, .metadata = std::move(content.metadata)});
 }
 
 void need_same_vocabulary(const Llama& model, const std::string& weights, const TextTokenizer& tokenizer,

@@ -5,6 +5,7 @@
 #include <string>
 
 #include <tern/nn/models/llama.h>
+#include <tern/quant/packed/ternary.h>
 #include <tern/train/text_tokenizer.h>
 
 namespace tern::train {
@@ -19,6 +20,14 @@ struct LanguageModel {
 /// config.json), or a checkpoint of Trainer, with its quantizers. Throws ValueError for weights of another model, or
 /// for a configuration given with a llama2.c checkpoint; otherwise what the loaders throw.
 [[nodiscard]] std::shared_ptr<nn::models::Llama> load_llama(const std::string& weights, const std::string& config = "");
+
+/// Puts packed layers in the place of a BitNet's ternary ones (quant::bitnet::pack), unless it is packed already.
+/// Throws ValueError for a model without ternary layers, and as quant::bitnet::pack. `weights` is for the message.
+void pack_llama(nn::models::Llama& model, const std::string& weights);
+
+/// Writes a packed model as a checkpoint that load_llama() reads, its ternary weights in that format. Throws as
+/// save_checkpoint.
+void save_packed(const std::string& path, const nn::models::Llama& model, quant::packed::TernaryFormat format);
 
 /// Throws ValueError unless both have the same number of tokens. `weights` and `tokenizer_name` are for the message.
 void need_same_vocabulary(const nn::models::Llama& model, const std::string& weights, const TextTokenizer& tokenizer,

@@ -1,0 +1,40 @@
+// pack: writes a trained BitNet with its ternary weights packed, 2 or 1.6 bits each.
+#include <filesystem>
+#include <iostream>
+
+#include <tern/core/error.h>
+#include <tern/train/cli.h>
+#include <tern/train/language_model.h>
+#include <tern/train/process.h>
+
+namespace tern {
+namespace {
+
+int pack(int argc, char** argv) {
+  std::string weights, out, format = "pack3_fixed";
+  train::Cli cli(
+      "pack", "Writes a trained BitNet language model with its ternary weights packed, for generate and perplexity.");
+  cli.option("--weights", weights, "FILE", "checkpoint of train_lm").required();
+  cli.option("--out", out, "FILE", "what to write; put it beside the run's tokenizer.json").required();
+  cli.option(
+      "--format", format, "NAME",
+      "pack3_fixed or pack3_digits (1.6 bits a weight), pack2_linear or pack2_block128 (2); pack3_fixed if not given");
+  if (!cli.parse(argc, argv)) return 0;
+  const quant::packed::TernaryFormat chosen = quant::packed::ternary_format(format);
+  const auto model = train::load_llama(weights);
+  train::pack_llama(*model, weights);
+  train::save_packed(out, *model, chosen);
+  std::error_code ignored;
+  std::cout << concat("wrote ", out, ": ", std::filesystem::file_size(out, ignored), " bytes, of ",
+                      std::filesystem::file_size(weights, ignored), " in ", weights,
+                      " (with the state of the run, if it has one)")
+            << std::endl;
+  return 0;
+}
+
+}  // namespace
+}  // namespace tern
+
+int main(int argc, char** argv) {
+  return tern::train::run_program("pack", [&] { return tern::pack(argc, argv); });
+}
