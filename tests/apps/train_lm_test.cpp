@@ -236,6 +236,70 @@ TEST_F(TrainLm, ARunGoesOnBeyondItsEndOnlyAsTheSameRun) {
   EXPECT_NE(run.err.find("expected the data set that the run in "), std::string::npos) << run.err;
 }
 
+// From a float model to a packed ternary one: trained, converted and recovered with its teacher, packed, used.
+TEST_F(TrainLm, ABitNetFromItsTeacherToPackedIntegers) {
+  const std::string teacher = directory_ / "float", out = directory_ / "bitnet", whole = directory_ / "whole",
+                    packed = out + "/packed.safetensors";
+  ASSERT_EQ(train(small_run(teacher)).exit_code, 0);
+  const Arguments bitnet{"model.weights=" + teacher + "/last.safetensors",
+                         "schedule.name=constant",
+                         "bitnet.enabled=true",
+                         "bitnet.subln=output",
+                         "bitnet.warmup_steps=6",
+                         "bitnet.distill.teacher=" + teacher + "/last.safetensors",
+                         "bitnet.distill.relation_weight=1",
+                         "bitnet.distill.splits=2",
+                         "bitnet.distill.layers=model.layers.1.self_attn.q_proj"};
+  ASSERT_EQ(train(small_run(whole, bitnet)).exit_code, 0);
+  // Stopped in the middle of the warmup and resumed, it is the same run.
+  Arguments first = bitnet;
+  first.push_back("steps=4");
+  ASSERT_EQ(train(small_run(out, first)).exit_code, 0);
+  const ProcessResult run = train({"--out", out, "--resume", "--set", "steps=12"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_NE(run.out.find("bitnet: converted 14 layers (4 with SubLN), left 1: lm_head (a head)"), std::string::npos)
+      << run.out;
+  expect_same_weights(whole, out);
+  const auto rows = rows_of(out + "/metrics.jsonl");
+  EXPECT_NEAR(rows.front().at("lambda").as_number(), 4.0 / 6, 1e-12);
+  EXPECT_EQ(rows.back().at("lambda").as_number(), 1);
+  EXPECT_GT(rows.back().at("sparsity").as_number(), 0.1);
+  EXPECT_LT(rows.back().at("sparsity").as_number(), 0.6);
+  EXPECT_EQ(rows_of(out + "/layers.jsonl").back().at("layers").size(), 14u);
+  EXPECT_TRUE(fs::exists(out + "/report.html"));
+
+  const ProcessResult pack = run_program("pack", {"--weights", out + "/last.safetensors", "--out", packed});
+  ASSERT_EQ(pack.exit_code, 0) << pack.err;
+  EXPECT_LT(fs::file_size(packed), fs::file_size(out + "/last.safetensors") / 4);
+  const auto generated = [&](const std::string& weights, const Arguments& more) {
+    Arguments arguments{"--weights", weights, "--prompt", "the ", "--steps", "24", "--temperature", "0"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProcessResult result = run_program("generate", arguments);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.out;
+  };
+  const std::string reference = generated(out + "/last.safetensors", {});
+  EXPECT_EQ(generated(out + "/last.safetensors", {"--packed"}), reference);
+  EXPECT_EQ(generated(packed, {}), reference);
+  const ProcessResult refused = run_program("pack", {"--weights", teacher + "/last.safetensors", "--out", packed});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_EQ(refused.err, concat("pack: [pack] expected weights of a BitNet in '", teacher,
+                                "/last.safetensors', got a model without ternary layers\n"));
+}
+
+TEST_F(TrainLm, BitNetSettingsThatContradictEachOther) {
+  const auto refused = [&](const Arguments& more, const std::string& sentence) {
+    const ProcessResult run = train(small_run(directory_ / "none", more));
+    EXPECT_EQ(run.exit_code, 2);
+    EXPECT_EQ(run.err, "train_lm: [config] expected " + sentence + "\n");
+  };
+  refused({"bitnet.subln=all"}, "bitnet.enabled with other settings of bitnet, got false");
+  refused({"bitnet.enabled=true", "bitnet.lrc.rank_percentage=0.1", "bitnet.warmup_steps=5"},
+          "no bitnet.warmup_steps with bitnet.lrc, whose layers are quantized wholly, got 5");
+  refused({"bitnet.enabled=true", "bitnet.distill.relation_weight=1"},
+          "bitnet.distill.teacher with a relation_weight, got none");
+}
+
 TEST_F(TrainLm, FastDevRunWritesNothingWithoutOut) {
   const ProcessResult run = train({"--data", text_, "--fast-dev-run", "--set", "model.hidden_size=16", "model.layers=1",
                                    "data.context=16", "data.batch_size=2"});
