@@ -82,7 +82,7 @@ std::unique_ptr<optim::LrScheduler> make_schedule(optim::Optimizer& optimizer, c
 
 /// Attaches quantizers as the configuration says (nothing for mode "none"); returns the lines that say what was
 /// attached and what not. Quantizers that the model has already give way and hand their logits on. Throws as
-/// quant::codeq::attach.
+/// quant::codeq::attach; the model is then as it was.
 std::string attach_codeq(nn::Module& model, const ClassifierConfig::Codeq& config);
 
 /// Mean bits and zeros over all convolution and linear weights, and the mean over layers of the dead-zone's share of
