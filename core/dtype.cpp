@@ -1,4 +1,6 @@
 #include <array>
+#include <cmath>
+#include <limits>
 
 #include <tern/core/dtype.h>
 
@@ -25,6 +27,24 @@ DType promote(DType a, DType b) {
   if (fa) return a == DType::kF64 || b == DType::kF64 ? DType::kF64 : DType::kF32;
   if (size_of(a) == size_of(b)) return DType::kI32;  // i8 with u8
   return size_of(a) > size_of(b) ? a : b;
+}
+
+void check_number(const char* op, DType dtype, double v) {
+  dispatch_all(dtype, [&]<class T>() {
+    if constexpr (std::is_integral_v<T>) {
+      constexpr double kLow = static_cast<double>(std::numeric_limits<T>::min());
+      constexpr double kBeyond = 2.0 * static_cast<double>(std::numeric_limits<T>::max() / 2 + 1);
+      const double whole = std::trunc(v);
+      TERN_CHECK(whole >= kLow && whole < kBeyond, ValueError, "[", op, "] expected a number that ", dtype,
+                 " can hold, got ", v);
+    }
+  });
+}
+
+void check_whole(const char* op, DType dtype, double v) {
+  check_number(op, dtype, v);
+  TERN_CHECK(is_floating(dtype) || v == std::trunc(v), ValueError, "[", op, "] expected a number that ", dtype,
+             " can hold, got ", v);
 }
 
 Half::Half(float v) {

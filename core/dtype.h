@@ -161,4 +161,10 @@ To convert_element(From v) {
     return static_cast<To>(v);
 }
 
+/// For numbers that ops are given beside tensors of that dtype. Both throw ValueError, naming `op`, for NaN and for a
+/// number beyond an integer dtype's range; floating dtypes take any. check_number lets a fraction pass, which
+/// convert_element cuts off; check_whole does not.
+void check_number(const char* op, DType dtype, double v);
+void check_whole(const char* op, DType dtype, double v);
+
 }  // namespace tern

@@ -157,16 +157,17 @@ class Tensor {
   /// Writes `source`, broadcast and converted, into this tensor's elements. Throws ShapeError unless it broadcasts to
   /// this tensor's shape.
   Tensor& copy_(const Tensor& source);
-  /// Every element becomes `value`, converted (convert_element).
+  /// Every element becomes `value`, converted (convert_element). Throws ValueError for a number that an integer dtype
+  /// cannot hold (check_number).
   Tensor& fill_(double value);
   Tensor& zero_() { return fill_(0); }
   /// this += alpha other, this -= alpha other, this *= other. `other` broadcasts to this tensor's shape (ShapeError)
   /// and is converted to its dtype; DTypeError for a floating one beside an integer tensor. bf16 and f16 are computed
-  /// in f32 and rounded once. alpha is converted to the dtype: whole for integers.
+  /// in f32 and rounded once. Beside an integer tensor alpha must be whole and within its dtype (ValueError).
   Tensor& add_(const Tensor& other, double alpha = 1);
-  Tensor& sub_(const Tensor& other, double alpha = 1) { return add_(other, -alpha); }
+  Tensor& sub_(const Tensor& other, double alpha = 1);
   Tensor& mul_(const Tensor& other);
-  /// The same with a number, which must be whole beside an integer tensor (ValueError).
+  /// The same with a number, which must be whole and within the dtype of an integer tensor (ValueError).
   Tensor& mul_(double factor);
   Tensor& add_(double value);
 

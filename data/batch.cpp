@@ -36,18 +36,30 @@ void check_options(const char* op, const MixOptions& options) {
   TERN_CHECK(options.p >= 0 && options.p <= 1, ValueError, "[", op, "] expected p in [0, 1], got ", options.p);
 }
 
-// labels[i] gets the share `keep`, labels[partner[i]] the rest.
-Tensor soft_labels(const char* op, const Tensor& labels, int64_t classes, const std::vector<int64_t>& partner,
-                   double keep) {
+// The batch with its images row-major or channels-last and its labels dense.
+Batch checked(const char* op, const Batch& batch, int64_t classes) {
+  const auto& [images, labels] = batch;
+  TERN_CHECK(images.dtype() == DType::kF32, DTypeError, "[", op, "] expected images of f32, got ", images.dtype());
+  TERN_CHECK(images.dim() == 4, ShapeError, "[", op, "] expected images [N, C, H, W], got ", images.shape());
   TERN_CHECK(labels.dtype() == DType::kI64 && labels.dim() == 1, DTypeError, "[", op, "] expected labels i64 [N], got ",
              describe(labels));
+  TERN_CHECK(labels.numel() == images.size(0), ShapeError, "[", op, "] expected a label for each of ", images.size(0),
+             " images, got ", labels.numel());
+  const Batch dense{images.contiguous(images.memory_format()), labels.contiguous()};
+  const int64_t* label = dense.labels.data<int64_t>();
+  for (int64_t i = 0; i < labels.numel(); ++i)
+    TERN_CHECK(label[i] >= 0 && label[i] < classes, ValueError, "[", op, "] expected labels in [0, ", classes,
+               "), got ", label[i]);
+  return dense;
+}
+
+// labels[i], checked, gets the share `keep`, labels[partner[i]] the rest.
+Tensor soft_labels(const Tensor& labels, int64_t classes, const std::vector<int64_t>& partner, double keep) {
   Tensor out = empty({labels.numel(), classes});
   out.fill_(0);
   const int64_t* label = labels.data<int64_t>();
   float* row = out.data<float>();
   for (int64_t i = 0; i < labels.numel(); ++i, row += classes) {
-    TERN_CHECK(label[i] >= 0 && label[i] < classes, ValueError, "[", op, "] expected labels in [0, ", classes,
-               "), got ", label[i]);
     row[label[i]] += static_cast<float>(keep);
     row[label[partner[static_cast<size_t>(i)]]] += static_cast<float>(1 - keep);
   }
@@ -65,11 +77,11 @@ std::vector<int64_t> random_partners(int64_t n, Generator& random) {
 
 BatchTransform mixup(const MixOptions& options) {
   check_options("mixup", options);
-  return [options](const Batch& batch, Generator& random) -> Batch {
+  return [options](const Batch& given, Generator& random) -> Batch {
+    const Batch batch = checked("mixup", given, options.classes);
     const int64_t n = batch.images.size(0);
     const auto partner = random_partners(n, random);
-    if (random.uniform() >= options.p)
-      return {batch.images, soft_labels("mixup", batch.labels, options.classes, partner, 1)};
+    if (random.uniform() >= options.p) return {batch.images, soft_labels(batch.labels, options.classes, partner, 1)};
     const auto keep = static_cast<float>(beta(options.alpha, random));
     Tensor mixed = empty_like(batch.images);
     const int64_t each = batch.images.numel() / std::max<int64_t>(n, 1);
@@ -80,18 +92,18 @@ BatchTransform mixup(const MixOptions& options) {
       const float* b = from + partner[static_cast<size_t>(i)] * each;
       for (int64_t k = 0; k < each; ++k) out[i * each + k] = keep * a[k] + (1 - keep) * b[k];
     }
-    return {mixed, soft_labels("mixup", batch.labels, options.classes, partner, keep)};
+    return {mixed, soft_labels(batch.labels, options.classes, partner, keep)};
   };
 }
 
 BatchTransform cutmix(const MixOptions& options) {
   check_options("cutmix", options);
-  return [options](const Batch& batch, Generator& random) -> Batch {
+  return [options](const Batch& given, Generator& random) -> Batch {
+    const Batch batch = checked("cutmix", given, options.classes);
     const int64_t n = batch.images.size(0), channels = batch.images.size(1);
     const int64_t height = batch.images.size(2), width = batch.images.size(3);
     const auto partner = random_partners(n, random);
-    if (random.uniform() >= options.p)
-      return {batch.images, soft_labels("cutmix", batch.labels, options.classes, partner, 1)};
+    if (random.uniform() >= options.p) return {batch.images, soft_labels(batch.labels, options.classes, partner, 1)};
     const double side = std::sqrt(1 - beta(options.alpha, random));
     const auto cut_height = static_cast<int64_t>(static_cast<double>(height) * side);
     const auto cut_width = static_cast<int64_t>(static_cast<double>(width) * side);
@@ -114,12 +126,14 @@ BatchTransform cutmix(const MixOptions& options) {
           }
     const int64_t cut = std::max<int64_t>(bottom - top, 0) * std::max<int64_t>(right - left, 0);
     const double keep = 1 - static_cast<double>(cut) / static_cast<double>(height * width);
-    return {mixed, soft_labels("cutmix", batch.labels, options.classes, partner, keep)};
+    return {mixed, soft_labels(batch.labels, options.classes, partner, keep)};
   };
 }
 
 BatchTransform one_of(std::vector<BatchTransform> choices) {
   TERN_CHECK(!choices.empty(), ValueError, "[one_of] expected at least one transform, got none");
+  for (size_t i = 0; i < choices.size(); ++i)
+    TERN_CHECK(choices[i] != nullptr, ValueError, "[one_of] expected transforms, got an empty one at position ", i);
   return [choices = std::move(choices)](const Batch& batch, Generator& random) {
     return choices[random.below(choices.size())](batch, random);
   };

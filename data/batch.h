@@ -28,14 +28,16 @@ struct MixOptions {
 
 /// Each image becomes w * itself + (1 - w) * a partner from the same batch, and so does its label; one share w and one
 /// random pairing a batch (Zhang et al., "mixup", 2018). Throws ValueError for options out of range, and when called
-/// for labels out of range, DTypeError for labels that are not i64 [N].
+/// for labels out of range, DTypeError for images that are not f32 and labels that are not i64 [N], ShapeError for
+/// images that are not [N, C, H, W] or not as many as the labels.
 BatchTransform mixup(const MixOptions& options);
 
 /// A random rectangle of each image is replaced by its partner's; w is the share of pixels kept (Yun et al., "CutMix",
 /// 2019). The rectangle has 1 - Beta(alpha, alpha) of the area before it is cut at the borders. Errors as mixup.
 BatchTransform cutmix(const MixOptions& options);
 
-/// One of the transforms for each batch, chosen at random. Throws ValueError for an empty list.
+/// One of the transforms for each batch, chosen at random. Throws ValueError for an empty list or an empty
+/// function in it.
 BatchTransform one_of(std::vector<BatchTransform> choices);
 
 }  // namespace tern::data

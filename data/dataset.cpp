@@ -29,6 +29,7 @@ uint64_t Dataset::fingerprint() const {
 }
 
 Subset::Subset(std::shared_ptr<const Dataset> dataset, std::vector<int64_t> indices) : dataset_(std::move(dataset)) {
+  TERN_CHECK(dataset_ != nullptr, ValueError, "[subset] expected a data set, got none");
   for (const int64_t index : indices)
     TERN_CHECK(index >= 0 && index < dataset_->size(), ValueError, "[subset] expected indices in [0, ",
                dataset_->size(), "), got ", index);
@@ -53,6 +54,7 @@ uint64_t Subset::fingerprint() const {
 }
 
 HoldOut hold_out(const std::shared_ptr<const Dataset>& dataset, const HoldOutOptions& options) {
+  TERN_CHECK(dataset != nullptr, ValueError, "[hold_out] expected a data set, got none");
   const int64_t total = dataset->size();
   TERN_CHECK(options.count >= 0 && options.count <= total, ValueError, "[hold_out] expected a count in [0, ", total,
              "], got ", options.count);

@@ -54,7 +54,7 @@ std::shared_ptr<const Dataset> share(const D& dataset) {
 /// Some examples of another data set, in a given order.
 class Subset : public Dataset {
  public:
-  /// dataset: not null. Throws ValueError for an index that it does not have.
+  /// Throws ValueError for no data set or an index that it does not have.
   Subset(std::shared_ptr<const Dataset> dataset, std::vector<int64_t> indices);
   template <std::derived_from<Dataset> D>
   Subset(const D& dataset, std::vector<int64_t> indices) : Subset(share(dataset), std::move(indices)) {}
@@ -85,8 +85,8 @@ struct HoldOutOptions {
 };
 
 /// Sets examples aside for validation: drawn at random, from each class in proportion (to within one example), both
-/// parts in the order of the data set. The same seed gives the same parts. dataset: not null. Throws ValueError for a
-/// count out of range or 2^31 examples or more.
+/// parts in the order of the data set. The same seed gives the same parts. Throws ValueError for no data set, a count
+/// out of range or 2^31 examples or more.
 HoldOut hold_out(const std::shared_ptr<const Dataset>& dataset, const HoldOutOptions& options);
 template <std::derived_from<Dataset> D>
 HoldOut hold_out(const D& dataset, const HoldOutOptions& options) {

@@ -204,6 +204,7 @@ Transform color_jitter(const ColorJitterOptions& options) {
 }
 
 Transform custom(std::function<Tensor(const Tensor& image, Generator& random)> function) {
+  TERN_CHECK(function != nullptr, ValueError, "[custom] expected a function, got none");
   return step([f = std::move(function)](Image& image, Generator& random) {
     const bool normalized = image.normalized;
     image.show(f(image.to_tensor(), random));

@@ -104,7 +104,7 @@ Transform color_jitter(const ColorJitterOptions& options);
 
 /// A step of your own, from u8 or f32 [C, H, W] (what the steps before left) to u8 or f32 [C, H', W']. It is called
 /// from loader threads. `random` is this image's own stream: drawing from it keeps epochs repeatable. What it throws
-/// comes out of the loader; DTypeError and ShapeError for another result.
+/// comes out of the loader; DTypeError and ShapeError for another result. Throws ValueError for an empty function.
 Transform custom(std::function<Tensor(const Tensor& image, Generator& random)> function);
 
 }  // namespace tern::data

@@ -52,7 +52,8 @@ bool fusion_enabled();
                                   Activation activation);
 
 /// {x + residual, norm(x + residual)}: the end of one residual branch and the start of the next. x: [..., width], f32
-/// or f64; residual: of its shape and dtype. Throws what the norm alone throws, and ShapeError for another residual.
+/// or f64. Throws what the norm alone throws, ShapeError for a residual of another shape than x's, DTypeError for one
+/// of another dtype.
 [[nodiscard]] ResidualNorm add_norm(const Child<LayerNorm>& norm, const Tensor& x, const Tensor& residual);
 [[nodiscard]] ResidualNorm add_norm(const Child<RMSNorm>& norm, const Tensor& x, const Tensor& residual);
 

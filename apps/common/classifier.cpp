@@ -219,7 +219,6 @@ std::string attach_codeq(nn::Module& model, const ClassifierConfig::Codeq& c) {
   if (c.mode == "none") return {};
   // Quantizers that came with the weights give way to those of this run, and hand their logits on.
   const codeq::Report before = codeq::layer_states(model);
-  if (!codeq::attached_layers(model).empty()) codeq::detach(model);
   codeq::AttachOptions options;
   options.exclude = c.exclude;
   options.rule = c.exclude_rule == "substring" ? codeq::ExcludeRule::kSubstring : codeq::ExcludeRule::kGlob;
@@ -236,7 +235,26 @@ std::string attach_codeq(nn::Module& model, const ClassifierConfig::Codeq& c) {
   options.quantizer.mask_weight_gradient = c.mask_weight_gradient;
   options.quantizer.max_logit_gradient = c.max_logit_gradient;
   options.quantizer.min_abs_logit = c.min_abs_logit;
-  const codeq::AttachReport report = codeq::attach(model, options);
+  struct Replaced {
+    nn::Parameter* weight;
+    bool enabled;
+    std::shared_ptr<nn::Parametrization> quantizer;
+  };
+  std::vector<Replaced> replaced;
+  for (const auto& [path, weight] : model.named_parameter_objects())
+    if (weight->parametrization_as<codeq::Quantizer>() != nullptr)
+      replaced.push_back({weight, weight->is_parametrized(), nullptr});
+  for (Replaced& r : replaced) r.quantizer = r.weight->remove_parametrization();
+  codeq::AttachReport report;
+  try {
+    report = codeq::attach(model, options);
+  } catch (...) {
+    for (const Replaced& r : replaced) {
+      r.weight->parametrize(r.quantizer);
+      r.weight->set_parametrized(r.enabled);
+    }
+    throw;
+  }
   const NoGradGuard no_grad;
   for (const codeq::LayerReport& layer : before.layers) {
     if (!layer.quantized ||

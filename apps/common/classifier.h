@@ -72,7 +72,7 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const nn::Module& model, const 
 
 /// Attaches quantizers as the configuration says (nothing for mode "none"); returns the lines that say what was
 /// attached and what not. Quantizers that the model has already give way and hand their logits on. Throws as
-/// quant::codeq::attach.
+/// quant::codeq::attach; the model is then as it was.
 std::string attach_codeq(nn::Module& model, const ClassifierConfig::Codeq& config);
 
 /// Mean bits and zeros over all convolution and linear weights, and the mean over layers of the dead-zone's share of

@@ -32,7 +32,7 @@ void declare_model(Schema& schema, ModelSpec& m) {
   schema.add("model.mlp_ratio", m.mlp_ratio, kNotNegative,
              "vit: hidden size of a block over its width; 0: the model's own");
   schema.add("model.hidden", m.hidden, {.min = 1, .max = 1e6}, "mlp: sizes of the hidden layers");
-  schema.add("model.dropout", m.dropout, kBelowOne, "vit: share of values dropped in training");
+  schema.add("model.dropout", m.dropout, kBelowOne, "vit, mlp: share of values dropped in training");
   schema.add("model.drop_path", m.drop_path, kBelowOne,
              "vit: share of residual branches dropped in training, at the last block");
 }

@@ -1,3 +1,4 @@
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -29,9 +30,12 @@ double seconds_since(Clock::time_point start) {
 // 64-bit integers travel as texts: JSON numbers beyond 2^63 would lose bits.
 uint64_t whole(const io::Json& json) {
   const std::string& text = json.as_string();
-  TERN_CHECK(!text.empty() && text.size() <= 20 && text.find_first_not_of("0123456789") == std::string::npos,
-             FormatError, "[checkpoint] expected a whole number, got \"", text, "\"");
-  return std::stoull(text);
+  uint64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [last, error] = std::from_chars(text.data(), end, number);
+  TERN_CHECK(error == std::errc() && last == end, FormatError,
+             "[checkpoint] expected a whole number of at most 64 bits, got \"", text, "\"");
+  return number;
 }
 
 io::Json json_of(const Generator::State& state) {

@@ -20,6 +20,12 @@ struct CustomBackward {
   }
 };
 
+const Tensor& CustomContext::saved(size_t i) const {
+  TERN_CHECK(i < saved_.size(), ValueError, "[custom_op] expected the number of a saved tensor, below ", saved_.size(),
+             ", got ", i);
+  return *saved_[i];
+}
+
 namespace {
 
 // Names live as long as the process: nodes and error texts point to them.

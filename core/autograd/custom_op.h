@@ -17,8 +17,9 @@ class CustomContext {
   /// Keeps a tensor; the backward gets it as saved(i), in the order of the calls. A later in-place change of it is an
   /// error.
   void save(const Tensor& x) { saved_.emplace_back(x); }
-  /// i below the number of save() calls. Throws StateError if the tensor was changed in place meanwhile.
-  const Tensor& saved(size_t i) const { return *saved_.at(i); }
+  /// Throws ValueError unless i is below the number of save() calls, StateError if the tensor was changed in place
+  /// meanwhile.
+  const Tensor& saved(size_t i) const;
   /// Whether input i needs a gradient; false for all of them during forward.
   bool needs_input_grad(size_t i) const { return i < needs_.size() && needs_[i]; }
 

@@ -9,9 +9,15 @@ namespace tern::autograd {
 
 GradcheckResult gradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& function,
                           const std::vector<Tensor>& inputs, const GradcheckOptions& options) {
+  TERN_CHECK(options.skip.size() <= inputs.size(), ValueError, "[gradcheck] expected a skip for at most ",
+             inputs.size(), " inputs, got ", options.skip.size());
   std::vector<Tensor> leaves;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Tensor& x = inputs[i];
+    TERN_CHECK(
+        i >= options.skip.size() || !options.skip[i].defined() || !x.defined() || options.skip[i].shape() == x.shape(),
+        ShapeError, "[gradcheck] expected a skip of shape ", x.shape(), " for input ", i, ", got ",
+        options.skip[i].shape());
     const bool wanted = x.defined() && x.requires_grad();
     TERN_CHECK(!wanted || x.dtype() == DType::kF64, DTypeError, "[gradcheck] expected f64 inputs, got input ", i,
                " of ", x.dtype());

@@ -28,7 +28,8 @@ struct GradcheckResult {
 /// Checks the gradients of sum(function(inputs) * v), v fixed and arbitrary, with respect to every f64 input that
 /// requires a gradient. function is called twice an element and must give the same each time; the elements are changed
 /// in place and put back. Throws StateError if its result requires no gradient, DTypeError if an input that requires a
-/// gradient is not f64: single precision cannot tell a right gradient from a wrong one.
+/// gradient is not f64: single precision cannot tell a right gradient from a wrong one; ShapeError for a skip of
+/// another shape than its input's, ValueError for more of them than inputs.
 GradcheckResult gradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& function,
                           const std::vector<Tensor>& inputs, const GradcheckOptions& options = {});
 

@@ -315,6 +315,13 @@ size_t Json::size() const {
   return is_object() ? members().size() : items().size();
 }
 
+const Json& Json::operator[](size_t i) const {
+  const Array& all = items();
+  TERN_CHECK(i < all.size(), FormatError, "[json] expected an element ", i, " of an array, got one of ", all.size(),
+             " elements");
+  return all[i];
+}
+
 const Json* Json::find(std::string_view key) const {
   for (const auto& [name, member] : members())
     if (name == key) return &member;

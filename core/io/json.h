@@ -74,8 +74,8 @@ class Json {
 
   /// Number of elements of an array or members of an object.
   size_t size() const;
-  /// Of an array; i below size().
-  const Json& operator[](size_t i) const { return items().at(i); }
+  /// Of an array. Throws FormatError unless i is below size().
+  const Json& operator[](size_t i) const;
   /// The member of that key of an object, or nullptr.
   const Json* find(std::string_view key) const;
   bool contains(std::string_view key) const { return find(key) != nullptr; }

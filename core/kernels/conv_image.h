@@ -4,7 +4,6 @@
 // copied, with the zeros around it, into the thread's scratch: the inner loops then have no borders, one group's
 // channels lie side by side, and what they read again and again is in the first-level cache. The copy costs one or two
 // percent of the arithmetic; where no position reaches outside and there is one group, the input is read in place.
-// Weights that exceed the second-level cache are read anew for every piece, so pieces are larger there.
 // Weights that exceed the second-level cache are read anew for every piece, so pieces are larger then.
 #pragma once
 

@@ -23,7 +23,7 @@ enum class UnaryOp : uint8_t {
   kDivScalar,    ///< x / a []
   kDivide,       ///< a / x [x]
   kPowScalar,    ///< x^a [x]
-  kScalarPow,    ///< a^x [y]; gradient with b = log(a)
+  kScalarPow,    ///< a^x [y]; gradient with b = log(a), 0 where a is 0 and x at least 0
   kExp,          ///< [y]
   kExpm1,        ///< [y]
   kLog,          ///< [x]

@@ -43,9 +43,11 @@ void max_pool(const PoolImages& images, const PoolAxis& rows, const PoolAxis& co
         T* best = y + (row * p.out_w + j) * channels;
         int32_t* where = index + (row * p.out_w + j) * channels;
         const int64_t first = rows.begin[i] * p.in_w + columns.begin[j];
+        // A window that lies in the padding altogether has no first element.
+        const bool empty = rows.begin[i] >= rows.end[i] || columns.begin[j] >= columns.end[j];
         for (int64_t c = 0; c < channels; ++c) {
-          best[c] = image[first * channels + c];
-          where[c] = static_cast<int32_t>(first);
+          best[c] = empty ? -static_cast<T>(__builtin_inf()) : image[first * channels + c];
+          where[c] = empty ? -1 : static_cast<int32_t>(first);
         }
         for (int64_t u = rows.begin[i]; u < rows.end[i]; u += rows.dilation) {
           for (int64_t v = columns.begin[j]; v < columns.end[j]; v += columns.dilation) {
@@ -74,7 +76,7 @@ void max_pool_grad(const PoolImages& images, const T* grad_y, const int32_t* ind
       T* image = grad_x + n * in_size;
       for (int64_t q = n * out_size; q < (n + 1) * out_size; ++q)
         for (int64_t c = 0; c < channels; ++c)
-          image[index[q * channels + c] * channels + c] += grad_y[q * channels + c];
+          if (const int64_t at = index[q * channels + c]; at >= 0) image[at * channels + c] += grad_y[q * channels + c];
     }
   });
 }

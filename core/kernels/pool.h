@@ -22,10 +22,11 @@ struct PoolAxis {
 }  // namespace tern
 
 TERN_DECLARE_KERNELS(
-    /// index: position (row * in_w + column) of each maximum; first of equals, NaN before all
+    /// index: position (row * in_w + column) of each maximum; first of equals, NaN before all. A window without
+    /// positions gives -inf and the index -1.
     template <class T> void max_pool(const PoolImages& images, const PoolAxis& rows, const PoolAxis& columns,
                                      const T* x, T* y, int32_t* index);
-    /// grad_x: overwritten
+    /// grad_x: overwritten; indices of -1 pass nothing on
     template <class T> void max_pool_grad(const PoolImages& images, const T* grad_y, const int32_t* index, T* grad_x);
     /// y = sum over the window / (row divisor * column divisor)
     template <class T>

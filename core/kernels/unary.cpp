@@ -191,7 +191,10 @@ BinaryLoop<T, T> backward_loop(UnaryOp op, T a) {
       return binary_loop<T, T>(
           [](T g, T x, T exponent, T) { return exponent == T(0) ? T(0) : g * (exponent * power(x, exponent - T(1))); });
     case UnaryOp::kScalarPow:
-      return binary_loop<T, T>([](T g, T y, T, T log_base) { return g * y * log_base; });
+      // 0 to a power of at least 0 is 0 or 1: no slope
+      return binary_loop<T, T>([](T g, T y, T base, T log_base) {
+        return base == T(0) && y >= T(-1) && y <= T(1) ? T(0) : g * y * log_base;
+      });
     case UnaryOp::kExp:
       return binary_loop<T, T>([](T g, T y, T, T) { return g * y; });
     case UnaryOp::kExpm1:

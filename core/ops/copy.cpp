@@ -1,4 +1,3 @@
-#include <cmath>
 #include <cstring>
 
 #include <tern/core/autograd/autograd.h>
@@ -144,6 +143,7 @@ Tensor& Tensor::copy_(const Tensor& source) {
 
 Tensor& Tensor::fill_(double value) {
   autograd::check_in_place("fill_", *this);
+  check_number("fill_", dtype(), value);
   const auto plan = make_plan<1>(shape(), {this});
   dispatch_all(dtype(), [&]<class T>() {
     T* x = data<T>();
@@ -160,10 +160,32 @@ Tensor& Tensor::fill_(double value) {
   return *this;
 }
 
-Tensor& Tensor::add_(const Tensor& other, double alpha) {
-  return in_place("add_", *this, other, [&]<class T>(const LoopPlan<2>& plan, T* x, const T* y) {
-    TERN_KERNEL(add_in_place<T>)(plan, x, y, static_cast<T>(alpha));
+namespace {
+
+// x += alpha other, or -=: an unsigned alpha changes its sign as unsigned numbers do.
+Tensor& add_multiple(const char* op, Tensor& x, const Tensor& other, double alpha, bool negative) {
+  check_defined(op, x, other);
+  check_whole(op, x.dtype(), alpha);
+  return in_place(op, x, other, [&]<class T>(const LoopPlan<2>& plan, T* to, const T* from) {
+    T factor = static_cast<T>(alpha);
+    if (negative) {
+      if constexpr (std::is_integral_v<T>)
+        factor = static_cast<T>(0 - static_cast<uint64_t>(factor));
+      else
+        factor = -factor;
+    }
+    TERN_KERNEL(add_in_place<T>)(plan, to, from, factor);
   });
+}
+
+}  // namespace
+
+Tensor& Tensor::add_(const Tensor& other, double alpha) {
+  return add_multiple("add_", *this, other, alpha, false);
+}
+
+Tensor& Tensor::sub_(const Tensor& other, double alpha) {
+  return add_multiple("sub_", *this, other, alpha, true);
 }
 
 Tensor& Tensor::mul_(const Tensor& other) {
@@ -176,8 +198,7 @@ namespace {
 
 Tensor number_for(const char* op, const Tensor& x, double v) {
   check_defined(op, x);
-  TERN_CHECK(x.is_floating() || v == std::trunc(v), ValueError, "[", op, "] expected a whole number for ", x.dtype(),
-             ", got ", v);
+  check_whole(op, x.dtype(), v);
   return empty({}, x.dtype()).fill_(v);
 }
 

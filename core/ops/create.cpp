@@ -63,6 +63,7 @@ Tensor ones(const Shape& shape, DType dtype) {
   return full(shape, 1, dtype);
 }
 Tensor full(const Shape& shape, double value, DType dtype) {
+  check_number("full", dtype, value);
   return empty(shape, dtype).fill_(value);
 }
 
@@ -76,6 +77,7 @@ Tensor ones_like(const Tensor& x) {
 }
 Tensor full_like(const Tensor& x, double value) {
   check_defined("full_like", x);
+  check_number("full_like", x.dtype(), value);
   return empty_like(x).fill_(value);
 }
 
@@ -96,7 +98,11 @@ Tensor arange(int64_t begin, int64_t end, int64_t step, DType dtype) {
   Tensor out = empty({static_cast<int64_t>(count)}, dtype);
   dispatch_all(dtype, [&]<class T>() {
     T* to = out.data<T>();
-    for (int64_t i = 0; i < out.numel(); ++i) to[i] = convert_element<T>(begin + i * step);
+    for (int64_t i = 0; i < out.numel(); ++i) {
+      // an i * step of its own may be beyond int64_t
+      const uint64_t at = static_cast<uint64_t>(begin) + static_cast<uint64_t>(i) * static_cast<uint64_t>(step);
+      to[i] = convert_element<T>(static_cast<int64_t>(at));
+    }
   });
   return out;
 }

@@ -19,7 +19,8 @@ namespace tern {
 [[nodiscard]] Tensor zeros(const Shape& shape, DType dtype = DType::kF32);
 /// All elements 1.
 [[nodiscard]] Tensor ones(const Shape& shape, DType dtype = DType::kF32);
-/// All elements `value`, converted to dtype (to an integer by truncation).
+/// All elements `value`, converted to dtype (to an integer by truncation). Here and in full_like: ValueError for NaN
+/// and for a number that an integer dtype cannot hold.
 [[nodiscard]] Tensor full(const Shape& shape, double value, DType dtype = DType::kF32);
 
 /// 0, 1 or `value` everywhere, with x's shape, dtype and memory format.

@@ -13,16 +13,18 @@ namespace tern {
 namespace detail {
 namespace {
 
-// A number as an element of an integer tensor; an infinite clamp bound becomes the dtype's own.
 template <class T>
 T scalar_as(const char* name, double v) {
-  if constexpr (std::is_integral_v<T>) {
-    if (std::isinf(v)) return v > 0 ? std::numeric_limits<T>::max() : std::numeric_limits<T>::min();
-    TERN_CHECK(v == std::trunc(v) && v >= static_cast<double>(std::numeric_limits<T>::min()) &&
-                   v < static_cast<double>(std::numeric_limits<T>::max()) + 1.0,
-               ValueError, "[", name, "] expected a number that ", dtype_of<T>(), " can hold, got ", v);
-  }
+  check_whole(name, dtype_of<T>(), v);
   return static_cast<T>(v);
+}
+
+// An infinite bound of an integer is its dtype's own.
+template <class T>
+T clamp_bound(const char* name, double v) {
+  if constexpr (std::is_integral_v<T>)
+    if (std::isinf(v)) return v > 0 ? std::numeric_limits<T>::max() : std::numeric_limits<T>::min();
+  return scalar_as<T>(name, v);
 }
 
 bool takes_integers(UnaryOp op) {
@@ -40,7 +42,9 @@ void check_real(const char* op, const Tensor& x) {
 Tensor apply_unary(const char* name, UnaryOp op, const Tensor& x, double a, double b) {
   check_defined(name, x);
   const auto run = [&]<class T>() {
-    const T first = scalar_as<T>(name, a), second = scalar_as<T>(name, b);
+    const bool bounds = op == UnaryOp::kClamp;
+    const T first = bounds ? clamp_bound<T>(name, a) : scalar_as<T>(name, a);
+    const T second = bounds ? clamp_bound<T>(name, b) : scalar_as<T>(name, b);
     Tensor y = empty_like(x);
     TERN_KERNEL(unary<T>)(op, make_plan<2>(x.shape(), {&y, &x}), y.data<T>(), x.data<T>(), first, second);
     return y;
@@ -194,6 +198,16 @@ Tensor as_real(const Tensor& x) {
   return x.is_floating() ? x : cast(x, DType::kF32);
 }
 
+// A number as a tensor of x's dtype.
+Tensor number_like(const char* name, double v, const Tensor& x) {
+  check_defined(name, x);
+  return dispatch_arithmetic(name, x.dtype(), [&]<class T>() {
+    Tensor out = empty({}, x.dtype());
+    *out.data<T>() = detail::scalar_as<T>(name, v);
+    return out;
+  });
+}
+
 Tensor add_or_subtract(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
   const auto [x, y] = promoted(name, a, b);
   return autograd::record<AddBackward>(
@@ -219,6 +233,8 @@ Tensor sub(const Tensor& a, const Tensor& b) {
   return add_or_subtract("sub", BinaryOp::kSub, a, b);
 }
 Tensor sub(const Tensor& a, double b) {
+  check_defined("sub", a);
+  if (!a.is_floating()) return apply_binary("sub", BinaryOp::kSub, a, number_like("sub", b, a));  // -b may not fit
   return unary("sub", UnaryOp::kAddScalar, Keeps::kNothing, a, -b);
 }
 Tensor sub(double a, const Tensor& b) {
@@ -376,16 +392,6 @@ Tensor select_by(const char* name, const Tensor& condition, const Tensor& a, con
   const auto [x, y] = promoted(name, a, b);
   return autograd::record<SelectBackward>(apply_select(name, condition, x, y), {x, y},
                                           {.name = name, .condition = condition, .a = x.shape(), .b = y.shape()});
-}
-
-// A number as a tensor of x's dtype.
-Tensor number_like(const char* name, double v, const Tensor& x) {
-  check_defined(name, x);
-  return dispatch_arithmetic(name, x.dtype(), [&]<class T>() {
-    Tensor out = empty({}, x.dtype());
-    *out.data<T>() = detail::scalar_as<T>(name, v);
-    return out;
-  });
 }
 
 }  // namespace

@@ -15,7 +15,7 @@
 namespace tern {
 
 /// a + b, a - b, a * b. Arithmetic dtypes. A number given beside an integer tensor must be whole and within its
-/// dtype (ValueError), here and below. Overflow of integers is not noticed.
+/// dtype (ValueError), here and below; clamp's bounds may be infinite as well. Overflow of integers is not noticed.
 [[nodiscard]] Tensor add(const Tensor& a, const Tensor& b);
 [[nodiscard]] Tensor add(const Tensor& a, double b);
 [[nodiscard]] Tensor sub(const Tensor& a, const Tensor& b);
@@ -29,7 +29,7 @@ namespace tern {
 [[nodiscard]] Tensor div(double a, const Tensor& b);
 
 /// a to the power b. The gradient with respect to a is b a^(b-1), 0 where b is 0; with respect to b it is a^b log a, 0
-/// where a is 0 and b at least 0 (a a tensor).
+/// where a is 0 and b at least 0.
 [[nodiscard]] Tensor pow(const Tensor& a, const Tensor& b);
 [[nodiscard]] Tensor pow(const Tensor& a, double b);
 [[nodiscard]] Tensor pow(double a, const Tensor& b);

@@ -97,24 +97,30 @@ struct FeedForwardBackward {
 
 }  // namespace
 
-Tensor feed_forward(const Tensor& x, const Tensor& up_weight, const Tensor& up_bias, Activation activation,
-                    const Tensor& down_weight, const Tensor& down_bias) {
-  const char* op = "feed_forward";
-  check_defined(op, x, up_weight, down_weight);
-  detail::check_linear(op, x, up_weight, up_bias, "an up_weight", "an up_bias");
-  const int64_t in = up_weight.shape()[1], hidden = up_weight.shape()[0];
+void detail::check_down(const char* op, const Tensor& x, const Tensor& up_weight, const Tensor& down_weight,
+                        const Tensor& down_bias) {
+  check_defined(op, down_weight);
+  const int64_t hidden = up_weight.shape()[0];
   TERN_CHECK(down_weight.dim() == 2 && down_weight.shape()[1] == hidden, ShapeError, "[", op,
              "] expected a down_weight [out, ", hidden, "] for an up_weight ", up_weight.shape(), ", got ",
              down_weight.shape());
   const int64_t out = down_weight.shape()[0];
   TERN_CHECK(down_weight.dtype() == x.dtype(), DTypeError, "[", op, "] expected a down_weight of ", x.dtype(), ", got ",
              down_weight.dtype());
-  if (down_bias.defined()) {
-    TERN_CHECK(down_bias.dtype() == x.dtype(), DTypeError, "[", op, "] expected a down_bias of ", x.dtype(), ", got ",
-               down_bias.dtype());
-    TERN_CHECK(down_bias.shape() == Shape{out}, ShapeError, "[", op, "] expected a down_bias ", Shape{out}, ", got ",
-               down_bias.shape());
-  }
+  if (!down_bias.defined()) return;
+  TERN_CHECK(down_bias.dtype() == x.dtype(), DTypeError, "[", op, "] expected a down_bias of ", x.dtype(), ", got ",
+             down_bias.dtype());
+  TERN_CHECK(down_bias.shape() == Shape{out}, ShapeError, "[", op, "] expected a down_bias ", Shape{out}, ", got ",
+             down_bias.shape());
+}
+
+Tensor feed_forward(const Tensor& x, const Tensor& up_weight, const Tensor& up_bias, Activation activation,
+                    const Tensor& down_weight, const Tensor& down_bias) {
+  const char* op = "feed_forward";
+  check_defined(op, x, up_weight, down_weight);
+  detail::check_linear(op, x, up_weight, up_bias, "an up_weight", "an up_bias");
+  detail::check_down(op, x, up_weight, down_weight, down_bias);
+  const int64_t in = up_weight.shape()[1], hidden = up_weight.shape()[0], out = down_weight.shape()[0];
   int64_t rows = 1;
   for (int64_t i = 0; i + 1 < x.dim(); ++i) rows *= x.shape()[i];
   // Few rows do not pay for the panels; without vector kernels of our own the library's product is the fast one.

@@ -57,6 +57,13 @@ int64_t check_lines(const char* op, const Tensor& x, int64_t wanted_axis, const 
   return axis;
 }
 
+void check_source(const char* op, const Tensor& x, const Tensor& index, const Tensor& source) {
+  TERN_CHECK(source.dtype() == x.dtype(), DTypeError, "[", op, "] expected a source of ", x.dtype(), ", got ",
+             source.dtype());
+  TERN_CHECK(source.shape() == index.shape(), ShapeError, "[", op, "] expected a source of shape ", index.shape(),
+             ", got ", source.shape());
+}
+
 Tensor gather_lines(const Tensor& x, int64_t axis, const Tensor& index) {
   Tensor y = empty(index.shape(), x.dtype());
   dispatch_arithmetic("gather", x.dtype(), [&]<class T>() {
@@ -223,8 +230,7 @@ Tensor take_along_axis(const Tensor& x, const Tensor& index, int64_t wanted_axis
 Tensor scatter(const Tensor& x, int64_t wanted_axis, const Tensor& index, const Tensor& source) {
   check_defined("scatter", x, index, source);
   const int64_t axis = check_lines("scatter", x, wanted_axis, index);
-  TERN_CHECK(source.shape() == index.shape() && source.dtype() == x.dtype(), ShapeError,
-             "[scatter] expected a source of ", x.dtype(), " ", index.shape(), ", got ", describe(source));
+  check_source("scatter", x, index, source);
   Tensor y = x.detach().clone();
   dispatch_arithmetic("scatter", x.dtype(), [&]<class T>() {
     TERN_KERNEL(scatter<T>)
@@ -236,6 +242,7 @@ Tensor scatter(const Tensor& x, int64_t wanted_axis, const Tensor& index, const 
 
 Tensor scatter(const Tensor& x, int64_t wanted_axis, const Tensor& index, double value) {
   const int64_t axis = check_lines("scatter", x, wanted_axis, index);
+  check_number("scatter", x.dtype(), value);
   Tensor y = x.detach().clone();
   const Tensor source = empty({}, x.dtype()).fill_(value).expand(index.shape());
   dispatch_arithmetic("scatter", x.dtype(), [&]<class T>() {
@@ -249,8 +256,7 @@ Tensor scatter(const Tensor& x, int64_t wanted_axis, const Tensor& index, double
 Tensor scatter_add(const Tensor& x, int64_t wanted_axis, const Tensor& index, const Tensor& source) {
   check_defined("scatter_add", x, index, source);
   const int64_t axis = check_lines("scatter_add", x, wanted_axis, index);
-  TERN_CHECK(source.shape() == index.shape() && source.dtype() == x.dtype(), ShapeError,
-             "[scatter_add] expected a source of ", x.dtype(), " ", index.shape(), ", got ", describe(source));
+  check_source("scatter_add", x, index, source);
   Tensor y = x.detach().clone();
   dispatch_arithmetic("scatter_add", x.dtype(), [&]<class T>() {
     TERN_KERNEL(scatter_add<T>)

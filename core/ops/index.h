@@ -17,10 +17,10 @@ namespace tern {
 [[nodiscard]] Tensor take_along_axis(const Tensor& x, const Tensor& index, int64_t axis);
 
 /// A copy of x with y[index[i, j, k], j, k] = source[i, j, k] (for axis 0). index as in gather; source: of index's
-/// shape and x's dtype (ShapeError for either, here and in scatter_add). Where indices repeat the last one wins, and
-/// gradients of source are those of the elements it would have written.
+/// shape and x's dtype (DTypeError), here and in scatter_add. Where indices repeat the last one wins, and gradients of
+/// source are those of the elements it would have written.
 [[nodiscard]] Tensor scatter(const Tensor& x, int64_t axis, const Tensor& index, const Tensor& source);
-/// The same with one value for all, converted to x's dtype.
+/// The same with one value for all, converted to x's dtype as in full.
 [[nodiscard]] Tensor scatter(const Tensor& x, int64_t axis, const Tensor& index, double value);
 
 /// A copy of x with source[i, j, k] added at y[index[i, j, k], j, k], in the order of the indices.

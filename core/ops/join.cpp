@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <numeric>
+#include <limits>
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/copy.h>
@@ -10,6 +10,8 @@
 
 namespace tern {
 namespace {
+
+constexpr int64_t kMostPadding = int64_t{1} << 60;  // two of them and a size do not overflow
 
 struct CatBackward {
   static constexpr const char* kName = "cat";
@@ -95,11 +97,12 @@ Tensor roll_axis(const Tensor& x, int64_t wanted_shift, int64_t axis) {
   return autograd::record<RollBackward>(out, {x}, {.shift = shift, .axis = axis});
 }
 
-Tensor triangle(const char* op, const Tensor& x, int64_t diagonal, bool lower) {
+Tensor triangle(const char* op, const Tensor& x, int64_t wanted_diagonal, bool lower) {
   check_defined(op, x);
   TERN_CHECK(x.dim() >= 2, ShapeError, "[", op, "] expected at least 2 axes, got shape ", x.shape());
   Tensor out = x.detach().clone(MemoryFormat::kContiguous);
   const int64_t rows = x.size(-2), columns = x.size(-1);
+  const int64_t diagonal = std::clamp<int64_t>(wanted_diagonal, -rows - 1, columns);  // no diagonal lies further out
   const int64_t row_bytes = columns * size_of(x.dtype());
   if (out.numel() > 0)
     parallel_for(out.numel() / columns, chunk_items(columns), [&](int64_t begin, int64_t end) {
@@ -158,9 +161,10 @@ Tensor stack(std::span<const Tensor> tensors, int64_t wanted_axis) {
   const int64_t axis = normalize_axis("stack", wanted_axis, tensors[0].dim() + 1);
   std::vector<Tensor> lifted;
   for (size_t i = 0; i < tensors.size(); ++i) {
-    TERN_CHECK(tensors[i].shape() == tensors[0].shape() && tensors[i].dtype() == tensors[0].dtype(), ShapeError,
-               "[stack] expected tensors of one shape and dtype, got ", describe(tensors[0]), " and, at position ", i,
-               ", ", describe(tensors[i]));
+    TERN_CHECK(tensors[i].dtype() == tensors[0].dtype(), DTypeError, "[stack] expected tensors of one dtype, got ",
+               tensors[0].dtype(), " and, at position ", i, ", ", tensors[i].dtype());
+    TERN_CHECK(tensors[i].shape() == tensors[0].shape(), ShapeError, "[stack] expected tensors of one shape, got ",
+               tensors[0].shape(), " and, at position ", i, ", ", tensors[i].shape());
     lifted.push_back(unsqueeze(tensors[i], axis));
   }
   return cat(lifted, axis);
@@ -176,7 +180,10 @@ std::vector<Tensor> split_sizes(const Tensor& x, const std::vector<int64_t>& siz
   const int64_t axis = normalize_axis("split", wanted_axis, x.dim());
   int64_t total = 0;
   bool negative = false;
-  for (const int64_t size : sizes) total += size, negative |= size < 0;
+  for (const int64_t size : sizes) {
+    negative |= size < 0;
+    if (__builtin_add_overflow(total, size, &total)) total = std::numeric_limits<int64_t>::max();
+  }
   TERN_CHECK(!negative && total == x.shape()[axis], ShapeError, "[split] expected sizes that add up to ",
              x.shape()[axis], " (axis ", axis, " of ", x.shape(), "), got a total of ", total,
              negative ? " with a negative size" : "");
@@ -208,7 +215,8 @@ std::vector<Tensor> chunk(const Tensor& x, int64_t chunks, int64_t axis) {
   check_defined("chunk", x);
   TERN_CHECK(x.dim() > 0, ShapeError, "[chunk] expected at least one axis, got a scalar");
   TERN_CHECK(chunks > 0, ValueError, "[chunk] expected at least 1 chunk, got ", chunks);
-  return split(x, std::max<int64_t>((x.size(axis) + chunks - 1) / chunks, 1), axis);
+  const int64_t total = x.size(axis);
+  return split(x, std::max<int64_t>(total / chunks + (total % chunks != 0), 1), axis);
 }
 
 Tensor pad(const Tensor& x, const std::vector<int64_t>& padding, double value) {
@@ -217,6 +225,10 @@ Tensor pad(const Tensor& x, const std::vector<int64_t>& padding, double value) {
   TERN_CHECK(padding.size() % 2 == 0 && pairs <= x.dim(), ShapeError,
              "[pad] expected pairs (before, after) for at most ", x.dim(), " axes (shape ", x.shape(), "), got ",
              padding.size(), " numbers");
+  check_number("pad", x.dtype(), value);
+  for (const int64_t amount : padding)
+    TERN_CHECK(amount >= -kMostPadding && amount <= kMostPadding, ShapeError,
+               "[pad] expected amounts of at most 2^60, got ", amount);
   Shape shape = x.shape();
   std::vector<int64_t> opposite;
   const auto before = [&](int64_t axis) { return padding[static_cast<size_t>(2 * (x.dim() - 1 - axis))]; };

@@ -15,8 +15,8 @@ namespace tern {
 [[nodiscard]] Tensor cat(std::span<const Tensor> tensors, int64_t axis = 0);
 [[nodiscard]] Tensor cat(const std::vector<Tensor>& tensors, int64_t axis = 0);
 
-/// The tensors along a new axis before position `axis`. At least one tensor (ValueError); all of one dtype and shape
-/// (ShapeError for either).
+/// The tensors along a new axis before position `axis`. At least one tensor (ValueError); all of one dtype (DTypeError)
+/// and shape (ShapeError).
 [[nodiscard]] Tensor stack(std::span<const Tensor> tensors, int64_t axis = 0);
 [[nodiscard]] Tensor stack(const std::vector<Tensor>& tensors, int64_t axis = 0);
 
@@ -30,9 +30,9 @@ namespace tern {
 /// ValueError for chunks below 1.
 [[nodiscard]] std::vector<Tensor> chunk(const Tensor& x, int64_t chunks, int64_t axis = 0);
 
-/// x with `value`, converted to its dtype, around it: `padding` holds pairs (before, after), from the last axis
-/// backwards, as in PyTorch. A negative amount crops. Keeps channels-last. Throws ShapeError for an odd list, too many
-/// pairs, or a size below 0.
+/// x with `value`, converted to its dtype as in full, around it: `padding` holds pairs (before, after), from the last
+/// axis backwards, as in PyTorch. A negative amount crops. Keeps channels-last. Throws ShapeError for an odd list, too
+/// many pairs, or a size below 0.
 [[nodiscard]] Tensor pad(const Tensor& x, const std::vector<int64_t>& padding, double value = 0);
 
 /// pad of the last two axes (height and width of an image) by the same amount on all four sides. Throws ShapeError

@@ -20,5 +20,8 @@ kernels::LinearAct kernel_act(Activation activation);
 /// Throws as linear does, with these names.
 void check_linear(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
                   const char* weight_name = "a weight", const char* bias_name = "a bias");
+/// Throws as feed_forward does for its second map; the first has been checked.
+void check_down(const char* op, const Tensor& x, const Tensor& up_weight, const Tensor& down_weight,
+                const Tensor& down_bias);
 
 }  // namespace tern::detail

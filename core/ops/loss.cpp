@@ -40,9 +40,10 @@ ClassRows class_rows(const char* op, const Tensor& x) {
 
 Tensor class_weight(const char* op, const Tensor& weight, const Tensor& rows) {
   if (!weight.defined()) return weight;
-  TERN_CHECK(weight.shape() == Shape{rows.size(1)} && weight.dtype() == rows.dtype(), ShapeError, "[", op,
-             "] expected a weight for each class, ", rows.dtype(), " ", Shape{rows.size(1)}, ", got ",
-             describe(weight));
+  TERN_CHECK(weight.dtype() == rows.dtype(), DTypeError, "[", op, "] expected a weight of ", rows.dtype(), ", got ",
+             weight.dtype());
+  TERN_CHECK(weight.shape() == Shape{rows.size(1)}, ShapeError, "[", op, "] expected a weight for each class, ",
+             Shape{rows.size(1)}, ", got ", weight.shape());
   return weight.detach().contiguous();
 }
 
@@ -188,9 +189,10 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
   Tensor lse = empty({rows.size(0), 2}, rows.dtype()), losses = empty({rows.size(0)}, rows.dtype());
 
   if (target.is_floating()) {
-    TERN_CHECK(target.shape() == logits.shape() && target.dtype() == logits.dtype(), ShapeError,
-               "[cross_entropy] expected class probabilities ", describe(logits), " or labels i64 ", input.shape,
-               ", got ", describe(target));
+    TERN_CHECK(target.shape() == logits.shape(), ShapeError, "[cross_entropy] expected class probabilities ",
+               describe(logits), " or labels i64 ", input.shape, ", got ", describe(target));
+    TERN_CHECK(target.dtype() == logits.dtype(), DTypeError, "[cross_entropy] expected class probabilities of ",
+               logits.dtype(), ", got ", target.dtype());
     const Tensor probabilities = classes_last(target);
     dispatch_float(kOp, rows.dtype(), [&]<class T>() {
       TERN_KERNEL(cross_entropy_soft<T>)

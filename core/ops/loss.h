@@ -30,8 +30,8 @@ struct CrossEntropyOptions {
 /// - class probabilities, of logits' shape and dtype: loss = sum_c ((1 - s) t[c] + s / C) w[c] (-log p[c]), and the
 ///   mean divides by the number of rows. The target gets a gradient if it asks for one.
 /// Throws ValueError naming a label out of range or for a label_smoothing outside [0, 1]; DTypeError for logits that
-/// are not f32 or f64 and labels that are neither i64 nor floating; ShapeError where shapes, or the dtypes of weight
-/// and probabilities, do not fit the logits.
+/// are not f32 or f64, labels that are neither i64 nor floating, and a weight or probabilities of another dtype than
+/// the logits'; ShapeError where shapes do not fit the logits.
 [[nodiscard]] Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options = {});
 
 /// Settings of nll_loss.
@@ -46,8 +46,8 @@ struct NllLossOptions {
 [[nodiscard]] Tensor nll_loss(const Tensor& log_probabilities, const Tensor& labels,
                               const NllLossOptions& options = {});
 
-/// (x - target)^2. Both of one shape and dtype here and below (ShapeError for either), without broadcasting; both get
-/// gradients. With kNone the result has x's shape and memory format.
+/// (x - target)^2. Both of one shape (ShapeError) and dtype (DTypeError) here and below, without broadcasting;
+/// both get gradients. With kNone the result has x's shape and memory format.
 [[nodiscard]] Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::kMean);
 
 /// |x - target|; the gradient where they are equal is 0.

@@ -91,9 +91,10 @@ template <PairLoss kKind>
 Tensor pair_loss(const Tensor& input, const Tensor& wanted_target, const PairSettings& settings) {
   constexpr const char* kOp = name_of_loss<kKind>();
   check_defined(kOp, input, wanted_target);
-  TERN_CHECK(input.shape() == wanted_target.shape() && input.dtype() == wanted_target.dtype(), ShapeError, "[", kOp,
-             "] expected input and target of one shape and dtype, got ", describe(input), " and ",
-             describe(wanted_target));
+  TERN_CHECK(input.dtype() == wanted_target.dtype(), DTypeError, "[", kOp,
+             "] expected input and target of one dtype, got ", input.dtype(), " and ", wanted_target.dtype());
+  TERN_CHECK(input.shape() == wanted_target.shape(), ShapeError, "[", kOp,
+             "] expected input and target of one shape, got ", input.shape(), " and ", wanted_target.shape());
   const Reduction reduction = settings.reduction;
   TERN_CHECK(reduction != Reduction::kBatchMean || (kKind >= PairLoss::kKl && input.dim() > 0), ValueError, "[", kOp,
              "] expected the reduction kMean, kSum or kNone, got kBatchMean");

@@ -32,7 +32,8 @@ int64_t window_count(const AxisOptions& o) {
   return count;
 }
 
-// Windows clipped to the input; a mean divides by what is left, or by the part inside input and padding.
+// Windows clipped to the input, empty where only padding is seen (dilated ones alone); a mean divides by what is left,
+// or by the part inside input and padding.
 Windows sliding_windows(const AxisOptions& o, bool count_padding) {
   Windows w;
   w.dilation = o.dilation;

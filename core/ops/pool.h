@@ -15,8 +15,9 @@ struct MaxPool2dOptions {
   bool ceil_mode = false;  ///< also windows that reach beyond x and its padding, as long as they start inside
 };
 
-/// The largest value of each window, as PyTorch's function; padding never wins. Of equal values the first in row-major
-/// order gets the gradient; NaN wins over every number. x: [N, C, H, W], f32 or f64; the result is [N, C, H', W'] with
+/// The largest value of each window, as PyTorch's function; padding never wins, and a window that dilation lets see
+/// nothing else gives -inf. Of equal values the first in row-major order gets the gradient; NaN wins over every number.
+/// x: [N, C, H, W], f32 or f64; the result is [N, C, H', W'] with
 /// H' = (H + 2 padding.h - dilation.h (kernel_size.h - 1) - 1) / stride.h + 1, the quotient rounded down or with
 /// ceil_mode up, and has x's dtype and memory format. Throws ShapeError for other shapes, 2^31 pixels or more an image
 /// and empty outputs, DTypeError for other dtypes, ValueError for sizes out of range.

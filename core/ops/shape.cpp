@@ -77,17 +77,18 @@ std::optional<Strides> view_strides(const Tensor& x, const Shape& shape) {
 Shape resolve_shape(const char* op, const Tensor& x, const Shape& wanted) {
   check_defined(op, x);
   Shape shape = wanted;
-  int64_t unknown = -1, known = 1;
+  int64_t unknown = -1;
   for (int64_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == -1) {
       TERN_CHECK(unknown < 0, ShapeError, "[", op, "] expected at most one size of -1, got ", wanted);
       unknown = i;
     } else {
       TERN_CHECK(shape[i] >= 0, ShapeError, "[", op, "] expected sizes of at least 0, or -1 once, got ", wanted);
-      known *= shape[i];
     }
   }
   if (unknown >= 0) {
+    shape[unknown] = 1;
+    const int64_t known = numel_of(shape);
     TERN_CHECK(known > 0 && x.numel() % known == 0, ShapeError, "[", op, "] expected a shape for ", x.numel(),
                " elements (", x.shape(), "), got ", wanted);
     shape[unknown] = x.numel() / known;
@@ -149,8 +150,8 @@ Tensor slice(const Tensor& x, int64_t axis, int64_t begin, int64_t end, int64_t 
   const auto bound = [&](int64_t i) { return std::clamp<int64_t>(i < 0 ? i + size : i, 0, size); };
   const int64_t first = bound(begin), last = std::max(bound(end), first);
   Layout layout{x.shape(), x.strides(), x.offset() + first * x.strides()[a]};
-  layout.shape[a] = (last - first + step - 1) / step;
-  layout.strides[a] *= step;
+  layout.shape[a] = (last - first) / step + ((last - first) % step != 0);
+  if (layout.shape[a] > 1) layout.strides[a] *= step;
   if (layout.shape[a] == 0) layout.offset = x.offset();
   return autograd::record<SliceBackward>(alias_with(x, layout), {x},
                                          {.shape = x.shape(), .axis = a, .begin = first, .end = last, .step = step});

@@ -34,19 +34,24 @@ void BatchNorm::reset_running_stats() {
   num_batches_tracked().fill_(0);
 }
 
-double BatchNorm::begin_batch() {
-  if (!is_training() || !options_.track_running_stats) return options_.momentum.value_or(0);
+double BatchNorm::batch_share() const {
+  if (options_.momentum || !counts_batches()) return options_.momentum.value_or(0);
+  return 1 / static_cast<double>(num_batches_tracked().item_i64() + 1);
+}
+
+void BatchNorm::count_batch() {
+  if (!counts_batches()) return;
   Tensor& count = num_batches_tracked();
-  const int64_t batches = ++*count.data<int64_t>();
+  ++*count.data<int64_t>();
   count.storage()->bump_version();
-  return options_.momentum.value_or(1 / static_cast<double>(batches));
 }
 
 Tensor BatchNorm::forward(const Tensor& x) {
   check_input(x);
-  const double momentum = begin_batch();
-  return batch_norm(x, running_mean(), running_var(), weight(), bias(),
-                    {.training = uses_batch_statistics(), .momentum = momentum, .eps = options_.eps});
+  const Tensor y = batch_norm(x, running_mean(), running_var(), weight(), bias(),
+                              {.training = uses_batch_statistics(), .momentum = batch_share(), .eps = options_.eps});
+  count_batch();
+  return y;
 }
 
 std::string BatchNorm::extra_text() const {

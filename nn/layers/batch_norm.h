@@ -29,9 +29,10 @@ class BatchNorm : public Module {
   virtual void check_input(const Tensor& x) const = 0;
   /// Whether forward would use the batch's statistics now.
   bool uses_batch_statistics() const { return is_training() || !options_.track_running_stats; }
-  /// Counts a batch in training mode and returns the share it gets in the running statistics: what a fused path does in
-  /// the place of forward.
-  double begin_batch();
+  /// The share that the next batch gets in the running statistics.
+  double batch_share() const;
+  /// In training mode counts a batch that has been normalised: what a fused path does in the place of forward.
+  void count_batch();
   /// Forgets the running statistics: 0, 1 and no batches.
   void reset_running_stats();
 
@@ -39,6 +40,7 @@ class BatchNorm : public Module {
   BatchNorm(const Options& options, const char* type);
 
  private:
+  bool counts_batches() const { return is_training() && options_.track_running_stats; }
   Options options_;
 
  public:

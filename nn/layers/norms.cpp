@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include <tern/core/norm.h>
 #include <tern/nn/norms.h>
 
@@ -9,7 +11,7 @@ Tensor filled_if(bool wanted, const Shape& shape, double value) {
 }
 
 void check_eps(const char* type, double eps) {
-  TERN_CHECK(eps >= 0, ValueError, "[", type, "] expected eps of at least 0, got ", eps);
+  TERN_CHECK(std::isfinite(eps) && eps >= 0, ValueError, "[", type, "] expected eps of at least 0, got ", eps);
 }
 
 const LayerNorm::Options& checked(const LayerNorm::Options& o) {
@@ -39,6 +41,13 @@ LayerNorm::LayerNorm(const Options& options)
       weight(this, "weight", filled_if(options.elementwise_affine, options.normalized_shape, 1)),
       bias(this, "bias", filled_if(options.elementwise_affine && options.bias, options.normalized_shape, 0)) {}
 
+void LayerNorm::check_input(const Tensor& x) const {
+  const Shape& sizes = options_.normalized_shape;
+  bool fits = x.dim() >= sizes.size();
+  for (int64_t i = 1; fits && i <= sizes.size(); ++i) fits = x.size(-i) == sizes[sizes.size() - i];
+  TERN_CHECK(fits, ShapeError, "[layer_norm] expected x with the last sizes ", sizes, ", got ", x.shape());
+}
+
 Tensor LayerNorm::forward(const Tensor& x) {
   return layer_norm(x, options_.normalized_shape, weight(), bias(), options_.eps);
 }
@@ -51,9 +60,13 @@ std::string LayerNorm::extra_text() const {
 RMSNorm::RMSNorm(const Options& options)
     : options_(checked(options)), weight(this, "weight", filled_if(options.elementwise_affine, {options.dim}, 1)) {}
 
-Tensor RMSNorm::forward(const Tensor& x) {
+void RMSNorm::check_input(const Tensor& x) const {
   TERN_CHECK(x.dim() >= 1 && x.size(-1) == options_.dim, ShapeError, "[rms_norm] expected input [..., ", options_.dim,
              "], got ", x.shape());
+}
+
+Tensor RMSNorm::forward(const Tensor& x) {
+  check_input(x);
   return rms_norm(x, weight(), options_.eps);
 }
 

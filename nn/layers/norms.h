@@ -18,6 +18,8 @@ class LayerNorm : public Module {
   };
   explicit LayerNorm(const Options& options);
   const Options& options() const { return options_; }
+  /// Throws ShapeError for another width, as forward does.
+  void check_input(const Tensor& x) const;
   Tensor forward(const Tensor& x) override;
   std::string extra_text() const override;
 
@@ -39,6 +41,8 @@ class RMSNorm : public Module {
   };
   explicit RMSNorm(const Options& options);
   const Options& options() const { return options_; }
+  /// Throws ShapeError for another width, as forward does.
+  void check_input(const Tensor& x) const;
   Tensor forward(const Tensor& x) override;
   std::string extra_text() const override;
 

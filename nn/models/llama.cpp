@@ -34,7 +34,8 @@ LlamaOptions resolved(LlamaOptions o) {
     o.head_dim = o.hidden_size / o.num_attention_heads;
   }
   TERN_CHECK(o.head_dim >= 2 && o.head_dim % 2 == 0, ValueError, "[Llama] expected an even head_dim, got ", o.head_dim);
-  TERN_CHECK(o.rope_theta > 0, ValueError, "[Llama] expected rope_theta above 0, got ", o.rope_theta);
+  TERN_CHECK(std::isfinite(o.rope_theta) && o.rope_theta > 0, ValueError,
+             "[Llama] expected a finite rope_theta above 0, got ", o.rope_theta);
   TERN_CHECK(o.scale_depth >= 0 && o.dim_model_base >= 0, ValueError,
              "[Llama] expected scale_depth and dim_model_base of at least 0, got ", o.scale_depth, " and ",
              o.dim_model_base);
@@ -63,6 +64,12 @@ void KeyValueCache::truncate(int64_t length) {
   TERN_CHECK(length >= 0 && length <= length_, ValueError, "[KeyValueCache] expected a length in [0, ", length_,
              "], got ", length);
   length_ = length;
+}
+
+KeyValueCache::Layer& KeyValueCache::layer(int64_t index) {
+  TERN_CHECK(index >= 0 && index < layers(), ValueError, "[KeyValueCache] expected a layer in [0, ", layers(),
+             "), got ", index);
+  return layers_[static_cast<size_t>(index)];
 }
 
 LlamaAttention::LlamaAttention(const Options& options)

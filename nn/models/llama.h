@@ -26,7 +26,7 @@ struct LlamaOptions {
   int64_t head_dim = 0;                    ///< 0: hidden_size / num_attention_heads; even
   int64_t max_position_embeddings = 2048;  ///< longest sequence, in tokens
   double rms_norm_eps = 1e-6;              ///< added to the mean square
-  double rope_theta = 10000;               ///< RotaryOptions::theta, above 0
+  double rope_theta = 10000;               ///< RotaryOptions::theta, finite and above 0
   bool tie_word_embeddings = false;        ///< the output matrix is the embedding
   bool attention_bias = false;             ///< of q_proj, k_proj and v_proj
   bool attention_out_bias = false;         ///< of o_proj
@@ -55,8 +55,8 @@ class KeyValueCache {
   void truncate(int64_t length);
   void clear() { length_ = 0; }
 
-  /// Of the layer with that number, in [0, layers()).
-  Layer& layer(int64_t index) { return layers_.at(static_cast<size_t>(index)); }
+  /// Of the layer with that number. Throws ValueError unless it is in [0, layers()).
+  Layer& layer(int64_t index);
   int64_t layers() const { return static_cast<int64_t>(layers_.size()); }
   /// Counts positions as filled, after every layer has written them.
   void advance(int64_t positions) { length_ += positions; }

@@ -18,7 +18,9 @@ Mlp::Mlp(const Options& options) : options_(options) {
 }
 
 Tensor Mlp::forward(const Tensor& x) {
-  TERN_CHECK(x.dim() >= 2 && x.size(0) * options_.in_features == x.numel(), ShapeError,
+  Shape sample = x.shape();
+  if (x.dim() >= 2) sample.erase(0);
+  TERN_CHECK(x.dim() >= 2 && numel_of(sample) == options_.in_features, ShapeError,
              "[Mlp] expected input [N, ...] with ", options_.in_features, " values a sample, got ", x.shape());
   Tensor y = flatten(x, 1, -1);
   for (int64_t i = 0; i < layers->size(); ++i) {

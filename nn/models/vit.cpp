@@ -96,8 +96,8 @@ Tensor VitAttention::forward(const Tensor& x) {
 
 Tensor VitAttention::first_token(const Tensor& x) {
   const int64_t batch = x.size(0), width = options_.width, heads = options_.num_heads;
-  const Tensor weight = qkv->weight(), bias = qkv->bias();
-  const auto part = [&](const Tensor& tokens, int64_t i) {
+  const auto [weight, bias] = qkv.within([&] { return std::pair<Tensor, Tensor>(qkv->weight(), qkv->bias()); });
+  const auto part = [&, &weight = weight, &bias = bias](const Tensor& tokens, int64_t i) {
     const Tensor b = bias.defined() ? bias.slice(0, i * width, (i + 1) * width) : bias;
     const Tensor y = qkv.within([&] { return linear(tokens, weight.slice(0, i * width, (i + 1) * width), b); });
     return y.reshape({batch, tokens.size(1), heads, width / heads}).transpose(1, 2);

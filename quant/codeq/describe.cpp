@@ -111,7 +111,16 @@ void restore_attachment(nn::Module& model, const std::string& description) {
     nn::Parameter& weight = model.get_parameter(path);
     found.emplace_back(&weight, Quantizer::Options{.dead_zone = settings, .dtype = weight.latent().dtype()});
   }
-  for (const auto& [weight, options] : found) weight->parametrize(std::make_shared<Quantizer>(options));
+  size_t attached = 0;
+  try {
+    for (const auto& [weight, options] : found) {
+      weight->parametrize(std::make_shared<Quantizer>(options));
+      ++attached;
+    }
+  } catch (...) {
+    while (attached > 0) found[--attached].first->remove_parametrization();
+    throw;
+  }
 }
 
 }  // namespace tern::quant::codeq

@@ -390,6 +390,14 @@ TEST(Gradcheck, SkipsMarkedElementsAndRefusesF32) {
   single.requires_grad_();
   EXPECT_EQ(message_of<DTypeError>([&] { (void)autograd::gradcheck(kink, {single}); }),
             "[gradcheck] expected f64 inputs, got input 0 of f32");
+  EXPECT_EQ(message_of<ShapeError>([&] {
+              (void)autograd::gradcheck(kink, {leaf({1, 2})}, {.skip = {tensor({1})}});
+            }),
+            "[gradcheck] expected a skip of shape [2] for input 0, got [1]");
+  EXPECT_EQ(message_of<ValueError>([&] {
+              (void)autograd::gradcheck(kink, {leaf({1, 2})}, {.skip = {Tensor(), Tensor()}});
+            }),
+            "[gradcheck] expected a skip for at most 1 inputs, got 2");
 }
 
 }  // namespace

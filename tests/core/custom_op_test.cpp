@@ -7,6 +7,8 @@
 #include <tern/core/error.h>
 #include <tern/core/shape.h>
 
+#include "message_of.h"
+
 namespace tern {
 namespace {
 
@@ -67,6 +69,19 @@ TEST(CustomOp, ChecksWhatTheBackwardReturns) {
       [](const CustomContext&, const Tensor&) -> Gradients { return {filled({5}, 0, 0)}; });
   const Tensor x = filled({3}, 1.0, 1.0).requires_grad_();
   EXPECT_THROW(wrong({x}).backward(filled({3}, 1.0, 0.0)), ShapeError);
+}
+
+TEST(CustomOp, SaysWhichTensorWasNeverSaved) {
+  const CustomOp greedy(
+      "greedy",
+      [](CustomContext& context, std::span<const Tensor> in) {
+        context.save(in[0]);
+        return in[0].clone();
+      },
+      [](const CustomContext& context, const Tensor&) -> Gradients { return {context.saved(1)}; });
+  const Tensor x = filled({3}, 1.0, 1.0).requires_grad_();
+  EXPECT_EQ(test::message_of<ValueError>([&] { greedy({x}).backward(filled({3}, 1.0, 0.0)); }),
+            "[custom_op] expected the number of a saved tensor, below 1, got 1");
 }
 
 }  // namespace

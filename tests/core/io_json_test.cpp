@@ -119,6 +119,13 @@ TEST(Json, DepthAndCountAreLimited) {
   EXPECT_TRUE(refused_json("[1,2,3]", {.max_depth = 4, .max_values = 3}).ends_with("more than 3 values"));
 }
 
+TEST(Json, ElementsBeyondTheEndAreRefused) {
+  const Json list = Json::array({1, 2});
+  EXPECT_EQ(list[1].as_int(), 2);
+  EXPECT_EQ(sentence_of<FormatError>([&] { (void)list[2]; }),
+            "[json] expected an element 2 of an array, got one of 2 elements");
+}
+
 TEST(Json, WrongKindsAreNamed) {
   EXPECT_EQ(sentence_of<FormatError>([] { static_cast<void>(Json(1.5).as_int()); }),
             "[json] expected an integer, got a number");

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 #include <tern/core/create.h>
@@ -43,6 +45,23 @@ TEST(Operators, AreTheNamedFunctions) {
   truth(2 >= a, {1, 1, 0});
   truth(2.0 == a, {0, 1, 0});
   truth(a != 2, {1, 0, 1});
+}
+
+// PyTorch's: a power of zero does not move while its exponent is at least zero, and falls without bound below.
+TEST(Pow, OfZeroHasNoSlopeForExponentsOfAtLeastZero) {
+  for (const double base : {0.0, -0.0}) {
+    Tensor b = tensor({2.0, 0.5, 0.0, -2.0});
+    b.requires_grad_();
+    const Tensor y = pow(base, b);
+    EXPECT_EQ(y.to_vector<double>(), (std::vector<double>{0, 0, 1, INFINITY}));
+    y.backward(ones({4}));
+    EXPECT_EQ(b.grad().to_vector<double>(), (std::vector<double>{0, 0, 0, -INFINITY}));
+  }
+  Tensor b = tensor({2.0, static_cast<double>(NAN)});
+  b.requires_grad_();
+  pow(0.0, b).backward(ones({2}));
+  EXPECT_EQ(b.grad()[0].item(), 0);
+  EXPECT_TRUE(std::isnan(b.grad()[1].item())) << "NaN stays visible";
 }
 
 TEST(Operators, FollowTheGradient) {

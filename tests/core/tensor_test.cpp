@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/autograd.h>
@@ -157,6 +159,10 @@ TEST(Views, ReshapeFindsAViewWhereThereIsOne) {
   EXPECT_TRUE(gap.reshape({2, 3, 1, 3}).shares_storage_with(x));
   EXPECT_EQ(zeros({0, 3}).reshape({3, 0}).shape(), (Shape{3, 0}));
   EXPECT_EQ(full({}, 4).reshape({1, 1}).item(), 4);
+  EXPECT_EQ(message_of<ShapeError>([&] {
+              (void)x.reshape({-1, int64_t{1} << 32, int64_t{1} << 32});
+            }),
+            "[shape] expected at most 2^62 elements, got shape [1, 4294967296, 4294967296]");
 }
 
 TEST(Views, SliceFollowsPython) {
@@ -171,6 +177,11 @@ TEST(Views, SliceFollowsPython) {
   EXPECT_EQ(got(5, 2, 1), (std::vector<int64_t>{}));
   EXPECT_EQ(got(9, 12, 2), (std::vector<int64_t>{}));
   EXPECT_EQ(x[-1].item(), 6);
+  EXPECT_EQ(got(2, 7, INT64_MAX), (std::vector<int64_t>{2}));
+  EXPECT_EQ(got(5, 2, INT64_MAX), (std::vector<int64_t>{}));
+  const Tensor leaf = full({7}, 1).requires_grad_();
+  leaf.slice(0, 3, 7, INT64_MAX).backward(full({1}, 2));
+  EXPECT_EQ(leaf.grad().to_vector<int64_t>(), (std::vector<int64_t>{0, 0, 0, 2, 0, 0, 0}));
 }
 
 TEST(InPlace, WritesBroadcastConvertedAndStrided) {
@@ -216,8 +227,30 @@ TEST(InPlace, RefusesExpandedTensorsAndLossyIntegers) {
               i.add_(tensor({0.5, 1.5, 2.5}));
             }),
             "[add_] expected an integer operand for i64, got f32");
-  EXPECT_EQ(message_of<ValueError>([&] { i.mul_(0.5); }), "[mul_] expected a whole number for i64, got 0.5");
+  EXPECT_EQ(message_of<ValueError>([&] { i.mul_(0.5); }), "[mul_] expected a number that i64 can hold, got 0.5");
   EXPECT_EQ(i.mul_(3).add_(1).to_vector<int64_t>(), (std::vector<int64_t>{1, 4, 7}));
+}
+
+TEST(InPlace, NumbersMustFitIntegers) {
+  const auto says = [](std::string_view op, std::string_view dtype, std::string_view got, auto&& call) {
+    EXPECT_EQ(message_of<ValueError>(call),
+              concat("[", op, "] expected a number that ", dtype, " can hold, got ", got));
+  };
+  Tensor i = arange(3), u = full({3}, 7, DType::kU8);
+  const Tensor byte = full({3}, 2, DType::kU8);
+  says("add_", "i64", "0.5", [&] { i.add_(arange(3), 0.5); });
+  says("sub_", "i64", "0.5", [&] { i.sub_(arange(3), 0.5); });
+  says("add_", "u8", "300", [&] { u.add_(300); });
+  says("mul_", "u8", "256", [&] { u.mul_(256); });
+  says("add_", "i64", "inf", [&] { i.add_(INFINITY); });
+  says("add_", "i64", "nan", [&] { i.add_(arange(3), NAN); });
+  says("fill_", "u8", "-1", [&] { u.fill_(-1); });
+  says("fill_", "u8", "nan", [&] { u.fill_(NAN); });
+  says("fill_", "i64", "-inf", [&] { i.fill_(-INFINITY); });
+  EXPECT_EQ(i.to_vector<int64_t>(), (std::vector<int64_t>{0, 1, 2})) << "nothing was written";
+  EXPECT_EQ(u.sub_(byte).to_vector<int64_t>(), (std::vector<int64_t>{5, 5, 5})) << "unsigned numbers have no -1";
+  EXPECT_EQ(u.sub_(byte, 2).add_(byte, 3).to_vector<int64_t>(), (std::vector<int64_t>{7, 7, 7}));
+  EXPECT_EQ(u.fill_(3.9).to_vector<int64_t>(), (std::vector<int64_t>{3, 3, 3})) << "fractions are cut off";
 }
 
 TEST(InPlace, StorageFormatsComputeInSinglePrecision) {

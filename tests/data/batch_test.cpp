@@ -136,6 +136,10 @@ TEST(OneOf, UsesEachOfItsChoices) {
   for (const auto& [v, n] : seen) EXPECT_NEAR(n, 100, 50);
   EXPECT_EQ(sentence_of<ValueError>([] { static_cast<void>(data::one_of({})); }),
             "[one_of] expected at least one transform, got none");
+  EXPECT_EQ(sentence_of<ValueError>([&] {
+              static_cast<void>(data::one_of({mark(1), {}}));
+            }),
+            "[one_of] expected transforms, got an empty one at position 1");
 }
 
 TEST(Mixup, BadUse) {
@@ -148,6 +152,51 @@ TEST(Mixup, BadUse) {
   Generator random(0);
   EXPECT_EQ(sentence_of<ValueError>([&] { data::mixup({.classes = 2})(flat_batch(4), random); }),
             "[mixup] expected labels in [0, 2), got 2");
+  const std::pair<const char*, data::BatchTransform> mixes[] = {{"mixup", data::mixup({.classes = 3})},
+                                                                {"cutmix", data::cutmix({.classes = 3})}};
+  for (const auto& [op, mix] : mixes) {
+    for (const int64_t wrong : {int64_t{3}, int64_t{-1}, int64_t{1} << 40}) {
+      for (uint64_t seed = 0; seed < 20; ++seed) {  // whoever is whose partner
+        Generator order(seed);
+        Batch batch = flat_batch(4);
+        batch.labels.data<int64_t>()[3] = wrong;
+        EXPECT_EQ(sentence_of<ValueError>([&] { mix(batch, order); }),
+                  concat("[", op, "] expected labels in [0, 3), got ", wrong));
+      }
+    }
+    for (const int64_t labels : {2, 5})
+      EXPECT_EQ(sentence_of<ShapeError>([&] {
+                  mix({flat_batch(4).images, flat_batch(labels).labels}, random);
+                }),
+                concat("[", op, "] expected a label for each of 4 images, got ", labels));
+    EXPECT_EQ(sentence_of<ShapeError>([&] {
+                mix({empty({4, 3}), flat_batch(4).labels}, random);
+              }),
+              concat("[", op, "] expected images [N, C, H, W], got [4, 3]"));
+    EXPECT_EQ(sentence_of<DTypeError>([&] {
+                mix({empty({4, 1, 2, 2}, DType::kU8), flat_batch(4).labels}, random);
+              }),
+              concat("[", op, "] expected images of f32, got u8"));
+  }
+}
+
+// Views of images and labels, in any order of axes, mix as what they show.
+TEST(Mixup, LayoutDoesNotMatter) {
+  Tensor wide = empty({6, 2, 5, 4});
+  for (int64_t i = 0; i < wide.numel(); ++i) wide.data<float>()[i] = static_cast<float>(i);
+  Tensor six = empty({12}, DType::kI64);
+  for (int64_t i = 0; i < 12; ++i) six.data<int64_t>()[i] = i % 2 == 0 ? i / 2 % 3 : 99;
+  const Tensor labels = six.slice(0, 0, 12, 2);
+  const Tensor holes = wide.slice(2, 0, 5, 2), turned = wide.permute({3, 1, 2, 0}).contiguous().permute({3, 1, 2, 0});
+  for (const auto& mix : {data::mixup({.classes = 3}), data::cutmix({.classes = 3})})
+    for (const Tensor& images : {holes, turned})
+      for (uint64_t seed = 0; seed < 10; ++seed) {
+        Generator one(seed), other(seed);
+        const Batch got = mix({images, labels}, one);
+        const Batch want = mix({images.contiguous(), labels.contiguous()}, other);
+        EXPECT_EQ(values(got.images), values(want.images));
+        EXPECT_EQ(values(got.labels), values(want.labels));
+      }
 }
 
 }  // namespace

@@ -156,6 +156,14 @@ TEST(HoldOut, PartsAreDisjointBalancedAndRepeatable) {
 }
 
 // With the real data set at hand: its published statistics.
+TEST(HoldOut, NeedsADataSet) {
+  const std::shared_ptr<const data::Dataset> none;
+  EXPECT_EQ(sentence_of<ValueError>([&] { static_cast<void>(data::hold_out(none, {})); }),
+            "[hold_out] expected a data set, got none");
+  EXPECT_EQ(sentence_of<ValueError>([&] { data::Subset(none, {}); }), "[subset] expected a data set, got none");
+  EXPECT_EQ(sentence_of<ValueError>([&] { data::Subset(none, {0}); }), "[subset] expected a data set, got none");
+}
+
 TEST(Cifar10, TheRealDataSet) {
   const char* root = std::getenv("TERN_TEST_DATA");
   if (root == nullptr) GTEST_SKIP() << "TERN_TEST_DATA is not set";

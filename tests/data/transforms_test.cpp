@@ -396,6 +396,11 @@ TEST(Custom, SeesWhatTheStepsBeforeLeft) {
             "[transform] expected an image of u8 or f32, got f64");
 }
 
+TEST(Custom, NeedsAFunction) {
+  EXPECT_EQ(sentence_of<ValueError>([] { static_cast<void>(data::custom({})); }),
+            "[custom] expected a function, got none");
+}
+
 TEST(Compose, IsAssociative) {
   const Transform a = data::random_crop(4, 1), b = data::horizontal_flip(), c = data::cutout(2);
   const Tensor x = image_of(3, 5, 5);

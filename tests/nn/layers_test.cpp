@@ -13,6 +13,7 @@
 #include <tern/nn/conv2d.h>
 #include <tern/nn/dropout.h>
 #include <tern/nn/embedding.h>
+#include <tern/nn/fused.h>
 #include <tern/nn/init.h>
 #include <tern/nn/linear.h>
 #include <tern/nn/norms.h>
@@ -108,6 +109,24 @@ TEST(BatchNormLayer, CountsBatchesAndKeepsRunningStatistics) {
   EXPECT_EQ(values(layer.running_var()), (std::vector<double>{1, 1, 1}));
 }
 
+TEST(BatchNormLayer, CountsNoBatchThatItRefuses) {
+  BatchNorm2d layer({.num_features = 3, .momentum = std::nullopt});
+  const Tensor one = random({1, 3, 1, 1}, DType::kF32), wrong = random({2, 3, 2, 2}, DType::kF64);
+  EXPECT_EQ(message_of<ValueError>([&] { layer(one); }),
+            "[batch_norm] expected more than one value a channel in training, got input [1, 3, 1, 1]");
+  EXPECT_THROW(layer(wrong), DTypeError);
+  EXPECT_EQ(layer.num_batches_tracked().item_i64(), 0);
+  EXPECT_EQ(values(layer.running_var()), (std::vector<double>{1, 1, 1}));
+  struct Block : Module {
+    Child<BatchNorm2d> bn{this, "bn", {.num_features = 3}};
+    Tensor forward(const Tensor& x) override { return bn_act(bn, x); }
+  } block;
+  EXPECT_THROW(block(one), ValueError);
+  EXPECT_EQ(block.bn->num_batches_tracked().item_i64(), 0);
+  block(random({2, 3, 2, 2}, DType::kF32));
+  EXPECT_EQ(block.bn->num_batches_tracked().item_i64(), 1);
+}
+
 TEST(BatchNormLayer, WithoutMomentumAveragesAllBatches) {
   BatchNorm1d layer({.num_features = 1, .momentum = std::nullopt});
   layer.to(DType::kF64);
@@ -154,6 +173,8 @@ TEST(NormLayers, ApplyTheirOwnParameters) {
             "[GroupNorm] expected num_groups that divides num_channels, got 3 and 4");
   EXPECT_THROW(LayerNorm({.normalized_shape = {}}), ValueError);
   EXPECT_THROW(RMSNorm({.dim = 0}), ValueError);
+  EXPECT_EQ(message_of<ValueError>([] { RMSNorm({.dim = 4, .eps = INFINITY}); }),
+            "[RMSNorm] expected eps of at least 0, got inf");
 }
 
 TEST(DropoutLayers, FollowTheModeAndTheSeed) {

@@ -130,6 +130,11 @@ TEST(LlamaDecoder, RefusesWhatDoesNotFit) {
             "[KeyValueCache] expected a batch of at least 1 and a capacity in [1, 12], got 1 and 13");
   EXPECT_EQ(message_of([] { Llama({.hidden_size = 10, .num_attention_heads = 4}); }),
             "[Llama] expected num_attention_heads that divides hidden_size, got 4 and 10");
+  EXPECT_EQ(message_of<ValueError>([] { Llama({.rope_theta = INFINITY}); }),
+            "[Llama] expected a finite rope_theta above 0, got inf");
+  for (const int64_t layer : {int64_t{-1}, cache.layers()})
+    EXPECT_EQ(message_of<ValueError>([&] { (void)cache.layer(layer); }),
+              concat("[KeyValueCache] expected a layer in [0, ", cache.layers(), "), got ", layer));
 }
 
 TEST(LlamaConfig, ReadsHuggingFaces) {

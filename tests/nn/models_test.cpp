@@ -269,6 +269,74 @@ TEST(Fused, TheLastBlockOfAVitBypassesNothing) {
   }
 }
 
+// What does not fit is refused with the same sentence, fused or not, and with the layer's name.
+template <class Norm>
+struct Ending : Module {
+  explicit Ending(const typename Norm::Options& options) : norm(this, "norm", options) {}
+  Child<Norm> norm;
+};
+
+template <class Norm, class Kind>
+void both_say(const typename Norm::Options& options, const Tensor& x, const Tensor& residual,
+              const std::string& sentence) {
+  Ending<Norm> model(options);
+  const auto call = [&] { (void)add_norm(model.norm, x, residual); };
+  EXPECT_EQ(message_of<Kind>(call), sentence);
+  const NoFusionGuard off;
+  EXPECT_EQ(message_of<Kind>(call), sentence) << "unfused";
+}
+
+TEST(Fused, AdditionsWithNormRefuseTheSame) {
+  const Tensor x = random({2, 4}, DType::kF32);
+  for (const bool affine : {true, false}) {
+    const LayerNorm::Options layer{.normalized_shape = {4}, .elementwise_affine = affine};
+    const RMSNorm::Options rms{.dim = 4, .elementwise_affine = affine};
+    both_say<LayerNorm, ShapeError>(layer, x, random({4}, DType::kF32),
+                                    "[add_norm] expected a residual of shape [2, 4], got [4] (in norm)");
+    both_say<RMSNorm, ShapeError>(rms, x, random({1, 4}, DType::kF32),
+                                  "[add_norm] expected a residual of shape [2, 4], got [1, 4] (in norm)");
+    both_say<LayerNorm, DTypeError>(layer, x, random({2, 4}, DType::kF64),
+                                    "[add_norm] expected a residual of f32, got f64 (in norm)");
+    both_say<RMSNorm, StateError>(rms, x, Tensor(),
+                                  "[add_norm] expected a defined tensor, got an undefined one (in norm)");
+    const Tensor wide = random({2, 5}, DType::kF32);
+    both_say<LayerNorm, ShapeError>(layer, wide, wide,
+                                    "[layer_norm] expected x with the last sizes [4], got [2, 5] (in norm)");
+    both_say<RMSNorm, ShapeError>(rms, wide, wide, "[rms_norm] expected input [..., 4], got [2, 5] (in norm)");
+  }
+}
+
+TEST(Fused, FeedForwardNamesTheLayerAtFault) {
+  struct Failing : Parametrization {
+    Failing() : Parametrization("failing") {}
+    Tensor effective(const Tensor&) override { throw ValueError("[failing] expected nothing"); }
+  };
+  struct Mlp2 : Module {
+    Child<Linear> up{this, "up", {.in_features = 4, .out_features = 8}};
+    Child<Linear> down{this, "down", {.in_features = 8, .out_features = 4}};
+    Tensor forward(const Tensor& x) override { return feed_forward(up, down, x, Activation::kRelu); }
+  };
+  struct Outer : Module {
+    Child<Mlp2> mlp{this, "mlp"};
+    Tensor forward(const Tensor& x) override { return mlp(x); }
+  };
+  const Tensor x = random({2, 4}, DType::kF32);
+  Outer model;
+  EXPECT_EQ(message_of<ShapeError>([&] {
+              model(random({2, 5}, DType::kF32));
+            }),
+            "[feed_forward] expected x [..., 4] for an up_weight [8, 4], got [2, 5] (in mlp.up)");
+  EXPECT_EQ(message_of<DTypeError>([&] {
+              model(random({2, 4}, DType::kF64));
+            }),
+            "[feed_forward] expected an up_weight of f64, got f32 (in mlp.up)");
+  model.replace("mlp.down", make<Linear>({.in_features = 7, .out_features = 4}));
+  EXPECT_EQ(message_of<ShapeError>([&] { model(x); }),
+            "[feed_forward] expected a down_weight [out, 8] for an up_weight [8, 4], got [4, 7] (in mlp.down)");
+  model.mlp->down->weight.parametrize(std::make_shared<Failing>());
+  EXPECT_EQ(message_of<ValueError>([&] { model(x); }), "[failing] expected nothing (in mlp.down.weight)");
+}
+
 TEST(Fused, LeavesHooksReplacementsAndParametrizationsInCharge) {
   struct Half : Parametrization {
     Half() : Parametrization("half") {}
@@ -321,6 +389,11 @@ TEST(Zoo, MlpFlattensAndChecksItsInput) {
               model(random({3, 5}, DType::kF32));
             }),
             "[Mlp] expected input [N, ...] with 12 values a sample, got [3, 5]");
+  EXPECT_EQ(message_of([&] {
+              model(empty({0, 5}));
+            }),
+            "[Mlp] expected input [N, ...] with 12 values a sample, got [0, 5]");
+  EXPECT_EQ(model(empty({0, 3, 2, 2})).shape(), Shape({0, 2}));
   EXPECT_EQ(state_names(model)[0], "layers.0.weight");
 }
 

@@ -161,6 +161,10 @@ TERN_OP_FAMILY(conv) {
                   {images({3, 16, 20, 24}, {16, 16, 3, 3})}));
   table.add(entry("dilated stride", {.stride = {2, 4}, .padding = 3, .dilation = {2, 2}},
                   {images({2, 2, 6, 9}, {3, 2, 3, 2}, true)}, {images({3, 8, 30, 41}, {9, 8, 3, 2})}));
+  table.add(entry("taps in the padding alone", {.padding = 1, .dilation = 3},
+                  {images({1, 2, 2, 2}, {3, 2, 2, 2}, true), images({2, 1, 2, 5}, {2, 1, 2, 3})}));
+  table.add(entry("depthwise taps in the padding alone", {.padding = 1, .dilation = 3, .groups = 3},
+                  {images({1, 3, 2, 2}, {3, 1, 2, 2}, true)}));
   table.add(entry("groups", {.padding = 1, .groups = 2},
                   {images({2, 4, 4, 3}, {6, 2, 3, 3}, true), images({1, 2, 2, 2}, {2, 1, 3, 3})},
                   {images({2, 32, 14, 13}, {32, 16, 3, 3}), images({2, 34, 14, 13}, {30, 17, 3, 3}, true)}));

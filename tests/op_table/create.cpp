@@ -70,8 +70,19 @@ TERN_OP_FAMILY(create) {
   add_maker(table, "ones", "", fixed([] { return ones({3, 1}); }), Array({3, 1}, 1), DType::kF32);
   add_maker(table, "ones", "bf16", fixed([] { return ones({3}, DType::kBF16); }), Array({3}, 1), DType::kBF16);
   add_maker(table, "full", "", fixed([] { return full({40000}, 2.5, DType::kF64); }), Array({40000}, 2.5), DType::kF64);
-  add_maker(table, "full", "truncates", fixed([] { return full({2}, -2.7, DType::kI64); }), Array({2}, -2),
-            DType::kI64);
+  add_maker(
+      table, "full", "truncates", fixed([] { return full({2}, -2.7, DType::kI64); }), Array({2}, -2), DType::kI64,
+      {{{}, "[full] expected a number that u8 can hold, got 256", fixed([] { return full({2}, 256, DType::kU8); })},
+       {{}, "[full] expected a number that i8 can hold, got -129", fixed([] { return full({2}, -129, DType::kI8); })},
+       {{}, "[full] expected a number that i32 can hold, got nan", fixed([] { return full({2}, kNan, DType::kI32); })},
+       {{}, "[full] expected a number that i64 can hold, got 9223372036854775808", fixed([] {
+          return full({2}, 0x1p63, DType::kI64);
+        })},
+       {{}, "[full_like] expected a number that u8 can hold, got -1", fixed([] {
+          return full_like(zeros({2}, DType::kU8), -1);
+        })}});
+  add_maker(table, "full", "up to the limits", fixed([] { return full({2}, 255.9, DType::kU8); }), Array({2}, 255),
+            DType::kU8);
   add_like(
       table, "zeros_like", [](const Inputs& in) { return zeros_like(in[0]); }, 0);
   add_like(
@@ -84,6 +95,10 @@ TERN_OP_FAMILY(create) {
   add_maker(table, "arange", "steps", fixed([] { return arange(2, 9, 3, DType::kF32); }), list({2, 5, 8}), DType::kF32,
             {{{}, "[arange] expected a step other than 0, got 0", fixed([] { return arange(0, 3, 0); })},
              {{}, "[arange] expected a step from 3 towards 0, got 1", fixed([] { return arange(3, 0); })}});
+  add_maker(table, "arange", "wide steps", fixed([] {
+              return arange(std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max(), int64_t{1} << 62);
+            }),
+            list({-0x1p63, -0x1p62, 0, 0x1p62}), DType::kI64);
   add_maker(table, "arange", "downwards", fixed([] { return arange(3, -3, -2); }), list({3, 1, -1}), DType::kI64);
   add_maker(
       table, "linspace", "", fixed([] { return linspace(-1, 2, 4, DType::kF64); }), list({-1, 0, 1, 2}), DType::kF64,

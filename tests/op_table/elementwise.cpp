@@ -212,13 +212,27 @@ TERN_OP_FAMILY(elementwise) {
   const std::vector<Reject> fractions{{{int_range({3})}, "[add] expected a number that i64 can hold, got 0.5"},
                                       {{mask({3})},
                                        "[add] expected a number that u8 can hold, got 256",
-                                       [](const Inputs& in) { return add(in[0], 256); }}};
+                                       [](const Inputs& in) { return add(in[0], 256); }},
+                                      {{int_range({3})},
+                                       "[add] expected a number that i64 can hold, got inf",
+                                       [](const Inputs& in) { return add(in[0], kInf); }},
+                                      {{int_range({3})},
+                                       "[sub] expected a number that i64 can hold, got 0.5",
+                                       [](const Inputs& in) { return sub(in[0], 0.5); }},
+                                      {{int_range({3})},
+                                       "[mul] expected a number that i64 can hold, got -inf",
+                                       [](const Inputs& in) { return mul(in[0], -kInf); }}};
   add_scalar(
       table, "add", "number", [](const Inputs& in) { return add(in[0], 0.5); }, [](double x) { return x + 0.5; }, -2, 2,
       tol::kF32, fractions);
   add_scalar(
       table, "sub", "number", [](const Inputs& in) { return sub(in[0], 0.5); }, [](double x) { return x - 0.5; }, -2,
       2);
+  table.add({.name = "sub",
+             .variant = "number from bytes",
+             .call = [](const Inputs& in) { return sub(in[0], 1); },
+             .samples = {{mask({5}, 1)}, {strided(mask({2, 3}, 1))}, {int_range({4})}},
+             .reference = [](const Arrays& in) { return map(in[0], [](double x) { return x - 1; }); }});
   add_scalar(
       table, "sub", "from a number", [](const Inputs& in) { return sub(0.5, in[0]); }, [](double x) { return 0.5 - x; },
       -2, 2);
@@ -244,6 +258,8 @@ TERN_OP_FAMILY(elementwise) {
   add_scalar(
       table, "pow", "of a number", [](const Inputs& in) { return pow(1.7, in[0]); },
       [](double x) { return std::pow(1.7, x); }, -2, 2, tol::kF32Function);
+  add_scalar(
+      table, "pow", "of 0", [](const Inputs& in) { return pow(0.0, in[0]); }, [](double) { return 0.0; }, 0.1, 2);
 
   const Tolerance function = tol::kF32Function;
   add_unary(
@@ -373,6 +389,9 @@ TERN_OP_FAMILY(elementwise) {
              .large = {{mask({30000}), uniform({30000}), uniform({30000})}},
              .reference = [=](const Arrays& in) { return pick(in[0], in[1], in[2]); },
              .rejects = {{{uniform({2}), uniform({2}), uniform({2})}, "[where] expected a u8 condition, got f64"},
+                         {{mask({2}), int_range({2})},
+                          "[where] expected a number that i64 can hold, got inf",
+                          [](const Inputs& in) { return where(in[0], in[1], kInf); }},
                          {{mask({2}), uniform({3}), uniform({3})},
                           "[where] expected shapes that broadcast together, got [2] and [3]"}},
              .f64 = tol::kF64Sum,
@@ -400,7 +419,10 @@ TERN_OP_FAMILY(elementwise) {
              .large = {{uniform({150, 200}), mask({200})}},
              .reference = [=](const Arrays& in) { return pick(in[1], Array({}, -3.5), in[0]); },
              .rejects = {{{uniform({2}), int_range({2})}, "[masked_fill] expected a u8 condition, got i64"},
-                         {{int_range({2}), mask({2})}, "[masked_fill] expected a number that i64 can hold, got -3.5"}},
+                         {{int_range({2}), mask({2})}, "[masked_fill] expected a number that i64 can hold, got -3.5"},
+                         {{int_range({2}), mask({2})},
+                          "[masked_fill] expected a number that i64 can hold, got -inf",
+                          [](const Inputs& in) { return masked_fill(in[0], in[1], -kInf); }}},
              .f64 = tol::kF64Sum,
              .f32_gradient = tol::kF32Sum,
              .keeps_format = true});

@@ -95,7 +95,9 @@ TERN_OP_FAMILY(index) {
           .rejects = {{{uniform({2, 2}), indices_of({1, 1}, {-1}), uniform({1, 1})},
                        concat("[", name, "] expected indices in [0, 2), got -1 at position 0")},
                       {{uniform({2, 2}), int_range({1, 2}), uniform({1, 1})},
-                       concat("[", name, "] expected a source of f64 [1, 2], got f64 [1, 1]")}},
+                       concat("[", name, "] expected a source of shape [1, 2], got [1, 1]")},
+                      {{uniform({2, 2}), int_range({1, 2}), int_range({1, 2})},
+                       concat("[", name, "] expected a source of f64, got i64")}},
           .f64 = tol::kF64,
           .f32 = tol::kF32,
           .keeps_format = true,
@@ -140,6 +142,12 @@ TERN_OP_FAMILY(index) {
       .samples = {{uniform({3, 4}), integers({3, 2}, 0, 4)}, {channels_last({2, 3, 2, 2}), int_range({1, 2, 1, 1})}},
       .reference =
           [](const Arrays& in) { return scattered(in[0], 1, in[1], map(in[1], [](double) { return 2.5; }), false); },
+      .rejects = {{{mask({2, 2}), int_range({1, 2})},
+                   "[scatter] expected a number that u8 can hold, got 300",
+                   [](const Inputs& in) { return scatter(in[0], 1, in[1], 300.0); }},
+                  {{int_range({2, 2}), int_range({1, 2})},
+                   "[scatter] expected a number that i64 can hold, got nan",
+                   [](const Inputs& in) { return scatter(in[0], 1, in[1], kNan); }}},
       .f64 = tol::kExact,
       .f32 = tol::kExact,
   });

@@ -130,7 +130,9 @@ TERN_OP_FAMILY(join) {
             },
         .rejects = {{{}, "[stack] expected at least one tensor, got none"},
                     {{uniform({2, 3}), uniform({3, 2})},
-                     "[stack] expected tensors of one shape and dtype, got f64 [2, 3] and, at position 1, f64 [3, 2]"}},
+                     "[stack] expected tensors of one shape, got [2, 3] and, at position 1, [3, 2]"},
+                    {{uniform({2, 3}), int_range({2, 3})},
+                     "[stack] expected tensors of one dtype, got f64 and, at position 1, i64"}},
         .f64 = tol::kExact,
         .f32 = tol::kExact,
     });
@@ -174,7 +176,24 @@ TERN_OP_FAMILY(join) {
                    "[split] expected sizes that add up to 2 (axis 0 of [2]), got a total of 2 with a negative size",
                    [](const Inputs& in) {
                      return split_sizes(in[0], {3, -1});
+                   }},
+                  {{uniform({2})},
+                   "[split] expected sizes that add up to 2 (axis 0 of [2]), got a total of 9223372036854775807",
+                   [](const Inputs& in) {
+                     return split_sizes(in[0], {INT64_MAX, INT64_MAX, 4});
                    }}},
+      .f64 = tol::kExact,
+      .f32 = tol::kExact,
+  });
+  table.add({
+      .name = "chunk",
+      .variant = "far more than there are",
+      .call = [](const Inputs& in) { return chunk(in[0], INT64_MAX); },
+      .samples = {{uniform({3, 2})}},
+      .reference =
+          [](const Arrays& in) {
+            return cut(in[0], {1, 1, 1}, 0);
+          },
       .f64 = tol::kExact,
       .f32 = tol::kExact,
   });
@@ -221,6 +240,21 @@ TERN_OP_FAMILY(join) {
                      "[pad] expected to crop at most 3 positions of axis 0 of [3], got -2 and -2",
                      [](const Inputs& in) {
                        return pad(in[0], {-2, -2});
+                     }},
+                    {{mask({3})},
+                     "[pad] expected a number that u8 can hold, got -1",
+                     [](const Inputs& in) {
+                       return pad(in[0], {1, 0}, -1);
+                     }},
+                    {{int_range({3})},
+                     "[pad] expected a number that i64 can hold, got inf",
+                     [](const Inputs& in) {
+                       return pad(in[0], {1, 0}, kInf);
+                     }},
+                    {{uniform({3})},
+                     "[pad] expected amounts of at most 2^60, got 9223372036854775807",
+                     [](const Inputs& in) {
+                       return pad(in[0], {INT64_MAX, INT64_MAX});
                      }}},
         .f64 = tol::kExact,
         .f32 = tol::kExact,
@@ -328,7 +362,7 @@ TERN_OP_FAMILY(join) {
       .f64 = tol::kF64,
       .f32 = tol::kF32,
   });
-  for (const int64_t diagonal : {0, -1, 2}) {
+  for (const int64_t diagonal : {int64_t{0}, int64_t{-1}, int64_t{2}, INT64_MAX, INT64_MIN}) {
     for (const bool lower : {false, true}) {
       table.add({
           .name = lower ? "tril" : "triu",

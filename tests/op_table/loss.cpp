@@ -178,6 +178,8 @@ void add_cross_entropy(OpTable& table) {
                   {{uniform({2, 3}), mask({2})}, "[cross_entropy] expected labels of i64, got u8"},
                   {{uniform({2, 3}), uniform({2})},
                    "[cross_entropy] expected class probabilities f64 [2, 3] or labels i64 [2], got f64 [2]"},
+                  {{uniform({2, 3}), uniform({2, 3}).to(DType::kF32)},
+                   "[cross_entropy] expected class probabilities of f64, got f32"},
                   {{int_range({2, 3}), int_range({2})}, "[cross_entropy] expected f32 or f64, got i64"},
                   {{uniform({2, 0}), int_range({2})}, "[cross_entropy] expected at least one class, got input [2, 0]"},
                   {{uniform({}), int_range({})}, "[cross_entropy] expected input [N, C], [N, C, ...] or [C], got []"},
@@ -185,8 +187,11 @@ void add_cross_entropy(OpTable& table) {
                    "[cross_entropy] expected label_smoothing in [0, 1], got 1.5",
                    [](const Inputs& in) { return cross_entropy(in[0], in[1], {.label_smoothing = 1.5}); }},
                   {{uniform({2, 3}), int_range({2}), uniform({2})},
-                   "[cross_entropy] expected a weight for each class, f64 [3], got f64 [2]",
+                   "[cross_entropy] expected a weight for each class, [3], got [2]",
                    [](const Inputs& in) { return cross_entropy(in[0], in[1], {.weight = in[2]}); }},
+                  {{uniform({2, 3}), int_range({2}), uniform({3}).to(DType::kF32)},
+                   "[nll_loss] expected a weight of f64, got f32",
+                   [](const Inputs& in) { return nll_loss(in[0], in[1], {.weight = in[2]}); }},
                   {{uniform({2, 3}), int_range({2})},
                    "[cross_entropy] expected the reduction kMean, kSum or kNone, got kBatchMean",
                    [](const Inputs& in) { return cross_entropy(in[0], in[1], {.reduction = Reduction::kBatchMean}); }},
@@ -241,8 +246,9 @@ void add_pair_losses(OpTable& table) {
       const auto kink = pair.kink;
       std::vector<Reject> rejects = {
           {{uniform({2, 3}), uniform({3})},
-           concat("[", pair.name, "] expected input and target of one shape and dtype, got ",
-                  "f64 [2, 3] and f64 [3]")},
+           concat("[", pair.name, "] expected input and target of one shape, got [2, 3] and [3]")},
+          {{uniform({3}), uniform({3}).to(DType::kF32)},
+           concat("[", pair.name, "] expected input and target of one dtype, got f64 and f32")},
           {{int_range({2}), int_range({2})}, concat("[", pair.name, "] expected f32 or f64, got i64")}};
       if (reductions.size() == 3)
         rejects.push_back({{uniform({2}), uniform({2})},

@@ -179,6 +179,28 @@ TEST(Attach, DescriptionRestoresTheAttachment) {
                FormatError);
 }
 
+TEST(Attach, ADescriptionThatDoesNotFitLeavesNothingAttached) {
+  Net net;
+  attach(net);
+  const std::string description = describe_attachment(net);
+  Net tied;
+  nn::Parameter other{&tied, "other", empty({5, 256}).fill_(1)};
+  other.tie(tied.head->weight);
+  EXPECT_THROW(restore_attachment(tied, description), StateError);
+  EXPECT_TRUE(attached_layers(tied).empty());
+  Net partly;
+  attach(partly, {.exclude = {"conv1", "block.conv1"}});
+  const auto* before = partly.head->weight.parametrization();
+  EXPECT_THROW(restore_attachment(partly, description), StateError);
+  EXPECT_EQ(attached_layers(partly), (Names{"head"}));
+  EXPECT_EQ(partly.head->weight.parametrization(), before);
+  nlohmann::json twice = nlohmann::json::parse(description);
+  twice["layers"].push_back(twice["layers"][0]);
+  Net fresh;
+  EXPECT_THROW(restore_attachment(fresh, twice.dump()), StateError);
+  EXPECT_TRUE(attached_layers(fresh).empty());
+}
+
 TEST(Report, ChangesNothingInTheModel) {
   Net net;
   attach(net);

@@ -23,6 +23,7 @@
 #include <tern/train/classifier_task.h>
 #include <tern/train/trainer.h>
 
+#include "message_of.h"
 #include "temporary_directory.h"
 
 namespace tern::train {
@@ -335,6 +336,17 @@ TEST(Trainer, LoadingRefusesWhatDoesNotFitAndChangesNothing) {
   EXPECT_THROW(trainer.load(directory / "broken.safetensors"), Error);
   expect_same_bits(run.net, untouched.net);
   EXPECT_EQ(trainer.global_step(), 0);
+
+  for (const char* number : {"18446744073709551616", "-1", "", "1e3"}) {  // the first beyond 64 bits: 2^64
+    Checkpoint odd = load_checkpoint(directory / "good.safetensors");
+    io::Json json = io::Json::parse("test", "state", odd.metadata_at(meta::kTrainState));
+    json["random"]["position"] = number;
+    odd.metadata[meta::kTrainState] = json.dump();
+    save_checkpoint(directory / "odd.safetensors", odd);
+    EXPECT_EQ(test::message_of<FormatError>([&] { trainer.load(directory / "odd.safetensors"); }),
+              concat("[checkpoint] expected a whole number of at most 64 bits, got \"", number, "\""));
+  }
+  expect_same_bits(run.net, untouched.net);
 
   SmallRun plain(false);
   Trainer other(plain.net, plain.options());
