@@ -22,12 +22,12 @@ int pack(int argc, char** argv) {
   if (!cli.parse(argc, argv)) return 0;
   const quant::packed::TernaryFormat chosen = quant::packed::ternary_format(format);
   const auto model = train::load_llama(weights);
+  const int64_t before = 4 * model->parameter_count(false);
   train::pack_llama(*model, weights);
   train::save_packed(out, *model, chosen);
   std::error_code ignored;
-  std::cout << concat("wrote ", out, ": ", std::filesystem::file_size(out, ignored), " bytes, of ",
-                      std::filesystem::file_size(weights, ignored), " in ", weights,
-                      " (with the state of the run, if it has one)")
+  std::cout << concat("wrote ", out, ": ", std::filesystem::file_size(out, ignored),
+                      " bytes; in f32 its parameters take ", before)
             << std::endl;
   return 0;
 }

@@ -14,8 +14,8 @@ extern "C" {
 void dgesdd_(const char* job, const blasint* m, const blasint* n, double* a, const blasint* lda, double* s, double* u,
              const blasint* ldu, double* vt, const blasint* ldvt, double* work, const blasint* lwork, blasint* iwork,
              blasint* info, size_t);
-void dsyevd_(const char* job, const char* half, const blasint* n, double* a, const blasint* lda, double* w, double* work,
-             const blasint* lwork, blasint* iwork, const blasint* liwork, blasint* info, size_t, size_t);
+void dsyevd_(const char* job, const char* half, const blasint* n, double* a, const blasint* lda, double* w,
+             double* work, const blasint* lwork, blasint* iwork, const blasint* liwork, blasint* info, size_t, size_t);
 void dposv_(const char* half, const blasint* n, const blasint* columns, double* a, const blasint* lda, double* b,
             const blasint* ldb, blasint* info, size_t);
 }
