@@ -115,7 +115,31 @@ Subject open_subject(train::ClassifierConfig& config, bool resume) {
             << std::endl;
   if (const std::string attached = train::attach_codeq(*s.model, config.codeq); !attached.empty())
     std::cout << attached << std::endl;
+  if (quant::bitnet::is_bitnet(*s.model) && !config.bitnet.enabled)
+    throw train::UsageError(
+        concat("[train_classifier] expected bitnet.enabled=true, as ", config.weights, " holds a BitNet, got false"));
+  if (config.bitnet.enabled) {
+    const auto calibrate = [&](nn::Module& model) {  // the first images, as they are measured
+      data::DataLoader images(s.images.train, {.batch_size = 32, .transform = train::eval_transform(s.preprocessing)});
+      const nn::EvalModeGuard eval(model);
+      int64_t left = 8;
+      for (const auto& batch : images) {
+        if (left-- == 0) break;
+        model(batch.images);
+      }
+    };
+    std::cout << train::convert_to_bitnet(*s.model, config.bitnet, calibrate) << std::endl;
+  }
   return s;
+}
+
+// What goes on with a BitNet while it trains; null in full precision and with CoDeQ.
+std::unique_ptr<train::Method> make_method(const train::ClassifierConfig& config, nn::Module& model) {
+  if (!config.bitnet.enabled) return nullptr;
+  std::shared_ptr<nn::Module> teacher;
+  if (const std::string& weights = config.bitnet.distill.teacher; !weights.empty())
+    teacher = train::model_of(train::load_checkpoint(weights));
+  return std::make_unique<train::BitnetMethod>(model, config.bitnet, teacher);
 }
 
 // Writes a file about a run whose result is safe already: what goes wrong is told and changes nothing else.
@@ -135,12 +159,17 @@ void write_page(const train::RunDirectory& out) {
 // Writes and prints what came of a run: the layer table, summary.json, and the last line.
 void report(const Subject& subject, const train::ClassifierConfig& config, const train::FitResult& result,
             const train::RunDirectory* out) {
-  const quant::codeq::Report layers = quant::codeq::report(*subject.model, {1, 3, subject.side, subject.side});
-  if (config.codeq.mode != "none") std::cout << layers << "\n";
-  const train::MetricRow figures{{"top1", result.test.top1},
-                                 {"sparsity", layers.sparsity()},
-                                 {"mean_bits", layers.mean_bits()},
-                                 {"rel_bops", layers.rel_bops()}};
+  train::MetricRow figures{{"top1", result.test.top1}};
+  if (config.bitnet.enabled) {
+    for (const train::Metric& metric : result.observed)
+      if (std::holds_alternative<double>(metric.value)) figures.push_back(metric);
+  } else {
+    const quant::codeq::Report layers = quant::codeq::report(*subject.model, {1, 3, subject.side, subject.side});
+    if (config.codeq.mode != "none") std::cout << layers << "\n";
+    figures.push_back({"sparsity", layers.sparsity()});
+    figures.push_back({"mean_bits", layers.mean_bits()});
+    figures.push_back({"rel_bops", layers.rel_bops()});
+  }
   io::Json summary = train::to_json(figures);
   summary["top5"] = result.test.top5;
   summary["loss"] = result.test.loss;
@@ -198,6 +227,7 @@ int run(int argc, char** argv) {
                               .loss = [&](const Tensor& output, const Tensor& labels) {
                                 return cross_entropy(output, labels, {.label_smoothing = config.label_smoothing});
                               }});
+  const std::unique_ptr<train::Method> method = make_method(config, model);
   std::unique_ptr<train::MetricsLog> layers;
   std::unique_ptr<train::EventWriter> events;
   std::unique_ptr<train::Profiler> profiler;
@@ -205,34 +235,40 @@ int run(int argc, char** argv) {
     profiler = std::make_unique<train::Profiler>(
         nn::summary(model, {1, 3, subject.side, subject.side}),
         train::ProfileOptions{.warmup = a.fast_dev_run ? 1 : 3, .steps = a.profile_steps});
-  train::Trainer trainer(model, {.optimizer = *optimizer,
-                                 .schedule = schedule.get(),
-                                 .ema = ema.get(),
-                                 .epochs = config.epochs,
-                                 .accumulate = config.optim.accumulate,
-                                 .clip_norm = config.optim.clip_norm,
-                                 .clip_value = config.optim.clip_value,
-                                 .test_every = config.test_every,
-                                 .out = a.out,
-                                 .save_every = config.save_every,
-                                 .save_every_steps = config.save_every_steps,
-                                 .log_every = a.log_every,
-                                 .metadata = metadata,
-                                 .progress = &std::cout,
-                                 .terminal = train::stdout_is_terminal(),
-                                 .observe = [&] { return train::observe_codeq(model); },
-                                 .on_epoch =
-                                     [&](int64_t epoch, int64_t step) {
-                                       if (layers != nullptr) layers->write(train::layers_row(model, epoch, step));
-                                       if (events != nullptr) train::write_layers(*events, model, step);
-                                       if (profiler != nullptr && !a.out.empty()) profiler->write(a.out);
-                                     },
-                                 .on_row =
-                                     [&](const train::MetricRow& row) {
-                                       if (events != nullptr) events->row(row);
-                                     },
-                                 .profiler = profiler.get(),
-                                 .stop = [] { return train::StopSignal::received() != 0; }});
+  train::Trainer trainer(
+      model,
+      {.optimizer = *optimizer,
+       .schedule = schedule.get(),
+       .ema = ema.get(),
+       .method = method.get(),
+       .epochs = config.epochs,
+       .accumulate = config.optim.accumulate,
+       .clip_norm = config.optim.clip_norm,
+       .clip_value = config.optim.clip_value,
+       .test_every = config.test_every,
+       .out = a.out,
+       .save_every = config.save_every,
+       .save_every_steps = config.save_every_steps,
+       .log_every = a.log_every,
+       .metadata = metadata,
+       .progress = &std::cout,
+       .terminal = train::stdout_is_terminal(),
+       .observe = [&] { return train::observe_codeq(model); },
+       .on_epoch =
+           [&](int64_t epoch, int64_t step) {
+             if (layers != nullptr)
+               layers->write(method == nullptr
+                                 ? train::layers_row(model, epoch, step)
+                                 : io::Json::object({{"epoch", epoch}, {"step", step}, {"layers", method->layers()}}));
+             if (events != nullptr) train::write_layers(*events, model, step);
+             if (profiler != nullptr && !a.out.empty()) profiler->write(a.out);
+           },
+       .on_row =
+           [&](const train::MetricRow& row) {
+             if (events != nullptr) events->row(row);
+           },
+       .profiler = profiler.get(),
+       .stop = [] { return train::StopSignal::received() != 0; }});
   if (resume) {
     train::need_same_run(kProgram, schema, description, *out,
                          {"epochs", "test_every", "save_every", "save_every_steps", "data.path", "data.workers",
@@ -248,7 +284,7 @@ int run(int argc, char** argv) {
     }
     if (a.tensorboard) events = std::make_unique<train::EventWriter>(a.out, trainer.global_step());
     io::write_file_atomic("config", out->file("config.json"), description.dump(2) + "\n");
-    if (config.codeq.mode != "none") {
+    if (config.codeq.mode != "none" || method != nullptr) {
       train::cut_metrics_after(out->file("layers.jsonl"), trainer.global_step(), trainer.epoch());
       layers = std::make_unique<train::MetricsLog>(out->file("layers.jsonl"), train::MetricsLog::Open::kAppend);
     }

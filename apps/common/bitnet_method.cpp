@@ -59,7 +59,7 @@ void declare(Schema& schema, BitnetConfig& c) {
   schema.add("bitnet.lrc.freeze", c.lrc.freeze, "whether its factors alone train");
   schema.add("bitnet.distill.teacher", c.distill.teacher, {}, "weights of a float model to learn from; empty: none");
   schema.add("bitnet.distill.teacher_config", c.distill.teacher_config, {},
-             "config.json of a teacher whose weights do not carry their own");
+             "train_lm: config.json of a teacher whose weights do not carry their own");
   schema.add("bitnet.distill.temperature", c.distill.temperature, {.min = 0, .above = true},
              "of the teacher's and the student's logits");
   schema.add("bitnet.distill.logits_weight", c.distill.logits_weight, kNotNegative, "weight of the logits' divergence");

@@ -32,7 +32,7 @@ struct BitnetConfig {
 
   struct Distill {
     std::string teacher;         ///< weights of the float model to learn from; empty: none
-    std::string teacher_config;  ///< config.json of weights that do not carry their own
+    std::string teacher_config;  ///< train_lm: config.json of weights that do not carry their own
     double temperature = 5;
     double logits_weight = 1;
     double relation_weight = 0;

@@ -96,6 +96,8 @@ void declare(Schema& schema, ClassifierConfig& c) {
              "safeguard: largest absolute gradient of a logit; 0: no limit");
   schema.add("codeq.min_abs_logit", q.min_abs_logit, {.min = 0, .max = 1}, "safeguard: smallest absolute logit in use");
 
+  declare(schema, c.bitnet);
+
   schema.add("epochs", c.epochs, {.min = 1, .max = 100000}, "passes over the training images");
   schema.add("seed", c.seed, {.min = 0, .max = 0x1p53}, "of initial weights, order and augmentation");
   schema.add("test_every", c.test_every, kCountOrNone,
@@ -113,6 +115,8 @@ void check(const ClassifierConfig& c) {
   };
   need(c.codeq.mode != "mixed" || c.codeq.min_bits <= c.codeq.max_bits,
        "expected codeq.min_bits of at most codeq.max_bits, got ", c.codeq.min_bits, " and ", c.codeq.max_bits);
+  need(c.codeq.mode == "none" || !c.bitnet.enabled, "expected codeq.mode none with bitnet.enabled, got ", c.codeq.mode);
+  check(c.bitnet);
   check(c.optim, c.schedule, "epoch", c.epochs);
 }
 

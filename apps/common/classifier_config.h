@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <tern/train/bitnet_method.h>
 #include <tern/train/optimization.h>
 #include <tern/train/schema.h>
 
@@ -77,6 +78,8 @@ struct ClassifierConfig {
     double max_logit_gradient = 0;
     double min_abs_logit = 0;
   } codeq;
+
+  BitnetConfig bitnet;  ///< of the linear layers; not with codeq
 
   int64_t epochs = 10;
   int64_t seed = 0;        ///< of initial weights, order and augmentation

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <tern/core/error.h>
 #include <tern/core/io/file.h>
 #include <tern/core/io/json.h>
 #include <tern/core/io/safetensors.h>
@@ -58,6 +59,45 @@ std::vector<Json> rows_of(const std::string& path) {
   std::vector<Json> rows;
   for (std::string line; std::getline(file, line);) rows.push_back(Json::parse("test", path, line));
   return rows;
+}
+
+// Ternary layers in a ViT and an MLP, with every part that a BitNet's training may have; resumed, it is the same run.
+TEST(TrainClassifier, BitNets) {
+  TemporaryDirectory directory;
+  const std::vector<std::string> vit{"model.name=vit", "model.patch_size=8", "model.width=32", "model.depth=2",
+                                     "model.heads=2",  "optim.name=adamw",   "optim.lr=0.002"};
+  const std::vector<std::string> mlp{"model.name=mlp", "model.hidden=[32, 16]", "optim.lr=0.01"};
+  const std::string teacher = directory / "teacher";
+  ASSERT_EQ(run_program("train_classifier", small_run(teacher, vit)).exit_code, 0);
+  const std::string distilled = "bitnet.distill.teacher=" + teacher + "/last.safetensors";
+  const std::pair<std::vector<std::string>, std::vector<std::string>> cases[] = {
+      {vit, {"bitnet.subln=output", "bitnet.warmup_steps=6", distilled}},
+      {vit, {"bitnet.lrc.rank_percentage=0.25", "bitnet.lrc.init=activations"}},
+      {mlp, {"bitnet.exclude=layers.2"}}};
+  int count = 0;
+  for (const auto& [model, method] : cases) {
+    const std::string out = concat(directory / "run", ++count);
+    std::vector<std::string> settings = model;
+    settings.push_back("bitnet.enabled=true");
+    settings.insert(settings.end(), method.begin(), method.end());
+    const ProcessResult run = run_program("train_classifier", small_run(out, settings));
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_EQ(run.err, "");
+    EXPECT_NE(run.out.find("bitnet: converted "), std::string::npos) << run.out;
+    const Json summary = Json::parse_file("test", out + "/summary.json");
+    EXPECT_GT(summary.at("sparsity").as_number(), 0.1);
+    EXPECT_LT(summary.at("sparsity").as_number(), 0.6);
+    EXPECT_FALSE(summary.contains("rel_bops"));
+    EXPECT_EQ(rows_of(out + "/layers.jsonl").size(), 2u);
+    const ProcessResult eval =
+        run_program("eval", {"--weights", out + "/last.safetensors", "--data", mini_data(), "--limit", "100"});
+    EXPECT_EQ(eval.exit_code, 0) << eval.err;
+    EXPECT_EQ(figure(last_line(eval.out), "top1"), summary.at("top1").as_number()) << eval.out;
+  }
+  const ProcessResult both =
+      run_program("train_classifier", small_run(directory / "both", {"codeq.mode=fixed", "bitnet.enabled=true"}));
+  EXPECT_EQ(both.exit_code, 2);
+  EXPECT_EQ(both.err, "train_classifier: [config] expected codeq.mode none with bitnet.enabled, got fixed\n");
 }
 
 TEST(TrainClassifier, MixedPrecisionRunAndItsFiles) {
