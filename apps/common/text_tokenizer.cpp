@@ -13,7 +13,7 @@ using data::BytePairTokenizer;
 
 constexpr const char* kJsonName = "tokenizer.json";
 constexpr const char* kBinaryName = "tokenizer.bin";
-constexpr uint64_t kMaxBytes = uint64_t{1} << 30;
+constexpr uint64_t kMaxTokenizerBytes = uint64_t{1} << 30;
 
 std::string in(const std::filesystem::path& directory, const char* name) {
   return (directory / name).string();
@@ -22,7 +22,7 @@ std::string in(const std::filesystem::path& directory, const char* name) {
 }  // namespace
 
 TextTokenizer TextTokenizer::load(const std::string& path) {
-  std::string file = io::read_file("tokenizer", path, kMaxBytes);
+  std::string file = io::read_file("tokenizer", path, kMaxTokenizerBytes);
   // llama2.c's begins with a length of at most 65536, so its fourth byte is 0, which no JSON text holds.
   const bool json = file.size() >= 4 && file[0] == '{' && file[3] != '\0';
   if (json) return BytePairTokenizer::from_json(io::Json::parse("tokenizer", path, file), path);

@@ -138,8 +138,10 @@ const PackedTernaryLinear::Options& checked(const PackedTernaryLinear::Options& 
   return o;
 }
 
+constexpr int kFourZeros = 0x55;  // four weights of zero, in any format of two bits
+
 Tensor zero_weights(const PackedTernaryLinear::Options& o) {
-  return empty({o.out_features, bytes_per_row(kExecutionFormat, o.in_features)}, DType::kU8).fill_(0x55);
+  return empty({o.out_features, bytes_per_row(kExecutionFormat, o.in_features)}, DType::kU8).fill_(kFourZeros);
 }
 
 }  // namespace

@@ -11,7 +11,6 @@ namespace tern::quant::packed {
 namespace {
 
 constexpr int64_t kBlock = 128, kBlockBytes = 32;
-constexpr uint8_t kZeroBlockByte = 0x55;  // four digits of 1
 
 constexpr std::string_view kNames[] = {"pack2_linear", "pack2_block128", "pack3_digits", "pack3_fixed"};
 
