@@ -1,5 +1,5 @@
-// Matrix products by BLAS and factorizations by LAPACK, both OpenBLAS', always on one thread: callers cut the work by shape
-// and run the pieces with parallel_for.
+// Matrix products by BLAS and factorizations by LAPACK, both OpenBLAS', always on one thread: callers cut the work by
+// shape and run the pieces with parallel_for.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,14 @@ void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, d
           int64_t lda, const double* b, int64_t ldb, double beta, double* c, int64_t ldc);
 
 /// Singular values of a [m, n], row-major, which is overwritten: A = U diag(s) V^T with r = min(m, n), u [m, r], s [r]
-/// falling, vt [r, n]. Signs of the vectors are the library's. Throws ShapeError as gemm, NonFiniteError where a has NaN
-/// or infinity, or where the iteration does not converge.
+/// falling, vt [r, n]. Signs of the vectors are the library's. Throws ShapeError as gemm, NonFiniteError where a has
+/// NaN or infinity, or where the iteration does not converge.
 void svd(int64_t m, int64_t n, double* a, double* u, double* s, double* vt);
 /// Eigenvalues of a symmetric a [n, n], rising, and its eigenvectors, which overwrite it, one a row. Throws likewise.
 void symmetric_eigen(int64_t n, double* a, double* values);
-/// Solves A X = B for a symmetric positive definite a [n, n] by Cholesky's factorization, both overwritten: b [columns, n]
-/// holds B's columns as rows, and X's in the end. Throws ShapeError as gemm, ValueError unless a is positive definite.
+/// Solves A X = B for a symmetric positive definite a [n, n] by Cholesky's factorization, both overwritten: b [columns,
+/// n] holds B's columns as rows, and X's in the end. Throws ShapeError as gemm, ValueError unless a is positive
+/// definite.
 void solve_positive(int64_t n, int64_t columns, double* a, double* b);
 
 /// What the library says of itself ("OpenBLAS 0.3.21 ... Zen"), for run records.
