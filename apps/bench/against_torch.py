@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-NAMES = ("resnet20_train", "resnet20_qat", "resnet20_infer", "vit_tiny_train", "vit_tiny_infer", "lm_train",
+NAMES = ("resnet20_train", "resnet20_qat", "resnet20_infer", "vit_tiny_train", "vit_tiny_infer", "lm_train", "bitnet_lm_train",
          "conv3x3_c16", "conv3x3_c32", "conv3x3_c64", "matmul_1024", "attention")
 
 
@@ -100,16 +100,26 @@ def workloads():
         def forward(self, x):
             return x * (x.square().mean(dim=-1, keepdim=True) + 1e-6).rsqrt() * self.weight
 
+    class BitLinear(nn.Linear):
+        """BitNet b1.58: ternary weights, int8 tokens, straight-through gradients."""
+
+        def forward(self, x):
+            delta = self.weight.abs().mean().clamp(min=1e-5)
+            w = self.weight + ((self.weight / delta).round().clamp(-1, 1) * delta - self.weight).detach()
+            steps = 127 / x.abs().amax(dim=-1, keepdim=True).clamp(min=1e-5)
+            return F.linear(x + ((x * steps).round().clamp(-128, 127) / steps - x).detach(), w)
+
     class Decoder(nn.Module):
         """Pre-norm blocks of rotary attention and SwiGLU; input and output embeddings are one."""
 
-        def __init__(self, width=288, depth=6, heads=6, hidden=768, vocab=512, context=256):
+        def __init__(self, width=288, depth=6, heads=6, hidden=768, vocab=512, context=256, ternary=False):
             super().__init__()
-            plain = lambda a, b: nn.Linear(a, b, bias=False)
+            plain = lambda a, b: (BitLinear if ternary else nn.Linear)(a, b, bias=False)
+            last = lambda a, b: nn.Sequential(RmsNorm(a), plain(a, b)) if ternary else plain(a, b)
             self.embedding, self.norm, self.heads = nn.Embedding(vocab, width), RmsNorm(width), heads
             self.blocks = nn.ModuleList(nn.ModuleDict(dict(
-                norm1=RmsNorm(width), q=plain(width, width), k=plain(width, width), v=plain(width, width), o=plain(width, width),
-                norm2=RmsNorm(width), gate=plain(width, hidden), up=plain(width, hidden), down=plain(hidden, width)))
+                norm1=RmsNorm(width), q=plain(width, width), k=plain(width, width), v=plain(width, width), o=last(width, width),
+                norm2=RmsNorm(width), gate=plain(width, hidden), up=plain(width, hidden), down=last(hidden, width)))
                 for _ in range(depth))
             half = width // heads // 2
             angles = torch.arange(context)[:, None] * 1e4 ** (-torch.arange(half) / half)
@@ -212,8 +222,8 @@ def workloads():
         model = Vit()
         return training(model, torch.optim.AdamW(model.parameters()), *images(64))
 
-    def lm_train():
-        model, tokens = Decoder(), torch.randint(512, (16, 257))
+    def lm_train(ternary=False):
+        model, tokens = Decoder(ternary=ternary), torch.randint(512, (16, 257))
         return training(model, torch.optim.AdamW(model.parameters()), tokens[:, :256], tokens[:, 1:].contiguous())
 
     def one_conv(channels, side):
@@ -237,6 +247,7 @@ def workloads():
     either = lambda make: [lambda layout=layout: make(layout) for layout in formats]
     return {"resnet20_train": either(resnet20_train), "resnet20_qat": either(resnet20_qat), "resnet20_infer": either(resnet20_infer),
             "vit_tiny_train": [vit_train], "vit_tiny_infer": [lambda: inference(Vit(), images(64)[0])], "lm_train": [lm_train],
+            "bitnet_lm_train": [lambda: lm_train(ternary=True)],
             "conv3x3_c16": either(one_conv(16, 32)), "conv3x3_c32": either(one_conv(32, 16)), "conv3x3_c64": either(one_conv(64, 8)),
             "matmul_1024": [matmul], "attention": [attention]}
 

@@ -2,6 +2,7 @@
 #include <tern/core/create.h>
 #include <tern/nn/models/llama.h>
 #include <tern/optim/adam.h>
+#include <tern/quant/bitnet/convert.h>
 
 #include "training.h"
 
@@ -29,8 +30,9 @@ int64_t lm_macs() {
   return options.num_hidden_layers * layer + d * options.vocab_size;
 }
 
-Prepared lm_train() {
+Prepared train(bool ternary) {
   auto model = nn::make<nn::models::Llama>(lm_options());
+  if (ternary) quant::bitnet::convert(*model, {.subln = quant::bitnet::SubLn::kOutputProjections});
   auto optimizer = std::make_shared<optim::AdamW>(model->parameters(), optim::AdamWOptions{.lr = 1e-3});
   const Tensor tokens = randint(0, 512, {kBatch, kContext + 1});
   return training(model, optimizer, tokens.slice(1, 0, kContext).contiguous(),
@@ -40,11 +42,17 @@ Prepared lm_train() {
 }  // namespace
 
 std::vector<Workload> language_workloads() {
-  return {{.name = "lm_train",
-           .what = "decoder of width 288, depth 6, 6 heads, SwiGLU of 768, context 256, batch 16, AdamW, one full step",
-           .items = kBatch * kContext,
-           .flop = 3 * 2.0 * kBatch * kContext * static_cast<double>(lm_macs()),
-           .prepare = lm_train}};
+  return {
+      {.name = "lm_train",
+       .what = "decoder of width 288, depth 6, 6 heads, SwiGLU of 768, context 256, batch 16, AdamW, one full step",
+       .items = kBatch * kContext,
+       .flop = 3 * 2.0 * kBatch * kContext * static_cast<double>(lm_macs()),
+       .prepare = [] { return train(false); }},
+      {.name = "bitnet_lm_train",
+       .what = "the same decoder with ternary weights, int8 activations and SubLN in front of the output projections",
+       .items = kBatch * kContext,
+       .flop = 3 * 2.0 * kBatch * kContext * static_cast<double>(lm_macs()),
+       .prepare = [] { return train(true); }}};
 }
 
 }  // namespace tern::bench
