@@ -10,6 +10,8 @@
 #include <tern/nn/init.h>
 #include <tern/quant/bitnet/bit_linear.h>
 #include <tern/quant/kernels/bitnet.h>
+#include <tern/quant/kernels/ternary_gemm.h>
+#include <tern/quant/packed/ternary.h>
 
 namespace tern::quant::bitnet {
 namespace {
@@ -26,15 +28,47 @@ Shape without_last(const Shape& shape) {
   return rows;
 }
 
+// A row of token codes as it lies in memory.
+int64_t padded(int64_t features) {
+  return (features + kernels::kTernaryBlock - 1) / kernels::kTernaryBlock * kernels::kTernaryBlock;
+}
+
+// How far apart the rows of the last axis are, if it is dense and they are evenly apart; or -1.
+int64_t row_step(const Tensor& x) {
+  int64_t step = -1, next = -1;
+  for (int64_t axis = x.dim() - 2; axis >= 0; --axis) {
+    if (x.size(axis) == 1) continue;
+    if (step < 0)
+      step = x.strides()[axis];
+    else if (x.strides()[axis] != next)
+      return -1;
+    next = x.strides()[axis] * x.size(axis);
+  }
+  return x.size(-1) > 1 && x.strides()[x.dim() - 1] != 1 ? -1 : step < 0 ? x.size(-1) : step;
+}
+
+// out(reader): a kernel that reads tokens.
+template <class T, class F>
+void read_tokens(const TokenCodes& tokens, F&& out) {
+  Tensor codes = tokens.codes;
+  if (row_step(codes) < 0) codes = codes.contiguous();
+  const Tensor gamma = tokens.gamma.contiguous();
+  out(kernels::TokenReader<T>{.tokens = gamma.numel(),
+                              .n = codes.size(-1),
+                              .width = row_step(codes),
+                              .codes = codes.data<int8_t>(),
+                              .gamma = gamma.data<T>()});
+}
+
 // x + lambda (xq - x), or xq.
 Tensor effective_tokens(const Tensor& x, const TokenCodes& tokens, double lambda) {
   if (lambda == 1) return dequantize(tokens);
   const Tensor dense = x.contiguous();
   Tensor out = empty(x.shape(), x.dtype());
   dispatch_float(kOp, x.dtype(), [&]<class T>() {
-    TERN_KERNEL(token_blend<T>)
-    (dense.data<T>(), tokens.codes.data<int8_t>(), tokens.gamma.data<T>(), tokens.gamma.numel(), x.size(-1),
-     static_cast<T>(lambda), out.data<T>());
+    read_tokens<T>(tokens, [&](const kernels::TokenReader<T>& reader) {
+      TERN_KERNEL(token_blend<T>)(reader, dense.data<T>(), static_cast<T>(lambda), out.data<T>());
+    });
   });
   return out;
 }
@@ -88,11 +122,46 @@ struct BitLinearBackward {
   }
 };
 
+// Both operands as codes in full: sums of integers, which cost a third of those of floats and are exact.
+bool fits_integers(const Operands& o) {
+  return o.dtype == DType::kF32 && o.options.quantize_weight && o.options.quantize_activation &&
+         o.options.lambda == 1 && o.ternary.codes.size(1) <= packed::kMaxInFeatures;
+}
+
+Tensor integer_product(const TokenCodes& tokens, const Ternary& weight, const Tensor& bias) {
+  const Tensor codes = weight.codes.contiguous();
+  Tensor dense_bias;
+  Shape shape = tokens.codes.shape();
+  shape[shape.size() - 1] = codes.size(0);
+  Tensor y = empty(shape);
+  kernels::TernaryProduct p;
+  p.tokens = tokens.gamma.numel();
+  p.rows = codes.size(0);
+  p.n = codes.size(1);
+  p.width = padded(p.n);
+  p.x = tokens.codes.data<int8_t>();
+  p.x_sums = tokens.sums.data<int32_t>();
+  p.codes = codes.data<int8_t>();
+  p.gamma = tokens.gamma.data<float>();
+  p.scale = static_cast<float>(weight.scale);
+  if (bias.defined()) {
+    TERN_CHECK(bias.dtype() == DType::kF32, DTypeError, "[", kOp, "] expected a bias of dtype f32, got ", bias.dtype());
+    TERN_CHECK(bias.shape() == Shape{p.rows}, ShapeError, "[", kOp, "] expected a bias ", Shape{p.rows}, ", got ",
+               bias.shape());
+    dense_bias = bias.contiguous();
+    p.bias = dense_bias.data<float>();
+  }
+  p.y = y.data<float>();
+  TERN_KERNEL(ternary_product)(p);
+  return y;
+}
+
 Tensor product(const Tensor& x, const Tensor& weight, const Tensor& bias, Operands operands) {
   Tensor y;
   {
     const NoGradGuard no_grad;
-    y = linear(operands.left(), operands.right(), bias);
+    y = fits_integers(operands) ? integer_product(operands.tokens, operands.ternary, bias)
+                                : linear(operands.left(), operands.right(), bias);
   }
   if (operands.options.quantize_activation && operands.options.lambda == 1) operands.x = {};
   return autograd::record<BitLinearBackward>(y, {x, weight, bias}, {.operands = std::move(operands)});
@@ -149,23 +218,36 @@ TokenCodes quantize_tokens(const Tensor& tokens) {
   const NoGradGuard no_grad;
   const Tensor x = tokens.contiguous();
   TERN_CHECK(x.dim() >= 1 && x.size(-1) >= 1, ShapeError, "[", kName, "] expected [..., features], got ", x.shape());
-  TokenCodes out{empty(x.shape(), DType::kI8), empty(without_last(x.shape()), x.dtype())};
+  const int64_t n = x.size(-1);
+  Shape rows = x.shape();
+  rows[rows.size() - 1] = padded(n);
+  TokenCodes out{empty(rows, DType::kI8), empty(without_last(x.shape()), x.dtype()),
+                 empty(without_last(x.shape()), DType::kI32)};
   dispatch_float(kName, x.dtype(), [&]<class T>() {
     T* const gamma = out.gamma.data<T>();
-    TERN_KERNEL(token_codes<T>)
-    (x.data<T>(), out.gamma.numel(), x.size(-1), static_cast<T>(kLeastScale), out.codes.data<int8_t>(), gamma);
+    TERN_KERNEL(quantize_tokens<T>)
+    ({.tokens = out.gamma.numel(),
+      .n = n,
+      .width = padded(n),
+      .min_gamma = static_cast<T>(kLeastScale),
+      .x = x.data<T>(),
+      .codes = out.codes.data<int8_t>(),
+      .gamma = gamma,
+      .sums = out.sums.data<int32_t>()});
     for (int64_t i = 0; i < out.gamma.numel(); ++i)
-      TERN_CHECK(std::isfinite(gamma[i]), NonFiniteError, "[", kName,
+      TERN_CHECK(!std::isnan(gamma[i]), NonFiniteError, "[", kName,
                  "] expected finite activations, got NaN or infinity in token ", i, " of ", describe(x));
   });
+  out.codes = out.codes.slice(x.dim() - 1, 0, n);
   return out;
 }
 
 Tensor dequantize(const TokenCodes& tokens) {
   Tensor out = empty(tokens.codes.shape(), tokens.gamma.dtype());
   dispatch_float("dequantize", out.dtype(), [&]<class T>() {
-    TERN_KERNEL(token_values<T>)
-    (tokens.codes.data<int8_t>(), tokens.gamma.data<T>(), tokens.gamma.numel(), out.size(-1), out.data<T>());
+    read_tokens<T>(tokens, [&](const kernels::TokenReader<T>& reader) {
+      TERN_KERNEL(token_values<T>)(reader, out.data<T>());
+    });
   });
   return out;
 }

@@ -34,8 +34,9 @@ struct Ternary {
 
 /// Tokens in int8 codes.
 struct TokenCodes {
-  Tensor codes;  ///< i8, of the tokens' shape
+  Tensor codes;  ///< i8, of the tokens' shape; rows lie apart by a multiple of 128, zeros between them
   Tensor gamma;  ///< the tokens' dtype and shape without the last axis: largest magnitudes
+  Tensor sums;   ///< i32, of gamma's shape: of a token's codes
 };
 /// xq of x [..., features], f32 or f64, a token each row of the last axis. Throws NonFiniteError for a token with NaN
 /// or infinity, ShapeError without an axis or features, DTypeError for other dtypes.
@@ -52,9 +53,9 @@ struct BitLinearOptions {
 
 /// The map above as one op. x: [..., in]; weight: [out, in]; bias: [out], or left out; all f32 or all f64; the result
 /// is
-/// [..., out]. `codes` are the weight's, where the caller has them already. The backward keeps x's codes in place of x
-/// where lambda is 1. Throws ShapeError and DTypeError as tern::linear, ValueError for lambda outside [0, 1],
-/// NonFiniteError as the quantizers.
+/// [..., out]. `codes` are the weight's, where the caller has them already. In f32, fully quantized, the forward takes
+/// exact sums of integers; the backward keeps x's codes in place of x where lambda is 1. Throws ShapeError and
+/// DTypeError as tern::linear, ValueError for lambda outside [0, 1], NonFiniteError as the quantizers.
 [[nodiscard]] Tensor bit_linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
                                 const BitLinearOptions& options = {}, const Ternary* codes = nullptr);
 /// The same for a weight that is there as codes alone, at lambda 1: only x and bias get gradients.

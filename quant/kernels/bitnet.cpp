@@ -1,4 +1,6 @@
+#include <tern/core/kernels/norm.h>
 #include <tern/core/rounding.h>
+#include <tern/core/scratch.h>
 #include <tern/quant/kernels/bitnet.h>
 
 namespace tern::kernels::TERN_ISA {
@@ -29,13 +31,18 @@ T largest_magnitude(const T* x, int64_t n) {
 }
 
 template <class T>
-T token_code(T x, T factor) {
-  const T rounded = round_half_even(x * factor);
-  return rounded < T(-128) ? T(-128) : rounded > T(127) ? T(127) : rounded;
+void write_codes(const T* __restrict x, T factor, int64_t n, int8_t* __restrict codes) {
+  for (int64_t i = 0; i < n; ++i) {
+    int32_t code = static_cast<int32_t>(round_half_even(x[i] * factor));
+    code = code > 127 ? 127 : code;
+    codes[i] = static_cast<int8_t>(code < -128 ? -128 : code);
+  }
 }
 
-int64_t rows_at_once(int64_t columns) {
-  return chunk_items(columns);
+int32_t sum_of_codes(const int8_t* codes, int64_t n) {
+  int32_t sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += codes[i];
+  return sum;
 }
 
 }  // namespace
@@ -79,52 +86,69 @@ void ternary_blend(const T* w, const int8_t* codes, int64_t n, T scale, T lambda
 }
 
 template <class T>
-void token_codes(const T* x, int64_t rows, int64_t columns, T least, int8_t* codes, T* gamma) {
-  parallel_for(rows, rows_at_once(columns), [=](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* const row = x + r * columns;
-      int8_t* const to = codes + r * columns;
-      const T most = largest_magnitude(row, columns);
-      const bool finite = most - most == T(0);
-      gamma[r] = !finite || most > least ? most : least;
-      const T factor = finite ? T(127) / gamma[r] : T(0);
-      if (finite)
-        for (int64_t i = 0; i < columns; ++i) to[i] = static_cast<int8_t>(token_code(row[i], factor));
-      else
-        __builtin_memset(to, 0, static_cast<size_t>(columns));
+void quantize_tokens(const TokenQuantizer<T>& p) {
+  parallel_for(p.tokens, chunk_items(p.n), [&](int64_t begin, int64_t end) {
+    T* const normed = p.norm ? static_cast<T*>(thread_scratch(p.n * int64_t{sizeof(T)})) : nullptr;
+    for (int64_t t = begin; t < end; ++t) {
+      const T* x = p.x + t * p.n;
+      if (p.norm) {
+        T rstd = 0;
+        RowNorm<T> row;
+        row.rows = 1;
+        row.n = p.n;
+        row.eps = p.eps;
+        row.x = x;
+        row.weight = p.weight;
+        row.y = normed;
+        row.rstd = &rstd;
+        row_norm(row);
+        x = normed;
+      }
+      const T largest = largest_magnitude(x, p.n);
+      const bool finite = largest - largest == T(0);
+      p.gamma[t] = !finite ? static_cast<T>(__builtin_nanf("")) : largest < p.min_gamma ? p.min_gamma : largest;
+      int8_t* const codes = p.codes + t * p.width;
+      const int64_t written = finite ? p.n : 0;
+      write_codes(x, finite ? T(127) / p.gamma[t] : T(0), written, codes);
+      __builtin_memset(codes + written, 0, static_cast<size_t>(p.width - written));
+      if (p.sums != nullptr) p.sums[t] = sum_of_codes(codes, p.n);
     }
   });
 }
 
 template <class T>
-void token_values(const int8_t* codes, const T* gamma, int64_t rows, int64_t columns, T* out) {
-  parallel_for(rows, rows_at_once(columns), [=](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T step = gamma[r] / T(127);
-      for (int64_t i = r * columns; i < (r + 1) * columns; ++i) out[i] = static_cast<T>(codes[i]) * step;
+void token_values(const TokenReader<T>& p, T* out) {
+  parallel_for(p.tokens, chunk_items(p.n), [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const T step = p.gamma[t] / T(127);
+      const int8_t* const codes = p.codes + t * p.width;
+      T* const to = out + t * p.n;
+      for (int64_t i = 0; i < p.n; ++i) to[i] = static_cast<T>(codes[i]) * step;
     }
   });
 }
 
 template <class T>
-void token_blend(const T* x, const int8_t* codes, const T* gamma, int64_t rows, int64_t columns, T lambda, T* out) {
-  parallel_for(rows, rows_at_once(columns), [=](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T step = gamma[r] / T(127);
-      for (int64_t i = r * columns; i < (r + 1) * columns; ++i)
-        out[i] = x[i] + lambda * (static_cast<T>(codes[i]) * step - x[i]);
+void token_blend(const TokenReader<T>& p, const T* x, T lambda, T* out) {
+  parallel_for(p.tokens, chunk_items(p.n), [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const T step = p.gamma[t] / T(127);
+      const int8_t* const codes = p.codes + t * p.width;
+      const T* const from = x + t * p.n;
+      T* const to = out + t * p.n;
+      for (int64_t i = 0; i < p.n; ++i) to[i] = from[i] + lambda * (static_cast<T>(codes[i]) * step - from[i]);
     }
   });
 }
 
-#define INSTANTIATE(T)                                                       \
-  template void abs_sums(const T*, int64_t, double*);                        \
-  template void ternary_codes(const T*, int64_t, T, int8_t*);                \
-  template void ternary_values(const int8_t*, int64_t, T, T*);               \
-  template void ternary_blend(const T*, const int8_t*, int64_t, T, T, T*);   \
-  template void token_codes(const T*, int64_t, int64_t, T, int8_t*, T*);     \
-  template void token_values(const int8_t*, const T*, int64_t, int64_t, T*); \
-  template void token_blend(const T*, const int8_t*, const T*, int64_t, int64_t, T, T*);
+#define INSTANTIATE(T)                                                     \
+  template void abs_sums(const T*, int64_t, double*);                      \
+  template void ternary_codes(const T*, int64_t, T, int8_t*);              \
+  template void ternary_values(const int8_t*, int64_t, T, T*);             \
+  template void ternary_blend(const T*, const int8_t*, int64_t, T, T, T*); \
+  template void quantize_tokens(const TokenQuantizer<T>&);                 \
+  template void token_values(const TokenReader<T>&, T*);                   \
+  template void token_blend(const TokenReader<T>&, const T*, T, T*);
 INSTANTIATE(float)
 INSTANTIATE(double)
 #undef INSTANTIATE

@@ -11,9 +11,6 @@
 //   tokens, 2 rows by 4 tokens in registers; the 64 additions of a sum end there exactly where int16 does.
 //
 // AVX-512 has vpdpbusd (VNNI), which multiplies, adds and widens in one; that version is only chosen where it exists.
-#include <tern/core/kernels/norm.h>
-#include <tern/core/rounding.h>
-#include <tern/core/scratch.h>
 #include <tern/quant/kernels/ternary_gemm.h>
 
 #if defined(__AVX2__)
@@ -27,8 +24,14 @@ constexpr int64_t kBlockBytes = kTernaryBlock / 4;
 constexpr int64_t kPanelRows = 8;
 constexpr int64_t kDepth = 2048;                      // weights of a row that are unpacked at a time
 constexpr int64_t kMostTokens = 128;                  // tokens of a block
+constexpr int64_t kManyBlocks = 8;                    // from so many on, threads take blocks, not rows
 constexpr int64_t kTokenBytes = 256 * 1024;           // activations that stay in the second cache
 constexpr int64_t kChunkProducts = int64_t{1} << 18;  // work of a chunk, at least
+#if defined(__AVX512VNNI__)
+constexpr int64_t kStep = 64;  // weights of a row that a tile takes at a time
+#else
+constexpr int64_t kStep = 32;
+#endif
 constexpr int64_t kTileRows = 2, kTileTokens = 4, kTile = kTileRows * kTileTokens;
 
 // -- writing results
@@ -49,8 +52,31 @@ struct Writer {
     else
       y[row] = static_cast<float>(sum) * factor + (bias != nullptr ? bias[row] : 0.0F);
   }
+  // kPanelRows rows; the digit sums of a tile's rows lie together, those of tiles kTile apart.
+  [[gnu::always_inline]] inline void panel(int64_t row, const int32_t* digit_sums) const {
+#if defined(__AVX2__)
+    static_assert(kPanelRows == 8 && kTileRows == 2);
+    const __m256i pairs = _mm256_set_epi64x(pair(digit_sums + 3 * kTile), pair(digit_sums + 2 * kTile),
+                                            pair(digit_sums + kTile), pair(digit_sums));
+    const __m256i sum = _mm256_sub_epi32(pairs, _mm256_set1_epi32(x_sum));
+    if (y == nullptr) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + row), sum);
+      return;
+    }
+    const __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_set1_ps(factor));
+    _mm256_storeu_ps(y + row, bias == nullptr ? scaled : _mm256_add_ps(scaled, _mm256_loadu_ps(bias + row)));
+#else
+    for (int64_t r = 0; r < kPanelRows; ++r) (*this)(row + r, digit_sums[r / kTileRows * kTile + r % kTileRows]);
+#endif
+  }
 
  private:
+  static int64_t pair(const int32_t* two) {
+    int64_t bits;
+    __builtin_memcpy(&bits, two, sizeof bits);
+    return bits;
+  }
+
   int32_t x_sum;
   const float* bias;
   int32_t* sums;
@@ -157,17 +183,17 @@ struct BlockSums {
   return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
 }
 
-// sums[t * 2 + r] += digits of row r times activations of token t, over depth <= kDepth.
+// sums[t * 2 + r] += digits of row r times activations of token t, over depth <= kDepth; the rows lie `step` apart.
 template <int kTokens>
-[[gnu::always_inline]] inline void tile(const uint8_t* digits, const int8_t* x, int64_t x_step, int64_t depth,
-                                        int32_t* sums) {
+[[gnu::always_inline]] inline void tile(const uint8_t* digits, int64_t step, const int8_t* x, int64_t x_step,
+                                        int64_t depth, int32_t* sums) {
   __m256i wide[kTile];
 #if defined(__AVX512VNNI__)
   __m512i s[kTokens * kTileRows];
 #pragma GCC unroll 8
   for (int i = 0; i < kTokens * kTileRows; ++i) s[i] = _mm512_setzero_si512();
-  for (int64_t k = 0; k < depth; k += 64) {
-    const __m512i w0 = _mm512_loadu_si512(digits + k), w1 = _mm512_loadu_si512(digits + kDepth + k);
+  for (int64_t k = 0; k < depth; k += kStep) {
+    const __m512i w0 = _mm512_loadu_si512(digits + k), w1 = _mm512_loadu_si512(digits + step + k);
 #pragma GCC unroll 4
     for (int t = 0; t < kTokens; ++t) {
       const __m512i a = _mm512_loadu_si512(x + t * x_step + k);
@@ -185,8 +211,8 @@ template <int kTokens>
 #pragma GCC unroll 8
   for (int i = 0; i < kTokens * kTileRows; ++i) s[i] = _mm256_setzero_si256();
 #pragma GCC unroll 2
-  for (int64_t k = 0; k < depth; k += 32) {
-    const __m256i w0 = load32(digits + k), w1 = load32(digits + kDepth + k);
+  for (int64_t k = 0; k < depth; k += kStep) {
+    const __m256i w0 = load32(digits + k), w1 = load32(digits + step + k);
 #pragma GCC unroll 4
     for (int t = 0; t < kTokens; ++t) {
       __m256i a = load32(x + t * x_step + k);
@@ -218,10 +244,10 @@ template <int kTokens>
 }
 
 template <int kTokens>
-inline void tile(const uint8_t* digits, const int8_t* x, int64_t x_step, int64_t depth, int32_t* sums) {
+inline void tile(const uint8_t* digits, int64_t step, const int8_t* x, int64_t x_step, int64_t depth, int32_t* sums) {
   for (int t = 0; t < kTokens; ++t)
     for (int r = 0; r < kTileRows; ++r) {
-      const uint8_t* w = digits + r * kDepth;
+      const uint8_t* w = digits + r * step;
       const int8_t* a = x + t * x_step;
       int32_t sum = 0;
       for (int64_t k = 0; k < depth; ++k)
@@ -249,6 +275,20 @@ void one_token(const TernaryProduct& p, int64_t begin, int64_t end) {
   for (int64_t r = begin; r < end; ++r) write(r, digits_times(p.w + r * row_bytes, p.x, blocks));
 }
 
+// Digits of a row's weights [k, k + depth), depth being rounded up to kStep from what there is.
+[[gnu::always_inline]] inline void unpack_row(const TernaryProduct& p, int64_t row, int64_t k, int64_t depth,
+                                              uint8_t* digits) {
+  if (p.w != nullptr) {
+    const uint8_t* const w = p.w + row * (p.width / 4) + k / 4;
+    for (int64_t d = 0; d < depth; d += kTernaryBlock) unpack_block(w + d / 4, digits + d);
+    return;
+  }
+  const int8_t* const codes = p.codes + row * p.n + k;
+  const int64_t there = p.n - k < depth ? p.n - k : depth;
+  for (int64_t d = 0; d < there; ++d) digits[d] = static_cast<uint8_t>(codes[d] + 1);
+  for (int64_t d = there; d < depth; ++d) digits[d] = 0;  // times zeros
+}
+
 // Rows [begin, end), at most kPanelRows, times tokens [first, last), at most kMostTokens.
 void panel(const TernaryProduct& p, int64_t begin, int64_t end, int64_t first, int64_t last) {
   alignas(64) uint8_t digits[kPanelRows * kDepth];
@@ -256,27 +296,28 @@ void panel(const TernaryProduct& p, int64_t begin, int64_t end, int64_t first, i
   const int64_t rows = end - begin, row_tiles = (rows + kTileRows - 1) / kTileRows;
   const int64_t token_tiles = (last - first + kTileTokens - 1) / kTileTokens;
   for (int64_t i = 0; i < token_tiles * row_tiles * kTile; ++i) sums[i] = 0;
-  for (int64_t k = 0; k < p.width; k += kDepth) {
-    const int64_t depth = p.width - k < kDepth ? p.width - k : kDepth;
+  const int64_t total = (p.n + kStep - 1) / kStep * kStep;
+  for (int64_t k = 0; k < total; k += kDepth) {
+    const int64_t depth = total - k < kDepth ? total - k : kDepth;
+    const int64_t step = (depth + kTernaryBlock - 1) / kTernaryBlock * kTernaryBlock;
     for (int64_t r = 0; r < row_tiles * kTileRows; ++r) {
       // A tile's second row may be missing: the first one again, whose sums nobody reads.
-      const uint8_t* w = p.w + (begin + (r < rows ? r : rows - 1)) * (p.width / 4) + k / 4;
-      for (int64_t d = 0; d < depth; d += kTernaryBlock) unpack_block(w + d / 4, digits + r * kDepth + d);
+      unpack_row(p, begin + (r < rows ? r : rows - 1), k, depth, digits + r * step);
     }
     for (int64_t t = 0; t < token_tiles; ++t) {
       const int8_t* x = p.x + (first + t * kTileTokens) * p.width + k;
       const int64_t tokens = last - first - t * kTileTokens;
       for (int64_t r = 0; r < row_tiles; ++r) {
-        const uint8_t* w = digits + r * kTileRows * kDepth;
+        const uint8_t* w = digits + r * kTileRows * step;
         int32_t* to = sums + (t * row_tiles + r) * kTile;
         if (tokens >= 4)
-          tile<4>(w, x, p.width, depth, to);
+          tile<4>(w, step, x, p.width, depth, to);
         else if (tokens == 3)
-          tile<3>(w, x, p.width, depth, to);
+          tile<3>(w, step, x, p.width, depth, to);
         else if (tokens == 2)
-          tile<2>(w, x, p.width, depth, to);
+          tile<2>(w, step, x, p.width, depth, to);
         else
-          tile<1>(w, x, p.width, depth, to);
+          tile<1>(w, step, x, p.width, depth, to);
       }
     }
   }
@@ -284,84 +325,34 @@ void panel(const TernaryProduct& p, int64_t begin, int64_t end, int64_t first, i
     const Writer write(p, t);
     const int64_t i = t - first;
     const int32_t* from = sums + i / kTileTokens * row_tiles * kTile + i % kTileTokens * kTileRows;
-    for (int64_t r = 0; r < rows; ++r) write(begin + r, from[r / kTileRows * kTile + r % kTileRows]);
+    if (rows == kPanelRows)
+      write.panel(begin, from);
+    else
+      for (int64_t r = 0; r < rows; ++r) write(begin + r, from[r / kTileRows * kTile + r % kTileRows]);
   }
-}
-
-typedef int32_t FloatBits __attribute__((may_alias));
-
-// max |x| over n numbers; NaN for NaN and infinities. The bits of magnitudes order as the magnitudes do, with infinity
-// above all numbers and NaN above infinity.
-float largest_magnitude(const float* x, int64_t n) {
-  const auto* bits = reinterpret_cast<const FloatBits*>(x);
-  int32_t largest = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const int32_t magnitude = bits[i] & 0x7FFFFFFF;
-    largest = magnitude > largest ? magnitude : largest;
-  }
-  float out;
-  __builtin_memcpy(&out, &largest, sizeof out);
-  return largest < 0x7F800000 ? out : __builtin_nanf("");
-}
-
-void write_codes(const float* __restrict x, float factor, int64_t n, int8_t* __restrict codes) {
-  for (int64_t i = 0; i < n; ++i) {
-    int32_t code = static_cast<int32_t>(round_half_even(x[i] * factor));
-    code = code > 127 ? 127 : code;
-    codes[i] = static_cast<int8_t>(code < -128 ? -128 : code);
-  }
-}
-
-int32_t sum_of_codes(const int8_t* codes, int64_t n) {
-  int32_t sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += codes[i];
-  return sum;
 }
 
 }  // namespace
 
 void ternary_product(const TernaryProduct& p) {
+  int64_t block = kTokenBytes / p.width / kTileTokens * kTileTokens;
+  block = block < kTileTokens ? kTileTokens : block > kMostTokens ? kMostTokens : block;
+  const auto part = [&](int64_t first_row, int64_t last_row, int64_t first_token, int64_t last_token) {
+    for (int64_t t = first_token; t < last_token; t += block)
+      for (int64_t r = first_row; r < last_row; r += kPanelRows)
+        panel(p, r, r + kPanelRows < last_row ? r + kPanelRows : last_row, t,
+              t + block < last_token ? t + block : last_token);
+  };
+  if (p.tokens >= kManyBlocks * block)  // training: a block's activations stay in the cache for all rows
+    return parallel_for(p.tokens, block, [&](int64_t begin, int64_t end) { part(0, p.rows, begin, end); });
   const int64_t products = p.width * p.tokens;
   int64_t rows = kChunkProducts / (products > 0 ? products : 1) / kPanelRows * kPanelRows;
   if (rows < kPanelRows) rows = kPanelRows;
-  int64_t block = kTokenBytes / p.width / kTileTokens * kTileTokens;
-  block = block < kTileTokens ? kTileTokens : block > kMostTokens ? kMostTokens : block;
   parallel_for(p.rows, rows, [&](int64_t begin, int64_t end) {
-    if (p.tokens == 1) return one_token(p, begin, end);
-    for (int64_t first = 0; first < p.tokens; first += block)
-      for (int64_t r = begin; r < end; r += kPanelRows)
-        panel(p, r, r + kPanelRows < end ? r + kPanelRows : end, first,
-              first + block < p.tokens ? first + block : p.tokens);
-  });
-}
-
-void quantize_tokens(const TokenQuantizer& p) {
-  parallel_for(p.tokens, chunk_items(p.n), [&](int64_t begin, int64_t end) {
-    float* normed = p.norm ? static_cast<float*>(thread_scratch(p.n * int64_t{sizeof(float)})) : nullptr;
-    for (int64_t t = begin; t < end; ++t) {
-      const float* x = p.x + t * p.n;
-      if (p.norm) {
-        float rstd = 0;
-        RowNorm<float> row;
-        row.rows = 1;
-        row.n = p.n;
-        row.eps = p.eps;
-        row.x = x;
-        row.weight = p.weight;
-        row.y = normed;
-        row.rstd = &rstd;
-        row_norm(row);
-        x = normed;
-      }
-      const float largest = largest_magnitude(x, p.n);
-      const bool finite = largest == largest;
-      const float gamma = largest < p.min_gamma ? p.min_gamma : largest;
-      p.gamma[t] = gamma;
-      int8_t* codes = p.codes + t * p.width;
-      if (finite) write_codes(x, 127.0F / gamma, p.n, codes);
-      __builtin_memset(codes + (finite ? p.n : 0), 0, static_cast<size_t>(p.width - (finite ? p.n : 0)));
-      p.sums[t] = sum_of_codes(codes, p.width);
-    }
+    if (p.tokens == 1 && p.w != nullptr)
+      one_token(p, begin, end);
+    else
+      part(begin, end, 0, p.tokens);
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
+#include <tern/quant/kernels/bitnet.h>
 #include <tern/quant/kernels/ternary_gemm.h>
 #include <tern/quant/packed/linear.h>
 
@@ -53,6 +54,7 @@ kernels::TernaryProduct product_of(const QuantizedTokens& tokens, const PackedTe
   kernels::TernaryProduct p;
   p.tokens = tokens.codes.size(0);
   p.rows = w.out_features;
+  p.n = w.in_features;
   p.width = tokens.codes.size(1);
   p.x = tokens.codes.data<int8_t>();
   p.x_sums = tokens.sums.data<int32_t>();
@@ -67,7 +69,7 @@ QuantizedTokens quantize_tokens(const Tensor& x, const std::optional<TokenNorm>&
   TERN_CHECK(x.dtype() == DType::kF32, DTypeError, "[", kOp, "] expected an input of dtype f32, got ", x.dtype());
   TERN_CHECK(x.dim() >= 1 && x.size(-1) >= 1 && x.size(-1) <= kMaxInFeatures, ShapeError, "[", kOp,
              "] expected an input [..., in_features] with in_features from 1 to ", kMaxInFeatures, ", got ", x.shape());
-  kernels::TokenQuantizer p;
+  kernels::TokenQuantizer<float> p;
   p.n = x.size(-1);
   p.tokens = x.numel() / p.n;
   p.width = (p.n + kernels::kTernaryBlock - 1) / kernels::kTernaryBlock * kernels::kTernaryBlock;
@@ -88,7 +90,7 @@ QuantizedTokens quantize_tokens(const Tensor& x, const std::optional<TokenNorm>&
   p.codes = out.codes.data<int8_t>();
   p.gamma = out.gamma.data<float>();
   p.sums = out.sums.data<int32_t>();
-  TERN_KERNEL(quantize_tokens)(p);
+  TERN_KERNEL(quantize_tokens<float>)(p);
   for (int64_t t = 0; t < p.tokens; ++t)
     TERN_CHECK(!std::isnan(p.gamma[t]), NonFiniteError, "[", kOp,
                "] expected finite activations, got NaN or an infinity in token ", t, " of ", p.tokens);

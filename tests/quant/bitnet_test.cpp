@@ -209,6 +209,34 @@ TEST(Bitnet, EqualsItsComposition) {
         }
 }
 
+// In f32 the product is one of integers: the same numbers as that of the operands as f64, up to one rounding, whatever
+// the number of tokens and the length of a row.
+TEST(Bitnet, TheIntegerForwardEqualsTheProductInF64) {
+  manual_seed(7);
+  for (const int64_t tokens : {1, 3, 130, 1100})
+    for (const int64_t in : {1, 31, 288, 2100}) {
+      const Tensor x = randn({tokens, in}), w = randn({13, in}), b = randn({13});
+      const Tensor y = bit_linear(x, w, b);
+      const Tensor left = dequantize(quantize_tokens(x)).to(DType::kF64),
+                   right = dequantize(ternarize(w)).to(DType::kF64);
+      const Tensor reference = linear(left, right, b.to(DType::kF64));
+      EXPECT_LE(max(abs(sub(y.to(DType::kF64), reference))).item(), 1e-5 * max(abs(reference)).item())
+          << tokens << " x " << in;
+    }
+}
+
+TEST(Bitnet, TokenCodesAreReadWhereverTheyLie) {
+  manual_seed(8);
+  const Tensor x = randn({2, 3, 5});
+  const TokenCodes tokens = quantize_tokens(x);
+  const std::vector<float> values = dequantize(tokens).to_vector<float>();
+  EXPECT_EQ(dequantize({tokens.codes.contiguous(), tokens.gamma, tokens.sums}).to_vector<float>(), values);
+  const Tensor swapped = tokens.codes.transpose(0, 1), gamma = tokens.gamma.transpose(0, 1);
+  EXPECT_EQ(dequantize({swapped, gamma, tokens.sums}).transpose(0, 1).to_vector<float>(), values);
+  EXPECT_EQ(sum(tokens.codes.to(DType::kF64), {2}).to_vector<double>(),
+            tokens.sums.to(DType::kF64).to_vector<double>());
+}
+
 TEST(Bitnet, SameBitsAtAnyThreadCount) {
   manual_seed(5);
   const Tensor x = randn({300, 257}), w = randn({129, 257}), g = randn({300, 129});

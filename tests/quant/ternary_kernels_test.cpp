@@ -150,12 +150,14 @@ TEST(TernaryKernels, SameBitsAtAnyNumberOfThreads) {
 
 // Every version that this build and this processor have, whatever TERN_MAX_ISA says.
 TEST(TernaryKernels, SameSumsOnEveryInstructionSet) {
-  for (const int64_t tokens : {1, 6}) {
+  for (const int64_t tokens : {1, 6, 1030}) {
     const QuantizedTokens x = tokens_of(integers({tokens, 3000}, -128, 127, 11));
-    const PackedTernary w = pack(integers({45, 3000}, -1, 1, 12), 1, kExecutionFormat);
+    const Tensor codes = integers({45, 3000}, -1, 1, 12);
+    const PackedTernary w = pack(codes, 1, kExecutionFormat);
     kernels::TernaryProduct p;
     p.tokens = tokens;
     p.rows = 45;
+    p.n = 3000;
     p.width = x.codes.size(1);
     p.x = x.codes.data<int8_t>();
     p.x_sums = x.sums.data<int32_t>();
@@ -164,6 +166,12 @@ TEST(TernaryKernels, SameSumsOnEveryInstructionSet) {
     p.sums = portable.data<int32_t>();
     kernels::portable::ternary_product(p);
     EXPECT_EQ(portable.to_vector<int32_t>(), ternary_sums(x, w).to_vector<int32_t>());
+    p.w = nullptr;  // the codes as they are
+    p.codes = codes.data<int8_t>();
+    Tensor unpacked = empty({tokens, 45}, DType::kI32);
+    p.sums = unpacked.data<int32_t>();
+    TERN_KERNEL(ternary_product)(p);
+    EXPECT_EQ(portable.to_vector<int32_t>(), unpacked.to_vector<int32_t>());
   }
 }
 
