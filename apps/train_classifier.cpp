@@ -142,23 +142,9 @@ std::unique_ptr<train::Method> make_method(const train::ClassifierConfig& config
   return std::make_unique<train::BitnetMethod>(model, config.bitnet, teacher);
 }
 
-// Writes a file about a run whose result is safe already: what goes wrong is told and changes nothing else.
-void try_to_write(const char* name, const std::function<void()>& write) {
-  try {
-    write();
-  } catch (const std::exception& error) {
-    std::cerr << concat("train_classifier: ", name, " was not written: ", error.what()) << std::endl;
-  }
-}
-
-// The page about a run, as far as it has come.
-void write_page(const train::RunDirectory& out) {
-  try_to_write("report.html", [&] { train::write_report(out.file("report.html"), {out.path()}); });
-}
-
 // Writes and prints what came of a run: the layer table, summary.json, and the last line.
 void report(const Subject& subject, const train::ClassifierConfig& config, const train::FitResult& result,
-            const train::RunDirectory* out) {
+            const train::TrainingRun& run) {
   train::MetricRow figures{{"top1", result.test.top1}};
   if (config.bitnet.enabled) {
     for (const train::Metric& metric : result.observed)
@@ -170,18 +156,11 @@ void report(const Subject& subject, const train::ClassifierConfig& config, const
     figures.push_back({"mean_bits", layers.mean_bits()});
     figures.push_back({"rel_bops", layers.rel_bops()});
   }
-  io::Json summary = train::to_json(figures);
-  summary["top5"] = result.test.top5;
-  summary["loss"] = result.test.loss;
-  summary["n"] = result.test.n;
-  if (result.best >= 0) summary["best_val_top1"] = result.best;
-  summary["epochs"] = result.epochs;
-  summary["steps"] = result.steps;
-  if (out != nullptr) io::write_file_atomic("summary", out->file("summary.json"), summary.dump(2) + "\n");
-  std::string line;
-  for (const train::Metric& figure : figures)
-    line += concat(line.empty() ? "" : " ", figure.name, "=", std::get<double>(figure.value));
-  std::cout << line << std::endl;
+  io::Json more = io::Json::object({{"top5", result.test.top5}, {"loss", result.test.loss}, {"n", result.test.n}});
+  if (result.best >= 0) more["best_val_top1"] = result.best;
+  more["epochs"] = result.epochs;
+  more["steps"] = result.steps;
+  run.write_summary(figures, more);
 }
 
 int run(int argc, char** argv) {
@@ -191,11 +170,8 @@ int run(int argc, char** argv) {
   train::declare(schema, config);
   std::unique_ptr<const train::RunDirectory> out;
   if (!parse(argc, argv, a, config, schema, out)) return 0;
-  const bool resume = a.resume && out->has("last.safetensors");
-  if (a.threads > 0) set_num_threads(static_cast<int>(a.threads));
-  manual_seed(static_cast<uint64_t>(config.seed));
-  const train::StopSignal signals;
-  const Subject subject = open_subject(config, resume);
+  train::TrainingRun run(kProgram, a, static_cast<uint64_t>(config.seed), std::move(out), std::cout, std::cerr);
+  const Subject subject = open_subject(config, !run.checkpoint().empty());
   nn::models::Model& model = *subject.model;
 
   data::DataLoader loader(subject.training,
@@ -229,92 +205,48 @@ int run(int argc, char** argv) {
                               }});
   const std::unique_ptr<train::Method> method = make_method(config, model);
   std::unique_ptr<train::MetricsLog> layers;
-  std::unique_ptr<train::EventWriter> events;
-  std::unique_ptr<train::Profiler> profiler;
-  if (a.profile)
-    profiler = std::make_unique<train::Profiler>(
-        nn::summary(model, {1, 3, subject.side, subject.side}),
-        train::ProfileOptions{.warmup = a.fast_dev_run ? 1 : 3, .steps = a.profile_steps});
+  run.profile([&] { return nn::summary(model, {1, 3, subject.side, subject.side}); }, "images");
   train::Trainer trainer(
       model,
-      {.optimizer = *optimizer,
-       .schedule = schedule.get(),
-       .ema = ema.get(),
-       .method = method.get(),
-       .epochs = config.epochs,
-       .accumulate = config.optim.accumulate,
-       .clip_norm = config.optim.clip_norm,
-       .clip_value = config.optim.clip_value,
-       .test_every = config.test_every,
-       .out = a.out,
-       .save_every = config.save_every,
-       .save_every_steps = config.save_every_steps,
-       .log_every = a.log_every,
-       .metadata = metadata,
-       .progress = &std::cout,
-       .terminal = train::stdout_is_terminal(),
-       .observe = [&] { return train::observe_codeq(model); },
-       .on_epoch =
-           [&](int64_t epoch, int64_t step) {
-             if (layers != nullptr)
-               layers->write(method == nullptr
-                                 ? train::layers_row(model, epoch, step)
-                                 : io::Json::object({{"epoch", epoch}, {"step", step}, {"layers", method->layers()}}));
-             if (events != nullptr) train::write_layers(*events, model, step);
-             if (profiler != nullptr && !a.out.empty()) profiler->write(a.out);
-           },
-       .on_row =
-           [&](const train::MetricRow& row) {
-             if (events != nullptr) events->row(row);
-           },
-       .profiler = profiler.get(),
-       .stop = [] { return train::StopSignal::received() != 0; }});
-  if (resume) {
-    train::need_same_run(kProgram, schema, description, *out,
-                         {"epochs", "test_every", "save_every", "save_every_steps", "data.path", "data.workers",
-                          "data.eval_batch_size"});
-    trainer.load(out->file("last.safetensors"));
-  } else if (a.resume) {
-    std::cout << concat("no checkpoint in ", a.out, " yet: from the beginning") << std::endl;
-  }
-  if (out != nullptr) {
-    if (a.overwrite) {
-      out->clear();
-      train::remove_event_files(a.out);
-    }
-    if (a.tensorboard) events = std::make_unique<train::EventWriter>(a.out, trainer.global_step());
-    io::write_file_atomic("config", out->file("config.json"), description.dump(2) + "\n");
-    if (config.codeq.mode != "none" || method != nullptr) {
-      train::cut_metrics_after(out->file("layers.jsonl"), trainer.global_step(), trainer.epoch());
-      layers = std::make_unique<train::MetricsLog>(out->file("layers.jsonl"), train::MetricsLog::Open::kAppend);
-    }
-  }
+      run.watch(model, {.optimizer = *optimizer,
+                        .schedule = schedule.get(),
+                        .ema = ema.get(),
+                        .method = method.get(),
+                        .epochs = config.epochs,
+                        .accumulate = config.optim.accumulate,
+                        .clip_norm = config.optim.clip_norm,
+                        .clip_value = config.optim.clip_value,
+                        .test_every = config.test_every,
+                        .save_every = config.save_every,
+                        .save_every_steps = config.save_every_steps,
+                        .metadata = metadata,
+                        .observe = [&] { return train::observe_codeq(model); },
+                        .on_epoch =
+                            [&](int64_t epoch, int64_t step) {
+                              if (layers != nullptr)
+                                layers->write(train::layers_row(
+                                    epoch, step, method == nullptr ? train::codeq_layers(model) : method->layers()));
+                            }}));
+  run.begin(
+      trainer, schema, description,
+      {"epochs", "test_every", "save_every", "save_every_steps", "data.path", "data.workers", "data.eval_batch_size"});
+  if (config.codeq.mode != "none" || method != nullptr) layers = run.log("layers.jsonl", trainer);
 
   const train::FitResult result = trainer.fit(task);
-  if (profiler != nullptr) {
-    if (!a.out.empty()) profiler->write(a.out);
-    std::cout << profiler->table();
-  }
-  if (!result.finished) {
-    std::cout << concat("stopped in epoch ", result.epochs + 1, " after ", result.steps, " steps",
-                        a.out.empty() ? "" : concat("; go on with --resume --out ", a.out))
-              << std::endl;
-    if (out != nullptr) write_page(*out);
-    return 128 + train::StopSignal::received();
-  }
+  if (const int status =
+          run.stopped(result, concat("stopped in epoch ", result.epochs + 1, " after ", result.steps, " steps")))
+    return status;
   std::unique_ptr<optim::WeightEma::Swapped> averaged;
   if (ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*ema);
-  report(subject, config, result, out.get());
-  if (out != nullptr) {
-    try_to_write("evaluation.json",
-                 [&] { train::write_evaluation(out->file("evaluation.json"), model, test_loader, result.steps); });
-    write_page(*out);
-  }
+  report(subject, config, result, run);
+  run.try_to_write("evaluation.json",
+                   [&](const std::string& path) { train::write_evaluation(path, model, test_loader, result.steps); });
+  run.write_page();
   return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return train::run_program("train_classifier", [&] { return run(argc, argv); });
+  return train::run_program(kProgram, [&] { return run(argc, argv); });
 }

@@ -131,18 +131,8 @@ std::string visible(std::string text) {
   return text;
 }
 
-// The page about a run, as far as it has come: the run's result is safe already, so what goes wrong is told and changes
-// nothing else.
-void write_page(const train::RunDirectory& out) {
-  try {
-    train::write_report(out.file("report.html"), {out.path()});
-  } catch (const std::exception& error) {
-    std::cerr << concat(kProgram, ": report.html was not written: ", error.what()) << std::endl;
-  }
-}
-
 // Writes and prints what came of a run: summary.json, and the last line.
-void report(const Subject& subject, const train::FitResult& result, const train::RunDirectory* out) {
+void report(const Subject& subject, const train::FitResult& result, const train::TrainingRun& run) {
   const train::EvalResult& measured = result.validation;
   train::MetricRow figures{{"train_loss", result.train.loss}};
   if (measured.n > 0) {
@@ -152,15 +142,7 @@ void report(const Subject& subject, const train::FitResult& result, const train:
   }
   for (const train::Metric& metric : result.observed)
     if (std::holds_alternative<double>(metric.value)) figures.push_back(metric);
-  io::Json summary = train::to_json(figures);
-  summary["n"] = measured.n;
-  summary["epochs"] = result.epochs;
-  summary["steps"] = result.steps;
-  if (out != nullptr) io::write_file_atomic("summary", out->file("summary.json"), summary.dump(2) + "\n");
-  std::string line;
-  for (const train::Metric& figure : figures)
-    line += concat(line.empty() ? "" : " ", figure.name, "=", std::get<double>(figure.value));
-  std::cout << line << std::endl;
+  run.write_summary(figures, io::Json::object({{"n", measured.n}, {"epochs", result.epochs}, {"steps", result.steps}}));
 }
 
 int run(int argc, char** argv) {
@@ -170,12 +152,9 @@ int run(int argc, char** argv) {
   train::declare(schema, config);
   std::unique_ptr<const train::RunDirectory> out;
   if (!parse(argc, argv, a, config, schema, out)) return 0;
-  const bool resume = a.resume && out->has("last.safetensors");
-  if (a.threads > 0) set_num_threads(static_cast<int>(a.threads));
   const auto seed = static_cast<uint64_t>(config.seed);
-  manual_seed(seed);
-  const train::StopSignal signals;
-  const Subject subject = open_subject(config, resume ? out->file("last.safetensors") : "", a.fast_dev_run);
+  train::TrainingRun run(kProgram, a, seed, std::move(out), std::cout, std::cerr);
+  const Subject subject = open_subject(config, run.checkpoint(), a.fast_dev_run);
   nn::models::Llama& model = *subject.model;
   const std::unique_ptr<train::Method> method = make_method(config, subject);
 
@@ -195,15 +174,10 @@ int run(int argc, char** argv) {
   metadata[train::meta::kConfig] = description.dump();
 
   std::unique_ptr<train::MetricsLog> samples, layers;
-  std::unique_ptr<train::EventWriter> events;
-  std::unique_ptr<train::Profiler> profiler;
-  if (a.profile)
-    profiler = std::make_unique<train::Profiler>(
-        nn::summary(model,
-                    [&] {
+  run.profile([&] { return nn::summary(model, [&] {
                       model(empty({1, config.data.context}, DType::kI64).fill_(0));
-                    }),
-        train::ProfileOptions{.warmup = a.fast_dev_run ? 1 : 3, .steps = a.profile_steps, .unit = "windows"});
+                    }); },
+              "windows");
   const auto sample = [&](int64_t epoch, int64_t step) {
     std::unique_ptr<optim::WeightEma::Swapped> averaged;
     if (ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*ema);
@@ -213,74 +187,35 @@ int run(int argc, char** argv) {
       samples->write(
           io::Json::object({{"epoch", epoch}, {"step", step}, {"prompt", config.sample.prompt}, {"text", text}}));
   };
-  train::Trainer trainer(
-      model, {.optimizer = *optimizer,
-              .schedule = schedule.get(),
-              .ema = ema.get(),
-              .method = method.get(),
-              .epochs = config.steps / config.eval_every,
-              .accumulate = config.optim.accumulate,
-              .clip_norm = config.optim.clip_norm,
-              .clip_value = config.optim.clip_value,
-              .out = a.out,
-              .save_every_steps = config.save_every,
-              .log_every = a.log_every,
-              .metadata = metadata,
-              .progress = &std::cout,
-              .terminal = train::stdout_is_terminal(),
-              .on_epoch =
-                  [&](int64_t epoch, int64_t step) {
-                    if (step == config.steps || (config.sample.every > 0 && step % config.sample.every == 0))
-                      sample(epoch, step);
-                    if (layers != nullptr)
-                      layers->write(io::Json::object({{"epoch", epoch}, {"step", step}, {"layers", method->layers()}}));
-                    if (events != nullptr) train::write_layers(*events, model, step);
-                    if (profiler != nullptr && !a.out.empty()) profiler->write(a.out);
-                  },
-              .on_row =
-                  [&](const train::MetricRow& row) {
-                    if (events != nullptr) events->row(row);
-                  },
-              .profiler = profiler.get(),
-              .stop = [] { return train::StopSignal::received() != 0; }});
-  if (resume) {
-    train::need_same_run(kProgram, schema, description, *out,
-                         {"steps", "save_every", "data.files", "tokenizer.file", "sample.every", "sample.prompt",
-                          "sample.tokens", "sample.temperature", "sample.top_p"});
-    trainer.load(out->file("last.safetensors"));
-  } else if (a.resume) {
-    std::cout << concat("no checkpoint in ", a.out, " yet: from the beginning") << std::endl;
-  }
-  if (out != nullptr) {
-    if (a.overwrite) {
-      out->clear();
-      train::remove_event_files(a.out);
-    }
-    if (a.tensorboard) events = std::make_unique<train::EventWriter>(a.out, trainer.global_step());
-    io::write_file_atomic("config", out->file("config.json"), description.dump(2) + "\n");
-    if (!resume) subject.tokenizer.save(a.out);
-    const auto open_log = [&](const char* name) {
-      train::cut_metrics_after(out->file(name), trainer.global_step(), trainer.epoch());
-      return std::make_unique<train::MetricsLog>(out->file(name), train::MetricsLog::Open::kAppend);
-    };
-    samples = open_log("samples.jsonl");
-    if (method != nullptr && !method->layers().is_null()) layers = open_log("layers.jsonl");
-  }
+  train::Trainer trainer(model, run.watch(model, {.optimizer = *optimizer,
+                                                  .schedule = schedule.get(),
+                                                  .ema = ema.get(),
+                                                  .method = method.get(),
+                                                  .epochs = config.steps / config.eval_every,
+                                                  .accumulate = config.optim.accumulate,
+                                                  .clip_norm = config.optim.clip_norm,
+                                                  .clip_value = config.optim.clip_value,
+                                                  .save_every_steps = config.save_every,
+                                                  .metadata = metadata,
+                                                  .on_epoch = [&](int64_t epoch, int64_t step) {
+                                                    if (step == config.steps ||
+                                                        (config.sample.every > 0 && step % config.sample.every == 0))
+                                                      sample(epoch, step);
+                                                    if (layers != nullptr)
+                                                      layers->write(train::layers_row(epoch, step, method->layers()));
+                                                  }}));
+  run.begin(trainer, schema, description,
+            {"steps", "save_every", "data.files", "tokenizer.file", "sample.every", "sample.prompt", "sample.tokens",
+             "sample.temperature", "sample.top_p"});
+  if (run.out() != nullptr && run.checkpoint().empty()) subject.tokenizer.save(run.out()->path());
+  samples = run.log("samples.jsonl", trainer);
+  if (method != nullptr && !method->layers().is_null()) layers = run.log("layers.jsonl", trainer);
 
   const train::FitResult result = trainer.fit(task);
-  if (profiler != nullptr) {
-    if (!a.out.empty()) profiler->write(a.out);
-    std::cout << profiler->table();
-  }
-  if (!result.finished) {
-    std::cout << concat("stopped after ", result.steps, " of ", config.steps, " steps",
-                        a.out.empty() ? "" : concat("; go on with --resume --out ", a.out))
-              << std::endl;
-    if (out != nullptr) write_page(*out);
-    return 128 + train::StopSignal::received();
-  }
-  report(subject, result, out.get());
-  if (out != nullptr) write_page(*out);
+  if (const int status = run.stopped(result, concat("stopped after ", result.steps, " of ", config.steps, " steps")))
+    return status;
+  report(subject, result, run);
+  run.write_page();
   return 0;
 }
 

@@ -141,3 +141,4 @@
 #include <tern/train/tensorboard.h>
 #include <tern/train/text_tokenizer.h>
 #include <tern/train/trainer.h>
+#include <tern/train/training_run.h>

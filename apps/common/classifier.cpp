@@ -283,8 +283,7 @@ MetricRow observe_codeq(const nn::Module& model) {
           {"dead_zone", layers > 0 ? dead_zones / static_cast<double>(layers) : 0.0}};
 }
 
-io::Json layers_row(const nn::Module& model, int64_t epoch, int64_t step) {
-  io::Json row = io::Json::object({{"epoch", epoch}, {"step", step}});
+io::Json codeq_layers(const nn::Module& model) {
   io::Json layers = io::Json::array();
   for (const codeq::LayerReport& layer : codeq::layer_states(model).layers) {
     const double weights = static_cast<double>(std::max<int64_t>(layer.weights, 1));
@@ -297,8 +296,7 @@ io::Json layers_row(const nn::Module& model, int64_t epoch, int64_t step) {
                                        {"logit_dz", layer.logit_dz},
                                        {"logit_bit", layer.logit_bit}}));
   }
-  row["layers"] = std::move(layers);
-  return row;
+  return layers;
 }
 
 }  // namespace tern::train

@@ -79,8 +79,8 @@ std::string attach_codeq(nn::Module& model, const ClassifierConfig::Codeq& confi
 /// the range, d / 2A, as "mean_bits", "sparsity" and "dead_zone"; empty for a model without quantizers.
 MetricRow observe_codeq(const nn::Module& model);
 
-/// The state of every layer as a row of layers.jsonl: {"epoch", "step", "layers": [{"name", "bits", "sparsity",
-/// "clamped" (shares of the layer's weights), "dead_zone" (d / 2A), "range" (A), "logit_dz", "logit_bit"}]}.
-io::Json layers_row(const nn::Module& model, int64_t epoch, int64_t step);
+/// The state of every layer, for layers.jsonl: an array of {"name", "bits", "sparsity", "clamped" (shares of the
+/// layer's weights), "dead_zone" (d / 2A), "range" (A), "logit_dz", "logit_bit"}.
+io::Json codeq_layers(const nn::Module& model);
 
 }  // namespace tern::train

@@ -17,6 +17,10 @@ io::Json to_json(const MetricRow& row) {
   return json;
 }
 
+io::Json layers_row(int64_t epoch, int64_t step, const io::Json& layers) {
+  return io::Json::object({{"epoch", epoch}, {"step", step}, {"layers", layers}});
+}
+
 double number_of(const MetricRow& row, std::string_view name, double missing) {
   for (const Metric& metric : row) {
     if (metric.name != name) continue;

@@ -24,6 +24,9 @@ using MetricRow = std::vector<Metric>;
 /// The row as a JSON object.
 io::Json to_json(const MetricRow& row);
 
+/// A row of layers.jsonl: what a method did to single layers, an array of objects, up to an epoch's end.
+io::Json layers_row(int64_t epoch, int64_t step, const io::Json& layers);
+
 /// The number called `name`; `missing` if the row has none, or a text.
 double number_of(const MetricRow& row, std::string_view name, double missing);
 

@@ -92,7 +92,7 @@ std::vector<std::string> further_columns(const std::vector<Json>& rows) {
   std::vector<std::string> names;
   for (const Json& row : rows)
     for (const auto& [name, value] : row.members()) {
-      const auto is_in = [&](const std::vector<std::string>& list) {
+      const auto is_in = [&name = name](const std::vector<std::string>& list) {
         return std::find(list.begin(), list.end(), name) != list.end();
       };
       if (value.is_number() && !is_in(kEpochColumns) && !is_in(names)) names.push_back(name);

@@ -275,8 +275,8 @@ std::vector<LayerWeights> examine_weights(nn::Module& model, int64_t image_side,
       layers.push_back(examined_ternary(path, corrected->weight.latent(), corrected->ternary(), options));
       continue;
     }
-    const auto state =
-        std::find_if(report.layers.begin(), report.layers.end(), [&](const auto& l) { return l.name == path; });
+    const auto state = std::find_if(report.layers.begin(), report.layers.end(),
+                                    [&path = path](const auto& l) { return l.name == path; });
     if (state == report.layers.end()) continue;
     const nn::Parameter& weight = *module->find_parameter("weight");
     layers.push_back(examined(*state, weight.latent(), weight(), options));

@@ -154,7 +154,9 @@ TEST(Mixup, BadUse) {
             "[mixup] expected labels in [0, 2), got 2");
   const std::pair<const char*, data::BatchTransform> mixes[] = {{"mixup", data::mixup({.classes = 3})},
                                                                 {"cutmix", data::cutmix({.classes = 3})}};
-  for (const auto& [op, mix] : mixes) {
+  for (const auto& entry : mixes) {
+    const char* const op = entry.first;
+    const data::BatchTransform& mix = entry.second;  // clang 14 hands no structured binding to a lambda
     for (const int64_t wrong : {int64_t{3}, int64_t{-1}, int64_t{1} << 40}) {
       for (uint64_t seed = 0; seed < 20; ++seed) {  // whoever is whose partner
         Generator order(seed);

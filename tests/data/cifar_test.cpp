@@ -151,7 +151,7 @@ TEST(HoldOut, PartsAreDisjointBalancedAndRepeatable) {
               data::Subset(train, {0, 997});
             }),
             "[subset] expected indices in [0, 997), got 997");
-  EXPECT_EQ(sentence_of<ValueError>([&] { static_cast<void>(rest.get(894)); }),
+  EXPECT_EQ(sentence_of<ValueError>([&rest = rest] { static_cast<void>(rest.get(894)); }),
             "[subset] expected an index in [0, 894), got 894");
 }
 

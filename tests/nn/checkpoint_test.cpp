@@ -12,19 +12,20 @@ namespace tern::nn {
 namespace {
 
 // Two linear layers with dropout between them, the block that is run again, and a counter of its runs.
+struct Body : Module {
+  Tensor forward(const Tensor& x) override {
+    ++runs;
+    counter().add_(1);
+    return second(drop(first(x)));
+  }
+  int runs = 0;
+  Child<Linear> first{this, "first", {.in_features = 6, .out_features = 8}};
+  Child<Dropout> drop{this, "drop", {.p = 0.5}};
+  Child<Linear> second{this, "second", {.in_features = 8, .out_features = 3}};
+  Buffer counter{this, "counter", empty({}, DType::kI64).fill_(0)};
+};
+
 struct TwoBlocks : Module {
-  struct Body : Module {
-    Tensor forward(const Tensor& x) override {
-      ++runs;
-      counter().add_(1);
-      return second(drop(first(x)));
-    }
-    int runs = 0;
-    Child<Linear> first{this, "first", {.in_features = 6, .out_features = 8}};
-    Child<Dropout> drop{this, "drop", {.p = 0.5}};
-    Child<Linear> second{this, "second", {.in_features = 8, .out_features = 3}};
-    Buffer counter{this, "counter", empty({}, DType::kI64).fill_(0)};
-  };
   Tensor forward(const Tensor& x) override { return again ? checkpoint(body, x) : body(x); }
   bool again = false;
   Child<Body> body{this, "body"};

@@ -57,7 +57,8 @@ std::string make_run(const std::string& out, const std::string& mode = "fixed") 
   checkpoint.metadata[meta::kTrainState] = R"({"epoch": 2, "step": 8})";
   save_checkpoint(out + "/last.safetensors", checkpoint);
   if (mode != "none")
-    write(out + "/layers.jsonl", layers_row(*model, 1, 4).dump() + "\n" + layers_row(*model, 2, 8).dump() + "\n");
+    write(out + "/layers.jsonl",
+          layers_row(1, 4, codeq_layers(*model)).dump() + "\n" + layers_row(2, 8, codeq_layers(*model)).dump() + "\n");
   return out;
 }
 

@@ -1,0 +1,105 @@
+#include <ostream>
+
+#include <tern/core/io/file.h>
+#include <tern/core/parallel.h>
+#include <tern/core/random.h>
+#include <tern/train/progress.h>
+#include <tern/train/report.h>
+#include <tern/train/training_run.h>
+
+namespace tern::train {
+
+TrainingRun::TrainingRun(const char* program, const RunArguments& arguments, uint64_t seed,
+                         std::unique_ptr<const RunDirectory> out, std::ostream& progress, std::ostream& errors)
+    : program_(program), arguments_(arguments), out_(std::move(out)), progress_(progress), errors_(errors) {
+  if (arguments.resume && out_->has("last.safetensors")) checkpoint_ = out_->file("last.safetensors");
+  if (arguments.threads > 0) set_num_threads(static_cast<int>(arguments.threads));
+  manual_seed(seed);
+}
+
+TrainingRun::~TrainingRun() = default;
+
+void TrainingRun::profile(const std::function<nn::Summary()>& summary, const std::string& unit) {
+  if (!arguments_.profile) return;
+  profiler_ = std::make_unique<Profiler>(
+      summary(),
+      ProfileOptions{.warmup = arguments_.fast_dev_run ? 1 : 3, .steps = arguments_.profile_steps, .unit = unit});
+}
+
+TrainerOptions TrainingRun::watch(nn::Module& model, TrainerOptions options) {
+  options.out = arguments_.out;
+  options.log_every = arguments_.log_every;
+  options.progress = &progress_;
+  options.terminal = stdout_is_terminal();
+  options.profiler = profiler_.get();
+  options.stop = [] { return StopSignal::received() != 0; };
+  options.on_epoch = [this, &model, first = std::move(options.on_epoch)](int64_t epoch, int64_t step) {
+    if (first) first(epoch, step);
+    if (events_ != nullptr) write_layers(*events_, model, step);
+    if (profiler_ != nullptr && out_ != nullptr) profiler_->write(out_->path());
+  };
+  options.on_row = [this, first = std::move(options.on_row)](const MetricRow& row) {
+    if (first) first(row);
+    if (events_ != nullptr) events_->row(row);
+  };
+  return options;
+}
+
+void TrainingRun::begin(Trainer& trainer, const Schema& schema, const io::Json& description,
+                        const std::vector<std::string>& free) {
+  if (!checkpoint_.empty()) {
+    need_same_run(program_, schema, description, *out_, free);
+    trainer.load(checkpoint_);
+  } else if (arguments_.resume) {
+    progress_ << concat("no checkpoint in ", out_->path(), " yet: from the beginning") << std::endl;
+  }
+  if (out_ == nullptr) return;
+  if (arguments_.overwrite) {
+    out_->clear();
+    remove_event_files(out_->path());
+  }
+  if (arguments_.tensorboard) events_ = std::make_unique<EventWriter>(out_->path(), trainer.global_step());
+  io::write_file_atomic("config", out_->file("config.json"), description.dump(2) + "\n");
+}
+
+std::unique_ptr<MetricsLog> TrainingRun::log(const char* name, const Trainer& trainer) const {
+  if (out_ == nullptr) return nullptr;
+  cut_metrics_after(out_->file(name), trainer.global_step(), trainer.epoch());
+  return std::make_unique<MetricsLog>(out_->file(name), MetricsLog::Open::kAppend);
+}
+
+int TrainingRun::stopped(const FitResult& result, const std::string& where) {
+  if (profiler_ != nullptr) {
+    if (out_ != nullptr) profiler_->write(out_->path());
+    progress_ << profiler_->table();
+  }
+  if (result.finished) return 0;
+  progress_ << where << (out_ == nullptr ? "" : concat("; go on with --resume --out ", arguments_.out)) << std::endl;
+  write_page();
+  return 128 + StopSignal::received();
+}
+
+void TrainingRun::write_summary(const MetricRow& figures, const io::Json& more) const {
+  io::Json summary = to_json(figures);
+  for (const auto& [key, value] : more.members()) summary[key] = value;
+  if (out_ != nullptr) io::write_file_atomic("summary", out_->file("summary.json"), summary.dump(2) + "\n");
+  std::string line;
+  for (const Metric& figure : figures)
+    line += concat(line.empty() ? "" : " ", figure.name, "=", std::get<double>(figure.value));
+  progress_ << line << std::endl;
+}
+
+void TrainingRun::write_page() const {
+  try_to_write("report.html", [&](const std::string& path) { write_report(path, {out_->path()}); });
+}
+
+void TrainingRun::try_to_write(const char* name, const std::function<void(const std::string& path)>& write) const {
+  if (out_ == nullptr) return;
+  try {
+    write(out_->file(name));
+  } catch (const std::exception& error) {
+    errors_ << concat(program_, ": ", name, " was not written: ", error.what()) << std::endl;
+  }
+}
+
+}  // namespace tern::train
