@@ -17,13 +17,10 @@
 #include <tern/core/storage.h>
 #include <tern/core/tensor.h>
 
-// Under sanitizers every block is a plain one. GCC says so by macros, clang by features.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kCaches = false;
-#elif !defined(__has_feature)
-constexpr bool kCaches = true;
+#ifdef TERN_SANITIZED
+constexpr bool kCaches = false;  // every block is a plain one
 #else
-constexpr bool kCaches = !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
+constexpr bool kCaches = true;
 #endif
 
 namespace tern {

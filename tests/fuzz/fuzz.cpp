@@ -100,7 +100,7 @@ bool survives(const Target& target, const std::vector<std::string>& pool, uint64
               bool explain) {
   const pid_t child = ::fork();
   if (child == 0) {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef TERN_SANITIZED
     const rlimit memory{uint64_t{1} << 30, uint64_t{1} << 30};
     ::setrlimit(RLIMIT_AS, &memory);
 #endif
