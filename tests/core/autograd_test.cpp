@@ -285,6 +285,26 @@ TEST(InPlaceChecks, AChangeOfASavedTensorIsNoticed) {
   EXPECT_EQ(list(x.grad()), (std::vector<double>{1, 1}));
 }
 
+TEST(InPlaceChecks, EveryChangeInPlaceCounts) {
+  using Change = void (*)(Tensor&);
+  const std::pair<const char*, Change> changes[] = {{"fill_", [](Tensor& x) { x.fill_(3); }},
+                                                    {"zero_", [](Tensor& x) { x.zero_(); }},
+                                                    {"mul_", [](Tensor& x) { x.mul_(2); }},
+                                                    {"add_", [](Tensor& x) { x.add_(1); }},
+                                                    {"copy_", [](Tensor& x) {
+                                                       x.copy_(f64({7, 8}));
+                                                     }}};
+  for (const auto& [name, change] : changes) {
+    const Tensor x = leaf({1, 2});
+    Tensor alias = x.detach();
+    const Tensor y = x * x;
+    const uint64_t before = x.version();
+    change(alias);
+    EXPECT_GT(x.version(), before) << name;
+    EXPECT_THROW(y.backward(f64({1, 1})), StateError) << name;
+  }
+}
+
 TEST(GradFunction, GivesGradientsWithoutTouchingLeaves) {
   const Tensor x = leaf({2}), w = leaf({3}), unused = leaf({5});
   const Tensor y = x * w, z = y * y;
