@@ -46,6 +46,17 @@ TEST(Engine, TheSameInputTwiceCountsTwice) {
   EXPECT_EQ(x.grad().item(), 2);
 }
 
+TEST(Engine, AGradientWhoseMemoryOthersHoldIsNotAddedTo) {
+  // What reaches x first is a view of y's gradient, which b's branch and the caller still need; then comes t's.
+  const Tensor b = leaf({5, 6}), a = leaf({1, 2});
+  const Tensor v = b.reshape({2, 1}), x = a * 1, t = x * 3, u = x.reshape({2, 1});
+  const Tensor y = u + v + t.reshape({2, 1}), seed = f64({10, 20}).reshape({2, 1});
+  y.backward(seed);
+  EXPECT_EQ(list(a.grad()), (std::vector<double>{40, 80}));
+  EXPECT_EQ(list(b.grad()), (std::vector<double>{10, 20}));
+  EXPECT_EQ(list(seed), (std::vector<double>{10, 20}));
+}
+
 TEST(Engine, AChainOf200000NodesNeedsNoDeepStack) {
   const int64_t nodes = autograd::live_nodes();
   const Tensor x = leaf({1});
