@@ -65,7 +65,7 @@ struct ClassifierConfig {
     std::string mode = "none";               ///< or fixed (bits), mixed (learned bits)
     int64_t bits = 4;                        ///< fixed
     int64_t min_bits = 2, max_bits = 8;      ///< mixed
-    std::vector<std::string> exclude;        ///< layers left in full precision
+    std::vector<std::string> exclude = {};   ///< layers left in full precision
     std::string exclude_rule = "glob";       ///< or substring
     double dz_lr = 1e-3, dz_decay = 0.01;    ///< rate and decay of the dead-zone logits
     double bit_lr = 1e-3, bit_decay = 0.01;  ///< of the bit-width logits

@@ -46,6 +46,17 @@ TEST(Engine, TheSameInputTwiceCountsTwice) {
   EXPECT_EQ(x.grad().item(), 2);
 }
 
+TEST(Engine, AGradientWhoseMemoryOthersHoldIsNotAddedTo) {
+  // What reaches x first is a view of y's gradient, which b's branch and the caller still need; then comes t's.
+  const Tensor b = leaf({5, 6}), a = leaf({1, 2});
+  const Tensor v = b.reshape({2, 1}), x = a * 1, t = x * 3, u = x.reshape({2, 1});
+  const Tensor y = u + v + t.reshape({2, 1}), seed = f64({10, 20}).reshape({2, 1});
+  y.backward(seed);
+  EXPECT_EQ(list(a.grad()), (std::vector<double>{40, 80}));
+  EXPECT_EQ(list(b.grad()), (std::vector<double>{10, 20}));
+  EXPECT_EQ(list(seed), (std::vector<double>{10, 20}));
+}
+
 TEST(Engine, AChainOf200000NodesNeedsNoDeepStack) {
   const int64_t nodes = autograd::live_nodes();
   const Tensor x = leaf({1});
@@ -283,6 +294,26 @@ TEST(InPlaceChecks, AChangeOfASavedTensorIsNoticed) {
   alias.fill_(7);
   w.backward(f64({1, 1}));
   EXPECT_EQ(list(x.grad()), (std::vector<double>{1, 1}));
+}
+
+TEST(InPlaceChecks, EveryChangeInPlaceCounts) {
+  using Change = void (*)(Tensor&);
+  const std::pair<const char*, Change> changes[] = {{"fill_", [](Tensor& x) { x.fill_(3); }},
+                                                    {"zero_", [](Tensor& x) { x.zero_(); }},
+                                                    {"mul_", [](Tensor& x) { x.mul_(2); }},
+                                                    {"add_", [](Tensor& x) { x.add_(1); }},
+                                                    {"copy_", [](Tensor& x) {
+                                                       x.copy_(f64({7, 8}));
+                                                     }}};
+  for (const auto& [name, change] : changes) {
+    const Tensor x = leaf({1, 2});
+    Tensor alias = x.detach();
+    const Tensor y = x * x;
+    const uint64_t before = x.version();
+    change(alias);
+    EXPECT_GT(x.version(), before) << name;
+    EXPECT_THROW(y.backward(f64({1, 1})), StateError) << name;
+  }
 }
 
 TEST(GradFunction, GivesGradientsWithoutTouchingLeaves) {

@@ -73,6 +73,15 @@ TEST(Generator, BelowIsUniformAndRefusesZero) {
   EXPECT_EQ(g.below(1), 0u);
 }
 
+TEST(Generator, BelowIsUniformWhereTheBoundDoesNotDivide) {
+  // Remainders of 2^64 numbers by 3 * 2^62 would hit the first third twice as often as the others.
+  Generator g(5);
+  constexpr uint64_t kThird = uint64_t{1} << 62;
+  int first = 0;
+  for (int i = 0; i < 30000; ++i) first += g.below(3 * kThird) < kThird;
+  EXPECT_NEAR(first, 10000, 5 * std::sqrt(30000 * 2.0 / 9));
+}
+
 TEST(DefaultGenerator, SeedsAndReserves) {
   manual_seed(11);
   const Tensor a = rand({5}), b = rand({5});
@@ -139,6 +148,17 @@ TEST_P(RandomFills, UniformHasItsRangeAndMoments) {
   EXPECT_LT(shifted.most, 2);
 }
 
+TEST_P(RandomFills, UniformNeverReachesTheUpperEndOfANarrowRange) {
+  // Four steps between neighbouring numbers near 1000: an eighth of the results would round to the upper end.
+  const double high = 1000 + 4 * (GetParam() == DType::kF32 ? 0x1p-14 : 0x1p-43);
+  Generator g(3);
+  Tensor x = empty({5000}, GetParam());
+  fill_uniform(x, 1000, high, &g);
+  const Moments m = moments(x);
+  EXPECT_EQ(m.least, 1000);
+  EXPECT_LT(m.most, high);
+}
+
 TEST_P(RandomFills, NormalHasItsMoments) {
   Generator g(2);
   const Tensor x = randn({400000}, GetParam(), &g);
@@ -159,6 +179,14 @@ TEST_P(RandomFills, NormalHasItsMoments) {
   fill_normal(y, -3, 0.1, &g);
   EXPECT_NEAR(moments(y).mean, -3, 0.003);
   EXPECT_NEAR(moments(y).variance, 0.01, 0.0005);
+}
+
+// Box-Muller takes a logarithm; one in 2^24 numbers is 0, such as the first at this place, which a search found.
+TEST(RandomNormal, IsFiniteWhereTheUniformNumberIsZero) {
+  Generator g(Generator::State{.seed = 0, .stream = 0, .position = 14883995});
+  ASSERT_EQ(g.block_at(0)[0] >> 8, 0u);
+  for (const double v : randn({64}, DType::kF32, &g).to_vector<double>())
+    EXPECT_LE(std::abs(v), std::sqrt(2 * 24 * std::log(2.0)) + 1e-6);
 }
 
 TEST_P(RandomFills, AreTheSameAtAnyNumberOfThreadsAndAsBlockAtSays) {

@@ -80,6 +80,17 @@ TEST(DataLoader, AnExampleIsAugmentedTheSameInAnyBatch) {
   EXPECT_EQ(by_label_sum(1, false), by_label_sum(4, true));
 }
 
+TEST(DataLoader, EveryEpochAugmentsAndMixesAnew) {
+  DataLoader augmented(Counted(11), {.batch_size = 4, .seed = 3, .transform = augmentation()});
+  DataLoader mixed(Counted(11), {.batch_size = 4, .seed = 3, .batch_transform = data::mixup({.classes = 4})});
+  for (DataLoader* loader : {&augmented, &mixed}) {  // in order: nothing else differs from epoch to epoch
+    const Seen first = epoch_of(*loader), second = epoch_of(*loader);
+    for (size_t i = 0; i < first.images.size(); ++i) EXPECT_NE(first.images[i], second.images[i]) << i;
+    loader->set_epoch(0);
+    EXPECT_EQ(epoch_of(*loader), first);
+  }
+}
+
 TEST(DataLoader, EveryExampleOnceInBatchesOfTheRightSize) {
   for (const bool drop_last : {false, true})
     for (const int64_t n : {0, 1, 7, 8, 9}) {

@@ -93,6 +93,16 @@ TEST(Zoo, OtherNamesAreThePublishedOnes) {
   EXPECT_EQ(vit.size(), 4u + 2 * 12 + 4);
 }
 
+TEST(Zoo, PathsOfAVitAreDroppedMoreOftenFromBlockToBlock) {
+  for (const int64_t depth : {1, 2, 5}) {
+    const Vit vit({.image_size = 8, .patch_size = 4, .num_classes = 3, .width = 12, .depth = depth, .drop_path = 0.4});
+    for (int64_t i = 0; i < depth; ++i)
+      EXPECT_DOUBLE_EQ(vit.blocks->at<VitBlock>(i).drop_path->options().p,
+                       depth == 1 ? 0.4 : 0.4 * static_cast<double>(i) / static_cast<double>(depth - 1))
+          << "block " << i << " of " << depth;
+  }
+}
+
 TEST(Zoo, BuildsFromItsOwnConfiguration) {
   for (const char* name : {"resnet20", "resnet18", "mlp"}) {
     const auto model = create(name);

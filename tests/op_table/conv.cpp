@@ -160,7 +160,7 @@ TERN_OP_FAMILY(conv) {
   table.add(entry("dilated", {.padding = {2, 1}, .dilation = {2, 3}}, {images({1, 2, 5, 7}, {2, 2, 3, 3}, true)},
                   {images({3, 16, 20, 24}, {16, 16, 3, 3})}));
   table.add(entry("dilated stride", {.stride = {2, 4}, .padding = 3, .dilation = {2, 2}},
-                  {images({2, 2, 6, 9}, {3, 2, 3, 2}, true)}, {images({3, 8, 30, 41}, {9, 8, 3, 2})}));
+                  {images({2, 2, 6, 9}, {3, 2, 3, 3}, true)}, {images({3, 8, 30, 41}, {9, 8, 3, 3})}));
   table.add(entry("taps in the padding alone", {.padding = 1, .dilation = 3},
                   {images({1, 2, 2, 2}, {3, 2, 2, 2}, true), images({2, 1, 2, 5}, {2, 1, 2, 3})}));
   table.add(entry("depthwise taps in the padding alone", {.padding = 1, .dilation = 3, .groups = 3},

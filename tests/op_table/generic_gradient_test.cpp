@@ -1,9 +1,12 @@
 // Gradients: against central differences, masked, accumulated, and absent where they should be.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/autograd/gradcheck.h>
+#include <tern/core/elementwise.h>
+#include <tern/core/reduce.h>
 
 #include "op_table/generic.h"
 
@@ -45,6 +48,52 @@ TEST_P(OpGradient, MatchesCentralDifferences) {
       EXPECT_TRUE(result) << "output " << k << ": " << result.message;
     }
     EXPECT_TRUE(any) << "no output requires a gradient";
+  }
+}
+
+// Moving every element would take too long here: all move at once, each by an amount of its own. What only large
+// tensors meet (several blocks, tiles, partial sums) is otherwise compared with itself alone.
+TEST_P(OpGradient, OfLargeSamplesMatchesADirectionalDerivative) {
+  for (const Inputs& sample : entry().large) {
+    SCOPED_TRACE(describe_inputs(sample));
+    const std::vector<size_t> wanted = differentiable(sample);
+    if (wanted.empty()) continue;
+    const Results at = run(entry(), fresh(sample, DType::kF64), wanted);
+    std::vector<Tensor> weights(at.outputs.size());  // what run() weighs the outputs by
+    for (size_t k = 0; k < weights.size(); ++k)
+      if (at.outputs[k].requires_grad()) weights[k] = upstream(at.outputs[k], k);
+    Arrays avoided;
+    if (entry().avoid) avoided = entry().avoid(as_arrays(sample, DType::kF64));
+    const auto& [step, atol, rtol] = entry().gradcheck;
+    for (const size_t i : wanted) {
+      Array direction = to_array(upstream(sample[i], 100 + i));
+      for (size_t k = 0; i < avoided.size() && k < avoided[i].v.size(); ++k)
+        if (avoided[i].v[k] != 0) direction.v[k] = 0;
+      const Tensor along = to_tensor(direction, DType::kF64);
+      double size = 0;  // of what is added up, which says how exact the sum can be
+      const auto moved_by = [&](double distance) {
+        const NoGradGuard no_grad;
+        Inputs inputs = fresh(sample, DType::kF64);
+        inputs[i].add_(along, distance);
+        const std::vector<Tensor> outputs = entry().call(inputs);
+        double total = 0;
+        size = 0;
+        for (size_t k = 0; k < outputs.size(); ++k) {
+          if (!weights[k].defined()) continue;
+          const Tensor terms = mul(outputs[k], weights[k]);
+          total += sum(terms).item(), size += sum(abs(terms)).item();
+        }
+        return total;
+      };
+      const double numeric = (moved_by(step) - moved_by(-step)) / (2 * step);
+      double given = 0, squares = 0;
+      const Array gradient = at.gradients[i].defined() ? to_array(at.gradients[i]) : Array(direction.shape);
+      for (size_t e = 0; e < direction.v.size(); ++e) {
+        const double product = gradient.v[e] * direction.v[e];
+        given += product, squares += product * product;
+      }
+      EXPECT_NEAR(given, numeric, atol + rtol * std::sqrt(squares) + 0x1p-50 * size / step) << "input " << i;
+    }
   }
 }
 

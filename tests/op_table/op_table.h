@@ -21,7 +21,7 @@
 // An op with settings gets one entry a setting worth testing, told apart by .variant. Parameters that are not tensors
 // are written into .call. What the generic tests do with an entry (generic_*_test.cpp):
 //   - forward against .reference in f64 and in f32 (inputs rounded to f32 first), on memory poisoned with NaN;
-//   - gradients in f64 by central differences, output by output, away from .avoid;
+//   - gradients in f64 by central differences, output by output, away from .avoid; those of .large along one direction;
 //   - f32 outputs and gradients against f64 ones; the same bits at 1, 2 and 3 threads;
 //   - only requested gradients are made; gradients accumulate; no graph without grad mode;
 //   - views with holes, permuted strides and (4-D) channels-last give what row-major inputs give; upstream gradients

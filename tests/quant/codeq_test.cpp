@@ -201,6 +201,45 @@ TEST(Attach, ADescriptionThatDoesNotFitLeavesNothingAttached) {
   EXPECT_TRUE(attached_layers(fresh).empty());
 }
 
+TEST(Attach, DescriptionHoldsEverySetting) {
+  const DeadZoneOptions changed{.learnable_bits = true,
+                                .learnable_dead_zone = false,
+                                .fixed_bits = 5,
+                                .min_bits = 3,
+                                .max_bits = 7,
+                                .quantile = 0.9,
+                                .eps = 1e-6,
+                                .range = Range::kMaximum,
+                                .relative_eps = true,
+                                .mask_clamped = true,
+                                .mask_weight_gradient = true,
+                                .max_logit_gradient = 0.5,
+                                .min_abs_logit = 0.25,
+                                .check_finite = false};
+  for (const DeadZoneOptions& given : {DeadZoneOptions{}, changed}) {
+    Net net;
+    net.head->weight.parametrize(std::make_shared<Quantizer>(Quantizer::Options{.dead_zone = given}));
+    const auto described = described_quantizers(describe_attachment(net));
+    ASSERT_EQ(described.size(), 1u);
+    EXPECT_EQ(described[0].first, "head.weight");
+    const DeadZoneOptions& o = described[0].second;
+    EXPECT_EQ(o.learnable_bits, given.learnable_bits);
+    EXPECT_EQ(o.learnable_dead_zone, given.learnable_dead_zone);
+    EXPECT_EQ(o.fixed_bits, given.fixed_bits);
+    EXPECT_EQ(o.min_bits, given.min_bits);
+    EXPECT_EQ(o.max_bits, given.max_bits);
+    EXPECT_EQ(o.quantile, given.quantile);
+    EXPECT_EQ(o.eps, given.eps);
+    EXPECT_EQ(o.range, given.range);
+    EXPECT_EQ(o.relative_eps, given.relative_eps);
+    EXPECT_EQ(o.mask_clamped, given.mask_clamped);
+    EXPECT_EQ(o.mask_weight_gradient, given.mask_weight_gradient);
+    EXPECT_EQ(o.max_logit_gradient, given.max_logit_gradient);
+    EXPECT_EQ(o.min_abs_logit, given.min_abs_logit);
+    EXPECT_EQ(o.check_finite, given.check_finite);
+  }
+}
+
 TEST(Report, ChangesNothingInTheModel) {
   Net net;
   attach(net);

@@ -1,6 +1,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -80,6 +81,22 @@ TEST(Checkpoint, AChangedByteIsDetectedOrHarmless) {
   }
   EXPECT_GT(refused, 9000);
   EXPECT_EQ(refused + harmless, 10000);
+}
+
+TEST(Checkpoint, TheChecksumCoversNamesTypesShapesElementsAndMetadata) {
+  const Tensor x = zeros({2, 6});
+  const std::string base = checksum({{"x", x}}, {{"a", "b"}});
+  EXPECT_EQ(checksum({{"x", x.clone()}}, {{"a", "b"}, {meta::kChecksum, "whatever"}}), base);
+  Tensor other = zeros({2, 6});
+  other.data<float>()[11] = 1;
+  std::set<std::string> all{base};
+  for (const io::TensorMap& tensors :
+       {io::TensorMap{{"y", x}}, io::TensorMap{{"x", zeros({2, 6}, DType::kI32)}}, io::TensorMap{{"x", zeros({6, 2})}},
+        io::TensorMap{{"x", zeros({12})}}, io::TensorMap{{"x", other}}, io::TensorMap{}})
+    EXPECT_TRUE(all.insert(checksum(tensors, {{"a", "b"}})).second);
+  for (const io::Metadata& metadata :
+       {io::Metadata{}, io::Metadata{{"a", "c"}}, io::Metadata{{"b", "b"}}, io::Metadata{{"ab", ""}}})
+    EXPECT_TRUE(all.insert(checksum({{"x", x}}, metadata)).second);
 }
 
 TEST(Checkpoint, SaysWhatIsWrongWithIt) {

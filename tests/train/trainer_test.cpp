@@ -1,3 +1,4 @@
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -280,6 +281,98 @@ TEST(Trainer, AccumulatedBatchesCountAsOne) {
     const auto x = a[i].to_vector<double>(), y = b[i].to_vector<double>();
     for (size_t k = 0; k < x.size(); ++k) EXPECT_NEAR(x[k], y[k], 1e-6);
   }
+}
+
+// The norm of what one step changes, with a rate of 1 the norm of the gradient in use; and the largest change.
+std::pair<double, double> change_of_a_step(double clip_norm, double clip_value) {
+  SmallRun run(false);
+  optim::Sgd plain(run.net.parameters(), {.lr = 1});
+  const std::vector<Tensor> parameters = run.net.parameters();
+  std::vector<Tensor> before;
+  for (const Tensor& p : parameters) before.push_back(p.detach().clone());
+  const data::Batch images = *data::DataLoader(run.images, {.batch_size = 16}).begin();
+  const Batch batch{images.images, images.labels};
+  Trainer trainer(run.net, {.optimizer = plain, .clip_norm = clip_norm, .clip_value = clip_value});
+  (void)trainer.step(run.task(false, false), {&batch, 1});
+  double squares = 0, largest = 0;
+  for (size_t i = 0; i < parameters.size(); ++i)
+    for (const double v : sub(parameters[i].detach(), before[i]).to_vector<double>())
+      squares += v * v, largest = std::max(largest, std::abs(v));
+  return {std::sqrt(squares), largest};
+}
+
+TEST(Trainer, ClipsGradients) {
+  const auto [norm, largest] = change_of_a_step(0, 0);
+  EXPECT_NEAR(change_of_a_step(norm / 4, 0).first, norm / 4, 1e-4 * norm);
+  EXPECT_NEAR(change_of_a_step(4 * norm, 0).first, norm, 1e-4 * norm);
+  EXPECT_NEAR(change_of_a_step(0, largest / 4).second, largest / 4, 1e-4 * largest);
+  EXPECT_LT(change_of_a_step(0, largest / 4).first, norm);
+}
+
+TEST(Trainer, TheLossOfAnEpochIsAMeanOverImages) {
+  SmallRun run;
+  ClassifierTask task({.train = &run.loader, .loss = [](const Tensor& output, const Tensor&) {
+                         return add(mul(output.sum(), 0.0), static_cast<double>(output.size(0)));
+                       }});
+  const double loss = Trainer(run.net, run.options()).fit(task).train.loss;
+  EXPECT_DOUBLE_EQ(loss, (6 * 16 * 16 + 4 * 4) / 100.0) << "six batches of 16, one of 4";
+}
+
+TEST(Trainer, TheBestOfARunIsNotForgotten) {
+  TemporaryDirectory directory;
+  SmallRun run;
+  TrainerOptions options = run.options();
+  options.out = directory.path();
+  const FitResult whole = Trainer(run.net, options).fit(run.loader, run.test);
+  EXPECT_GT(whole.best, 0);
+  SmallRun again;
+  Trainer trainer(again.net, again.options());
+  trainer.load(directory / "last.safetensors");
+  EXPECT_EQ(trainer.fit(again.loader, again.test).best, whole.best);
+}
+
+TEST(Trainer, MeasuresAndSavesAsOftenAsItIsTold) {
+  TemporaryDirectory directory;
+  SmallRun run;
+  TrainerOptions options = run.options();
+  options.out = directory.path();
+  options.test_every = 3;
+  options.save_every = 2;
+  std::vector<int64_t> measured, saved;
+  options.on_row = [&](const MetricRow& row) {
+    if (number_of(row, "test_top1", -1) >= 0) measured.push_back(static_cast<int64_t>(number_of(row, "epoch", -1)));
+  };
+  options.on_epoch = [&](int64_t, int64_t) {  // before this epoch's checkpoint is written
+    const Checkpoint last = load_checkpoint(directory / "last.safetensors");
+    saved.push_back(io::Json::parse("test", "state", last.metadata_at(meta::kTrainState)).at("step").as_int());
+  };
+  ClassifierTask task = run.task(false, true);
+  (void)Trainer(run.net, options).fit(task);
+  EXPECT_EQ(measured, (std::vector<int64_t>{3, 4})) << "the last epoch always";
+  EXPECT_EQ(saved, (std::vector<int64_t>{0, 0, 14, 14}));
+}
+
+TEST(Trainer, APlateauIsThatOfTheValidationLoss) {
+  const auto final_rate = [](bool validates) {
+    struct Line : nn::Module {
+      nn::Child<nn::Linear> head{this, "head", {.in_features = 3, .out_features = 4}};
+      Tensor forward(const Tensor& x) override { return head(global_avg_pool(x)); }
+    } net;
+    const data::Synthetic images({.size = 12, .classes = 4});
+    data::DataLoader loader(images, {.batch_size = 4}), validation(images, {.batch_size = 4});
+    optim::Sgd still(net.parameters(), {.lr = 1e-30});  // too small to move a weight: the validation loss stays
+    optim::PlateauLr schedule(still, {.factor = 0.5, .patience = 0, .eps = 0});
+    int64_t calls = 0;
+    ClassifierTask task({.train = &loader,
+                         .validation = validates ? &validation : nullptr,
+                         .loss = [&](const Tensor& output, const Tensor&) {
+                           return add(mul(output.sum(), 0.0), 1.0 / static_cast<double>(++calls));
+                         }});
+    (void)Trainer(net, {.optimizer = still, .schedule = &schedule, .epochs = 4}).fit(task);
+    return still.lr();
+  };
+  EXPECT_DOUBLE_EQ(final_rate(true), 1e-30 / 8) << "the first report is the best";
+  EXPECT_EQ(final_rate(false), 1e-30) << "the training loss falls";
 }
 
 TEST(Trainer, ALossThatIsNoNumberStopsTheRun) {
