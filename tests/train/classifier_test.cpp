@@ -176,14 +176,14 @@ TEST(AttachCodeq, LeavesTheModelAsItWasWhereItThrows) {
   }
 }
 
-std::shared_ptr<nn::models::Model> small_model() {
+std::shared_ptr<nn::models::Model> small_resnet() {
   manual_seed(3);
   return make_image_model({.name = "resnet20", .classes = 10});
 }
 
 TEST(AttachCodeq, EverySettingReachesTheQuantizers) {
   const auto options_of = [](const ClassifierConfig::Codeq& c) {
-    const auto model = small_model();
+    const auto model = small_resnet();
     attach_codeq(*model, c);
     const auto* quantizer = model->get_parameter("layer1.0.conv1.weight").parametrization_as<codeq::Quantizer>();
     return std::tuple(quantizer->options().dead_zone, quantizer->logit_dz.latent().item(),
@@ -228,7 +228,7 @@ TEST(AttachCodeq, EverySettingReachesTheQuantizers) {
 
 TEST(AttachCodeq, SparesWhatItIsToldTo) {
   const auto layers = [](const ClassifierConfig::Codeq& c) {
-    const auto model = small_model();
+    const auto model = small_resnet();
     attach_codeq(*model, c);
     const std::vector<std::string> attached = codeq::attached_layers(*model);
     return std::set<std::string>(attached.begin(), attached.end());
@@ -244,7 +244,7 @@ TEST(AttachCodeq, SparesWhatItIsToldTo) {
 }
 
 TEST(ObserveCodeq, TellsWhatTheLayersAre) {
-  const auto model = small_model();
+  const auto model = small_resnet();
   EXPECT_TRUE(observe_codeq(*model).empty());
   attach_codeq(*model, {.mode = "mixed", .exclude = {"conv1"}, .init_logit_dz = 1});
   const codeq::Report states = codeq::layer_states(*model);
@@ -252,7 +252,7 @@ TEST(ObserveCodeq, TellsWhatTheLayersAre) {
   EXPECT_EQ(number_of(row, "mean_bits", -1), states.mean_bits());
   EXPECT_EQ(number_of(row, "sparsity", -1), states.sparsity());
   EXPECT_NEAR(number_of(row, "dead_zone", -1), 1 - std::tanh(1.0), 1e-6) << "of quantized layers alone";
-  const io::Json json = layers_row(*model, 3, 40);
+  const io::Json json = layers_row(3, 40, codeq_layers(*model));
   EXPECT_EQ(json.at("epoch").as_int(), 3);
   EXPECT_EQ(json.at("step").as_int(), 40);
   ASSERT_EQ(json.at("layers").size(), states.layers.size());
