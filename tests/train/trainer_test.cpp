@@ -354,7 +354,7 @@ TEST(Trainer, MeasuresAndSavesAsOftenAsItIsTold) {
 
 TEST(Trainer, APlateauIsThatOfTheValidationLoss) {
   const auto final_rate = [](bool validates) {
-    struct OneWeight : nn::Module {
+    struct Pooled : nn::Module {
       nn::Child<nn::Linear> head{this, "head", {.in_features = 3, .out_features = 4}};
       Tensor forward(const Tensor& x) override { return head(global_avg_pool(x)); }
     } net;
