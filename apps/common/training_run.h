@@ -46,13 +46,15 @@ class TrainingRun {
   /// Goes on from the checkpoint, if the run is the same but for the settings in `free` (as need_same_run throws); then
   /// makes the directory ready and writes config.json. Throws IoError, and as Trainer::load.
   void begin(Trainer& trainer, const Schema& schema, const io::Json& description, const std::vector<std::string>& free);
-  /// A log in the directory that goes on where the trainer does; null without a directory. Called after begin().
+  /// A log in the directory that goes on where the trainer does; null without a directory. Called after begin(). Throws
+  /// IoError.
   std::unique_ptr<MetricsLog> log(const char* name, const Trainer& trainer) const;
 
   /// After fit(): tells the profile, and if the run was stopped also `where`, and writes the page. The exit status of a
   /// program that a signal stopped; 0 for a run that is finished.
   int stopped(const FitResult& result, const std::string& where);
-  /// summary.json: the figures and `more`, an object; and the program's last line, the figures.
+  /// summary.json: the figures, all of them doubles, and `more`, an object; and the program's last line, the figures.
+  /// Throws IoError.
   void write_summary(const MetricRow& figures, const io::Json& more) const;
   /// Writes report.html, about the run as far as it has come.
   void write_page() const;

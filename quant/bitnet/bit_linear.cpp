@@ -28,11 +28,6 @@ Shape without_last(const Shape& shape) {
   return rows;
 }
 
-// A row of token codes as it lies in memory.
-int64_t padded(int64_t features) {
-  return (features + kernels::kTernaryBlock - 1) / kernels::kTernaryBlock * kernels::kTernaryBlock;
-}
-
 // How far apart the rows of the last axis are, if it is dense and they are evenly apart; or -1.
 int64_t row_step(const Tensor& x) {
   int64_t step = -1, next = -1;
@@ -138,7 +133,7 @@ Tensor integer_product(const TokenCodes& tokens, const Ternary& weight, const Te
   p.tokens = tokens.gamma.numel();
   p.rows = codes.size(0);
   p.n = codes.size(1);
-  p.width = padded(p.n);
+  p.width = kernels::padded_codes(p.n);
   p.x = tokens.codes.data<int8_t>();
   p.x_sums = tokens.sums.data<int32_t>();
   p.codes = codes.data<int8_t>();
@@ -220,7 +215,7 @@ TokenCodes quantize_tokens(const Tensor& tokens) {
   TERN_CHECK(x.dim() >= 1 && x.size(-1) >= 1, ShapeError, "[", kName, "] expected [..., features], got ", x.shape());
   const int64_t n = x.size(-1);
   Shape rows = x.shape();
-  rows[rows.size() - 1] = padded(n);
+  rows[rows.size() - 1] = kernels::padded_codes(n);
   TokenCodes out{empty(rows, DType::kI8), empty(without_last(x.shape()), x.dtype()),
                  empty(without_last(x.shape()), DType::kI32)};
   dispatch_float(kName, x.dtype(), [&]<class T>() {
@@ -228,7 +223,7 @@ TokenCodes quantize_tokens(const Tensor& tokens) {
     TERN_KERNEL(quantize_tokens<T>)
     ({.tokens = out.gamma.numel(),
       .n = n,
-      .width = padded(n),
+      .width = kernels::padded_codes(n),
       .min_gamma = static_cast<T>(kLeastScale),
       .x = x.data<T>(),
       .codes = out.codes.data<int8_t>(),

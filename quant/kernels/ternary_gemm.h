@@ -8,6 +8,11 @@ namespace tern::kernels {
 /// Weights of a block of pack2_block128: rows of codes and of packed weights are multiples of it.
 inline constexpr int64_t kTernaryBlock = 128;
 
+/// Bytes of a row of n activation codes as TernaryProduct reads it: n rounded up to kTernaryBlock.
+constexpr int64_t padded_codes(int64_t n) {
+  return (n + kTernaryBlock - 1) / kTernaryBlock * kTernaryBlock;
+}
+
 /// A product. x: [tokens, width] int8, rows being zero from n on, width a multiple of kTernaryBlock; x_sums: [tokens].
 /// The weights are w, [rows, width / 4] in pack2_block128, or codes, [rows, n] int8; the other one is null. Written is
 /// either sums [tokens, rows], the integers, or y [tokens, rows] = sums * (gamma[t] / 127 * scale) + bias[r] (bias may

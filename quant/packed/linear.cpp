@@ -72,7 +72,7 @@ QuantizedTokens quantize_tokens(const Tensor& x, const std::optional<TokenNorm>&
   kernels::TokenQuantizer<float> p;
   p.n = x.size(-1);
   p.tokens = x.numel() / p.n;
-  p.width = (p.n + kernels::kTernaryBlock - 1) / kernels::kTernaryBlock * kernels::kTernaryBlock;
+  p.width = kernels::padded_codes(p.n);
   p.min_gamma = kMinGamma;
   const Tensor dense = x.contiguous();
   p.x = dense.data<float>();
