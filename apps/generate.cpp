@@ -17,13 +17,6 @@ void write_out(std::string_view text) {
   TERN_CHECK(written, IoError, "[generate] expected to write to standard output, got an error after part of the text");
 }
 
-// A byte token may stand for a control character, which a terminal might obey; as in llama2.c it is not shown.
-std::string visible(std::string piece) {
-  const auto byte = static_cast<unsigned char>(piece.empty() ? ' ' : piece[0]);
-  const bool control = byte == 0x7F || (byte < 0x20 && (byte < '\t' || byte > '\r'));
-  return piece.size() == 1 && control ? std::string() : piece;
-}
-
 int generate(int argc, char** argv) {
   std::string weights, config, tokenizer_path, prompt;
   train::GenerateOptions options{.steps = 256, .sample = {.temperature = 1.0, .top_p = 0.9}};
@@ -65,7 +58,7 @@ int generate(int argc, char** argv) {
   options.stop_token = tokenizer.start_token();
   int64_t previous = tokens.front();
   options.on_token = [&, &pieces = tokenizer](int64_t token) {
-    write_out(visible(pieces.decode(previous, token)));
+    write_out(train::printable(pieces.decode(previous, token)));
     previous = token;
   };
   const train::Generated result = train::generate(*model, tokens, options);

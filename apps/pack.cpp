@@ -3,12 +3,22 @@
 #include <iostream>
 
 #include <tern/core/error.h>
+#include <tern/quant/packed/linear.h>
 #include <tern/train/cli.h>
 #include <tern/train/language_model.h>
 #include <tern/train/process.h>
 
 namespace tern {
 namespace {
+
+// In f32, of a model that may be packed already.
+int64_t float_bytes(const nn::Module& model) {
+  int64_t elements = model.parameter_count(false);
+  for (const auto& [path, module] : model.named_modules())
+    if (const auto* layer = dynamic_cast<const quant::packed::PackedTernaryLinear*>(module.get()))
+      elements += layer->options().out_features * (layer->options().in_features + (layer->options().bias ? 1 : 0));
+  return 4 * elements;
+}
 
 int pack(int argc, char** argv) {
   std::string weights, out, format = "pack3_fixed";
@@ -22,7 +32,7 @@ int pack(int argc, char** argv) {
   if (!cli.parse(argc, argv)) return 0;
   const quant::packed::TernaryFormat chosen = quant::packed::ternary_format(format);
   const auto model = train::load_llama(weights);
-  const int64_t before = 4 * model->parameter_count(false);
+  const int64_t before = float_bytes(*model);
   train::pack_llama(*model, weights);
   train::save_packed(out, *model, chosen);
   std::error_code ignored;

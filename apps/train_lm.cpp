@@ -56,6 +56,14 @@ std::shared_ptr<nn::models::Llama> model_of_run(const std::string& checkpoint) {
       nn::models::Llama::options_from(io::Json::parse(kProgram, checkpoint, last.metadata_at(nn::models::kConfigKey))));
 }
 
+std::shared_ptr<nn::models::Llama> start_from(const train::LanguageConfig& config) {
+  auto model = train::load_llama(config.weights, config.weights_config);
+  if (quant::packed::is_packed(*model))
+    throw train::UsageError(
+        concat("[train_lm] expected weights that can be trained, got packed ones in ", config.weights));
+  return model;
+}
+
 Subject open_subject(train::LanguageConfig& config, const std::string& checkpoint, bool fast) {
   train::Texts texts = train::read_texts(config.data);
   train::TextTokenizer tokenizer =
@@ -66,7 +74,7 @@ Subject open_subject(train::LanguageConfig& config, const std::string& checkpoin
   if (!checkpoint.empty())
     model = model_of_run(checkpoint);
   else if (!config.weights.empty())
-    model = train::load_llama(config.weights, config.weights_config);
+    model = start_from(config);
   else
     model = train::make_llama(config, tokenizer.vocab_size());
   train::need_same_vocabulary(*model, config.weights, tokenizer,
@@ -123,14 +131,6 @@ io::Json describe_run(const train::Schema& schema, const Subject& subject) {
   return json;
 }
 
-// Without control characters, which a terminal might obey.
-std::string visible(std::string text) {
-  for (char& c : text)
-    if (const auto byte = static_cast<unsigned char>(c); byte == 0x7F || (byte < 0x20 && c != '\n' && c != '\t'))
-      c = '?';
-  return text;
-}
-
 // Writes and prints what came of a run: summary.json, and the last line.
 void report(const Subject& subject, const train::FitResult& result, const train::TrainingRun& run) {
   const train::EvalResult& measured = result.validation;
@@ -182,7 +182,7 @@ int run(int argc, char** argv) {
     std::unique_ptr<optim::WeightEma::Swapped> averaged;
     if (ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*ema);
     const std::string text = train::sample_text(model, subject.tokenizer, config.sample, seed);
-    std::cout << concat("---- sample after step ", step, "\n", visible(text), "\n----") << std::endl;
+    std::cout << concat("---- sample after step ", step, "\n", train::printable(text), "\n----") << std::endl;
     if (samples != nullptr)
       samples->write(
           io::Json::object({{"epoch", epoch}, {"step", step}, {"prompt", config.sample.prompt}, {"text", text}}));

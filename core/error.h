@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 namespace tern {
 
@@ -53,6 +54,17 @@ struct NonFiniteError : Error {
 struct InternalError : Error {
   using Error::Error;
 };  ///< a bug in Tern itself, never the caller's
+
+/// fn(); an Error that comes out of it names that module.
+template <class F>
+decltype(auto) in_module(std::string_view path, F&& fn) {
+  try {
+    return std::forward<F>(fn)();
+  } catch (Error& error) {
+    error.set_module_path(path);
+    throw;
+  }
+}
 
 namespace detail {
 std::string to_text(double v);

@@ -47,6 +47,7 @@
 #include <tern/core/ste.h>
 #include <tern/core/storage.h>
 #include <tern/core/tensor.h>
+#include <tern/core/tensor_stamp.h>
 #include <tern/core/text.h>
 #include <tern/data/batch.h>
 #include <tern/data/byte_pair.h>

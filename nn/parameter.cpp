@@ -66,14 +66,18 @@ Tensor Parameter::effective(ParameterState& state) {
 
   const std::lock_guard lock(state.cache_mutex);
   ParameterState::Cache& cache = state.cache;
-  const bool valid = cache.value.defined() && cache.storage == state.latent.storage().get() &&
-                     cache.latent_version == state.latent.version() && cache.parametrization_version == map.version() &&
-                     cache.training == map.is_training();
+  std::vector<Tensor> own = map.parameters();
+  for (const auto& [name, buffer] : map.named_buffers()) own.push_back(buffer);
+  const bool valid = cache.value.defined() && cache.latent.is_of(state.latent) &&
+                     std::equal(cache.own.begin(), cache.own.end(), own.begin(), own.end(),
+                                [](const TensorStamp& stamp, const Tensor& tensor) { return stamp.is_of(tensor); }) &&
+                     cache.changes == map.changes() && cache.training == map.is_training();
   if (!valid) {
     cache.value = map.effective(state.latent);
-    cache.storage = state.latent.storage().get();
-    cache.latent_version = state.latent.version();
-    cache.parametrization_version = map.version();
+    cache.latent = TensorStamp(state.latent);
+    cache.own.clear();
+    for (const Tensor& tensor : own) cache.own.emplace_back(tensor);
+    cache.changes = map.changes();
     cache.training = map.is_training();
   }
   return cache.value;
@@ -168,13 +172,6 @@ Buffer::~Buffer() {
 Parametrization::Parametrization(std::string_view name) : name_(name) {
   TERN_CHECK(!name.empty() && name.find('.') == std::string_view::npos, ValueError,
              "[parametrization] expected a name without dots, got '", name, "'");
-}
-
-uint64_t Parametrization::version() const {
-  uint64_t version = changes_;
-  for (const Tensor& tensor : parameters()) version += tensor.version();
-  for (const auto& [name, buffer] : named_buffers()) version += buffer.version();
-  return version;
 }
 
 }  // namespace tern::nn

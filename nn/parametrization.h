@@ -37,9 +37,8 @@ class Parametrization : public Module {
   virtual std::optional<double> weight_bits() const { return std::nullopt; }
 
   const std::string& name() const { return name_; }
-  /// Grows with every change of the own parameters and buffers and every changed().
-  uint64_t version() const;
-  void changed() { ++changes_; }  ///< what was kept is computed anew
+  void changed() { ++changes_; }                 ///< what was kept is computed anew
+  uint64_t changes() const { return changes_; }  ///< calls of changed() so far
 
   bool has_forward() const override { return false; }
 

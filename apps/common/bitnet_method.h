@@ -42,12 +42,13 @@ struct BitnetConfig {
 };
 
 void declare(Schema& schema, BitnetConfig& config);
-/// Refuses settings that contradict each other, with a UsageError that names them.
+/// Refuses settings that contradict each other or go nowhere, with a UsageError that names them.
 void check(const BitnetConfig& config);
 
 /// Converts a model as the settings say: layers, then low-rank corrections, then what is to train. Returns a line for
-/// people. `calibrate` runs the model over data, for lrc.init activations. Throws as quant::bitnet::convert and
-/// convert_to_lrc.
+/// people. `calibrate` runs the model over data, for lrc.init activations. Of a model that started from a BitNet's
+/// weights the layers stay as they are. Throws UsageError where the settings would have made other ones, and as
+/// quant::bitnet::convert and convert_to_lrc.
 std::string convert_to_bitnet(nn::Module& model, const BitnetConfig& config,
                               const std::function<void(nn::Module&)>& calibrate = {});
 
@@ -59,6 +60,7 @@ class BitnetMethod : public Method {
   BitnetMethod(nn::Module& model, const BitnetConfig& config, std::shared_ptr<nn::Module> teacher = nullptr);
 
   void before_step(int64_t step) override;
+  bool has_set_in() const override;  ///< lambda is 1
   Tensor loss(const Tensor& output, const Batch& batch, const Tensor& task_loss) override;
   MetricRow metrics() const override;
   io::Json layers() const override;

@@ -24,7 +24,8 @@ struct Texts {
 /// no text in them.
 Texts read_texts(const LanguageConfig::Data& config);
 
-/// The tokenizer that the settings ask for, trained on the texts that come before the held-out share if it is "bpe".
+/// The tokenizer that the settings ask for, trained on the texts' bytes before the last
+/// data.val_fraction of them if it is "bpe"; the held-out share is of tokens, so that the two ends need not meet quite.
 /// Throws as TextTokenizer and BytePairTokenizer::train.
 TextTokenizer make_tokenizer(const LanguageConfig& config, const Texts& texts);
 

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include <tern/core/error.h>
 #include <tern/core/io/json.h>
 #include <tern/core/io/safetensors.h>
@@ -43,11 +41,7 @@ std::shared_ptr<Llama> load_llama(const std::string& weights, const std::string&
 }
 
 void pack_llama(Llama& model, const std::string& weights) {
-  const nn::NamedModules modules = model.named_modules();
-  const auto is_packed = [](const auto& entry) {
-    return dynamic_cast<const quant::packed::PackedTernaryLinear*>(entry.second.get()) != nullptr;
-  };
-  if (std::any_of(modules.begin(), modules.end(), is_packed)) return;
+  if (quant::packed::is_packed(model)) return;
   TERN_CHECK(quant::bitnet::is_bitnet(model), ValueError, "[pack] expected weights of a BitNet in '", weights,
              "', got a model without ternary layers");
   quant::bitnet::pack(model);

@@ -21,6 +21,8 @@ class Method {
   /// Called before each optimizer step; step: those made so far, before a resume included. What it sets must follow
   /// from the step and the saved state alone.
   virtual void before_step([[maybe_unused]] int64_t step) {}
+  /// Whether the model computes by now as it will when it is used. A measurement before that cannot be the best one.
+  virtual bool has_set_in() const { return true; }
   /// The loss to learn from, made of the task's own, which is what metrics.jsonl tells. Called once for each batch,
   /// after the model's forward.
   virtual Tensor loss([[maybe_unused]] const Tensor& output, [[maybe_unused]] const Batch& batch,

@@ -44,4 +44,7 @@ class TextTokenizer {
   std::variant<data::BytePairTokenizer, Llama2c> tokenizer_;
 };
 
+/// A model's text without the control characters that a terminal might obey: white space stays.
+std::string printable(std::string_view text);
+
 }  // namespace tern::train

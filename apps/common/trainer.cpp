@@ -461,7 +461,8 @@ struct Trainer::Loop {
       result.validation = task.validate(trainer.model_, options.stop);
       if (!result.validation.complete) return false;
       report("val", result.validation, row, line);
-      best = result.validation.n > 0 && task.score(result.validation) > state.best;
+      best = result.validation.n > 0 && task.score(result.validation) > state.best &&
+             (options.method == nullptr || options.method->has_set_in());
       if (due(options.test_every)) {
         result.test = task.test(trainer.model_, options.stop);
         if (!result.test.complete) return false;

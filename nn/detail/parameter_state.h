@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include <tern/core/tensor.h>
+#include <tern/core/tensor_stamp.h>
 #include <tern/nn/parametrization.h>
 
 namespace tern::nn::detail {
@@ -20,9 +22,9 @@ struct ParameterState {
   // The effective value last computed without a graph, and what it was computed from.
   struct Cache {
     Tensor value;
-    const Storage* storage = nullptr;
-    uint64_t latent_version = 0;
-    uint64_t parametrization_version = 0;
+    TensorStamp latent;
+    std::vector<TensorStamp> own;  // the parametrization's parameters and buffers
+    uint64_t changes = 0;
     bool training = false;
   } cache;
   std::mutex cache_mutex;

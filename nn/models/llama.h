@@ -203,6 +203,7 @@ class Llama : public Model {
 
   std::string model_name() const override { return "llama"; }
   io::Json config() const override;
+  std::string head_path() const override { return "lm_head"; }
 
  private:
   Tensor logits(const Tensor& hidden) const;

@@ -1,6 +1,7 @@
 // A multi-layer perceptron.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include <tern/nn/containers.h>
@@ -29,6 +30,7 @@ class Mlp : public Model {
   Tensor forward(const Tensor& x) override;
   std::string model_name() const override { return "mlp"; }
   io::Json config() const override;
+  std::string head_path() const override { return "layers." + std::to_string(options_.hidden.size()); }
 
  private:
   Options options_;

@@ -16,6 +16,9 @@ class Model : public Module {
   virtual std::string model_name() const = 0;
   /// Every setting, resolved.
   virtual io::Json config() const = 0;
+  /// Path of the layer that maps to classes or tokens: "head", "fc", "lm_head". What compresses a model mostly leaves
+  /// it.
+  virtual std::string head_path() const = 0;
   /// Name and configuration as file metadata, under the keys kModelKey and kConfigKey.
   io::Metadata metadata() const;
 };

@@ -83,6 +83,7 @@ class ResNet : public Model {
   Tensor forward(const Tensor& x) override;
   std::string model_name() const override;
   io::Json config() const override;
+  std::string head_path() const override { return "fc"; }
 
  private:
   template <class Block>

@@ -53,6 +53,7 @@ class ResNetCifar : public Model {
   Tensor forward(const Tensor& x) override;
   std::string model_name() const override;
   io::Json config() const override;
+  std::string head_path() const override { return "linear"; }
 
  private:
   Options options_;

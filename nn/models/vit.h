@@ -139,6 +139,7 @@ class Vit : public Model {
   Tensor forward(const Tensor& x) override;
   std::string model_name() const override { return "vit"; }
   io::Json config() const override;
+  std::string head_path() const override { return "head"; }
 
  private:
   Tensor through_blocks(const Tensor& tokens);

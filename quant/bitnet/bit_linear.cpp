@@ -70,11 +70,11 @@ Tensor effective_tokens(const Tensor& x, const TokenCodes& tokens, double lambda
 
 Tensor effective_weight(const Tensor& weight, const Ternary& ternary, double lambda, DType dtype) {
   if (lambda == 1) return dequantize(ternary, dtype);
-  const Tensor dense = weight.contiguous();
+  const Tensor dense = weight.contiguous(), codes = ternary.codes.contiguous();
   Tensor out = empty(weight.shape(), dtype);
   dispatch_float(kOp, dtype, [&]<class T>() {
     TERN_KERNEL(ternary_blend<T>)
-    (dense.data<T>(), ternary.codes.data<int8_t>(), out.numel(), static_cast<T>(ternary.scale), static_cast<T>(lambda),
+    (dense.data<T>(), codes.data<int8_t>(), out.numel(), static_cast<T>(ternary.scale), static_cast<T>(lambda),
      out.data<T>());
   });
   return out;
@@ -158,8 +158,16 @@ Tensor product(const Tensor& x, const Tensor& weight, const Tensor& bias, Operan
     y = fits_integers(operands) ? integer_product(operands.tokens, operands.ternary, bias)
                                 : linear(operands.left(), operands.right(), bias);
   }
-  if (operands.options.quantize_activation && operands.options.lambda == 1) operands.x = {};
   return autograd::record<BitLinearBackward>(y, {x, weight, bias}, {.operands = std::move(operands)});
+}
+
+void check_ternary(const Ternary& ternary, const Shape& weight) {
+  TERN_CHECK(ternary.codes.dtype() == DType::kI8, DTypeError, "[", kOp, "] expected codes of dtype i8, got ",
+             ternary.codes.dtype());
+  TERN_CHECK(ternary.codes.shape() == weight, ShapeError, "[", kOp, "] expected codes ", weight,
+             " as their weight, got ", ternary.codes.shape());
+  TERN_CHECK(ternary.scale > 0 && std::isfinite(ternary.scale), ValueError, "[", kOp,
+             "] expected a scale above 0, got ", ternary.scale);
 }
 
 void check_matrix(const Tensor& x, const Shape& weight) {
@@ -199,10 +207,11 @@ Ternary ternarize(const Tensor& weight) {
 }
 
 Tensor dequantize(const Ternary& weight, DType dtype) {
-  Tensor out = empty(weight.codes.shape(), dtype);
+  const Tensor codes = weight.codes.contiguous();
+  Tensor out = empty(codes.shape(), dtype);
   dispatch_float("dequantize", dtype, [&]<class T>() {
     TERN_KERNEL(ternary_values<T>)
-    (weight.codes.data<int8_t>(), out.numel(), static_cast<T>(weight.scale), out.data<T>());
+    (codes.data<int8_t>(), out.numel(), static_cast<T>(weight.scale), out.data<T>());
   });
   return out;
 }
@@ -257,6 +266,7 @@ Tensor bit_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   if (options.lambda == 0 || (!options.quantize_weight && !options.quantize_activation)) return linear(x, weight, bias);
   const bool keeps_x = !options.quantize_activation || options.lambda < 1,
              keeps_weight = !options.quantize_weight || options.lambda < 1;
+  if (codes != nullptr) check_ternary(*codes, weight.shape());
   Operands operands;
   operands.options = options;
   operands.dtype = x.dtype();
@@ -270,6 +280,7 @@ Tensor bit_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 Tensor bit_linear(const Tensor& x, const Ternary& weight, const Tensor& bias, bool quantize_activation) {
   check_defined(kOp, x, weight.codes);
   check_matrix(x, weight.codes.shape());
+  check_ternary(weight, weight.codes.shape());
   Operands operands;
   operands.options.quantize_activation = quantize_activation;
   operands.dtype = x.dtype();
@@ -281,28 +292,20 @@ Tensor bit_linear(const Tensor& x, const Ternary& weight, const Tensor& bias, bo
   return product(x, Tensor(), bias, std::move(operands));
 }
 
-bool detail::CachedTernary::is_of(const Tensor& tensor) const {
-  return source_.defined() && source_.storage() == tensor.storage() && version_ == tensor.version();
-}
-
 const Ternary& detail::CachedTernary::of(const Tensor& weight) {
-  if (!is_of(weight)) {
+  if (!source_.is_of(weight)) {
     codes_ = ternarize(weight);
-    source_ = weight.detach();
-    version_ = weight.version();
+    source_ = TensorStamp(weight);
   }
   return codes_;
 }
 
-const Ternary& detail::CachedTernary::of(const Tensor& codes, const Tensor& scale) {
+const Ternary& detail::CachedTernary::of(const Tensor& packed, const Tensor& scale, int64_t in_features) {
   const double delta = scale.item();
-  if (!is_of(codes) || codes_.scale != delta) {
-    TERN_CHECK(delta > 0 && std::isfinite(delta), ValueError, "[BitLinear] expected a scale above 0, got ", delta);
-    for (const int8_t code : codes.to_vector<int8_t>())
-      TERN_CHECK(code >= -1 && code <= 1, ValueError, "[BitLinear] expected codes -1, 0 or 1, got ", int{code});
-    codes_ = {codes, delta};
-    source_ = codes;
-    version_ = codes.version();
+  if (!source_.is_of(packed) || codes_.scale != delta) {
+    TERN_CHECK(delta > 0 && std::isfinite(delta), FormatError, "[BitLinear] expected a scale above 0, got ", delta);
+    codes_ = {packed::unpack({packed::kExecutionFormat, packed.size(0), in_features, packed, 1}), delta};
+    source_ = TensorStamp(packed);
   }
   return codes_;
 }

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include <tern/core/tensor.h>
+#include <tern/core/tensor_stamp.h>
 #include <tern/nn/child.h>
 #include <tern/nn/module.h>
 #include <tern/nn/norms.h>
@@ -51,11 +52,11 @@ struct BitLinearOptions {
   double lambda = 1;  ///< 0 (a plain linear map) to 1 (fully quantized)
 };
 
-/// The map above as one op. x: [..., in]; weight: [out, in]; bias: [out], or left out; all f32 or all f64; the result
-/// is
-/// [..., out]. `codes` are the weight's, where the caller has them already. In f32, fully quantized, the forward takes
-/// exact sums of integers; the backward keeps x's codes in place of x where lambda is 1. Throws ShapeError and
-/// DTypeError as tern::linear, ValueError for lambda outside [0, 1], NonFiniteError as the quantizers.
+/// The map above as one op: x [..., in], weight [out, in], bias [out] or none, all f32 or all f64, to [..., out].
+/// `codes` are the weight's, where the caller has them already. In f32, fully quantized, the forward takes exact sums
+/// of integers; the backward keeps x's codes in place of x where lambda is 1. Throws ShapeError and DTypeError as
+/// tern::linear and for codes that are not i8 of the weight's shape, ValueError for lambda outside [0, 1] and a scale
+/// that is not above 0 and finite, NonFiniteError as the quantizers. That codes are -1, 0 or 1 is not looked at.
 [[nodiscard]] Tensor bit_linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
                                 const BitLinearOptions& options = {}, const Ternary* codes = nullptr);
 /// The same for a weight that is there as codes alone, at lambda 1: only x and bias get gradients.
@@ -67,15 +68,13 @@ namespace detail {
 class CachedTernary {
  public:
   const Ternary& of(const Tensor& weight);
-  /// The same for codes and a scale that were stored; throws ValueError for a code outside -1, 0, 1 or a scale that is
-  /// not above 0 and finite.
-  const Ternary& of(const Tensor& codes, const Tensor& scale);
+  /// The same for a weight that was stored: rows of `in_features` in packed::kExecutionFormat, u8, and their scale.
+  /// Throws FormatError for bytes that are no codes or a scale that is not above 0 and finite.
+  const Ternary& of(const Tensor& packed, const Tensor& scale, int64_t in_features);
 
  private:
-  bool is_of(const Tensor& tensor) const;
   Ternary codes_;
-  Tensor source_;  // that codes_ are of
-  uint64_t version_ = 0;
+  TensorStamp source_;  // that codes_ are of
 };
 }  // namespace detail
 

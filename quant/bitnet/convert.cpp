@@ -7,6 +7,7 @@
 #include <tern/core/io/json.h>
 #include <tern/core/text.h>
 #include <tern/nn/linear.h>
+#include <tern/nn/models/model.h>
 #include <tern/nn/parametrization.h>
 #include <tern/quant/bitnet/convert.h>
 #include <tern/quant/bitnet/lrc.h>
@@ -18,13 +19,23 @@ std::string_view last_part(std::string_view path) {
   return path.substr(path.rfind('.') + 1);  // npos + 1 is 0
 }
 
-bool is_head(std::string_view path) {
-  const std::string_view name = last_part(path);
-  return name == "lm_head" || name == "head" || name == "classifier";
+// The maps to classes or tokens: what the zoo's models say, and layers with usual names.
+std::vector<std::string> heads_of(const nn::Module& model) {
+  std::vector<std::string> heads;
+  for (const auto& [path, module] : model.named_modules()) {
+    const std::string_view name = last_part(path);
+    if (name == "lm_head" || name == "head" || name == "classifier") heads.push_back(path);
+    if (const auto* zoo = dynamic_cast<const nn::models::Model*>(module.get()))
+      heads.push_back(nn::join_path(path, zoo->head_path()));
+  }
+  return heads;
 }
 
-bool is_converted(const nn::Module& module) {
-  return dynamic_cast<const BitLinear*>(&module) != nullptr || dynamic_cast<const BitLinearLrc*>(&module) != nullptr;
+// Of a converted layer; null for another module.
+const BitLinear::Options* converted_options(const nn::Module& module) {
+  if (const auto* layer = dynamic_cast<const BitLinear*>(&module)) return &layer->options();
+  if (const auto* corrected = dynamic_cast<const BitLinearLrc*>(&module)) return &corrected->options().layer;
+  return nullptr;
 }
 
 BitLinear::Options options_for(const nn::Linear& linear, bool subln, const ConvertOptions& o) {
@@ -38,11 +49,18 @@ BitLinear::Options options_for(const nn::Linear& linear, bool subln, const Conve
           .subln_eps = o.subln_eps};
 }
 
-// With the linear layer's own tensors.
+// Puts a linear layer's own tensor into its successor; one that does not train still does not.
+void hand_over(const nn::Parameter& from, nn::Parameter& to) {
+  if (!from.defined()) return;
+  const bool trains = from.latent().requires_grad();
+  to.set(from.latent());
+  Tensor(to.latent()).requires_grad_(trains);
+}
+
 std::shared_ptr<BitLinear> converted(const nn::Linear& linear, const BitLinear::Options& options) {
   const auto layer = nn::make<BitLinear>(options);
-  layer->weight.set(linear.weight.latent());
-  if (linear.bias.defined()) layer->bias.set(linear.bias.latent());
+  hand_over(linear.weight, layer->weight);
+  hand_over(linear.bias, layer->bias);
   if (layer->subln.has_value()) (*layer->subln)->to(linear.weight.latent().dtype());
   layer->train(linear.is_training());
   return layer;
@@ -82,6 +100,14 @@ bool sizes_of(const nn::Module& module, int64_t& in, int64_t& out) {
   return false;
 }
 
+// "2: lm_head (a head), model.layers.0.mlp.up_proj (excluded by ...)".
+std::string listed(const std::vector<std::pair<std::string, std::string>>& left) {
+  std::string text = concat(left.size());
+  for (size_t i = 0; i < left.size(); ++i)
+    text += concat(i == 0 ? ": " : ", ", left[i].first, " (", left[i].second, ")");
+  return text;
+}
+
 }  // namespace
 
 std::string detail::Exclusions::match(std::string_view path, std::string_view type) {
@@ -104,36 +130,40 @@ void detail::Exclusions::check_all_used(const char* op, const char* what) const 
 std::string to_string(const ConvertReport& report) {
   const auto with_norm =
       std::count_if(report.converted.begin(), report.converted.end(), [](const auto& l) { return l.subln; });
-  std::string text =
-      concat("converted ", report.converted.size(), " layers (", with_norm, " with SubLN), left ", report.left.size());
-  for (size_t i = 0; i < report.left.size(); ++i)
-    text += concat(i == 0 ? ": " : ", ", report.left[i].first, " (", report.left[i].second, ")");
-  return text;
+  return concat("converted ", report.converted.size(), " layers (", with_norm, " with SubLN), left ",
+                listed(report.left),
+                report.before.empty() ? std::string() : concat("; converted before: ", report.before.size()));
 }
 
 std::ostream& operator<<(std::ostream& out, const ConvertReport& report) {
   return out << to_string(report);
 }
 
+bool wants_subln(std::string_view path, const ConvertOptions& o) {
+  const auto& last = o.output_projections;
+  return o.subln == SubLn::kAll ||
+         (o.subln == SubLn::kOutputProjections && std::find(last.begin(), last.end(), last_part(path)) != last.end());
+}
+
 ConvertReport convert(nn::Module& model, const ConvertOptions& options) {
   constexpr const char* kName = "convert";
   ConvertReport report;
   detail::Exclusions exclusions(options.exclude);
-  std::vector<std::pair<std::string, std::shared_ptr<BitLinear>>> layers;
-  bool any_before = false;
+  const std::vector<std::string> heads = options.exclude_heads ? heads_of(model) : std::vector<std::string>{};
+  std::vector<std::pair<std::string, std::shared_ptr<const nn::Linear>>> chosen;
   for (const auto& [path, module] : model.named_modules()) {
     if (path.empty()) continue;
-    if (is_converted(*module)) {
-      any_before = true;
+    if (const BitLinear::Options* before = converted_options(*module)) {
       exclusions.match(path, "Linear");
+      report.before.push_back({path, before->subln});
       continue;
     }
-    const auto* const linear = dynamic_cast<const nn::Linear*>(module.get());
+    const auto linear = std::dynamic_pointer_cast<const nn::Linear>(module);
     if (linear == nullptr) continue;
     std::string reason;
     if (const std::string pattern = exclusions.match(path, linear->type_name()); !pattern.empty())
       reason = concat("excluded by \"", pattern, "\"");
-    else if (options.exclude_heads && is_head(path))
+    else if (std::find(heads.begin(), heads.end(), path) != heads.end())
       reason = "a head";
     else if (typeid(*linear) != typeid(nn::Linear))
       reason = concat("a ", linear->type_name(), ", not a plain Linear");
@@ -145,23 +175,23 @@ ConvertReport convert(nn::Module& model, const ConvertOptions& options) {
     }
     TERN_CHECK(linear->weight.parametrization() == nullptr, StateError, "[", kName, "] the weight of ", path,
                " has the parametrization \"", linear->weight.parametrization()->name(), "\"; detach it first");
-    const auto& projections = options.output_projections;
-    const bool subln = options.subln == SubLn::kAll ||
-                       (options.subln == SubLn::kOutputProjections &&
-                        std::find(projections.begin(), projections.end(), last_part(path)) != projections.end());
-    layers.emplace_back(path, converted(*linear, options_for(*linear, subln, options)));
-    report.converted.push_back({path, subln});
+    chosen.emplace_back(path, linear);
+    report.converted.push_back({path, wants_subln(path, options)});
   }
   exclusions.check_all_used(kName, "linear layer");
-  TERN_CHECK(!layers.empty() || any_before, ValueError, "[", kName, "] found no linear layer to convert in ",
-             model.type_name());
-  for (const auto& [path, layer] : layers) model.replace(path, layer);
+  TERN_CHECK(!chosen.empty() || !report.before.empty(), ValueError, "[", kName,
+             "] found no linear layer to convert in ", model.type_name(), ", and left ", listed(report.left));
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    const auto& [path, linear] = chosen[i];
+    model.replace(path, converted(*linear, options_for(*linear, report.converted[i].subln, options)));
+  }
   return report;
 }
 
 bool is_bitnet(const nn::Module& model) {
   const nn::NamedModules modules = model.named_modules();
-  return std::any_of(modules.begin(), modules.end(), [](const auto& entry) { return is_converted(*entry.second); });
+  return std::any_of(modules.begin(), modules.end(),
+                     [](const auto& entry) { return converted_options(*entry.second) != nullptr; });
 }
 
 ConvertReport auto_convert(nn::Module& model, const ConvertOptions& options) {

@@ -25,7 +25,8 @@ enum class SubLn {
 /// part of it ("up_proj"), its type ("Linear"), or a pattern of the path with * and ?.
 struct ConvertOptions {
   std::vector<std::string> exclude = {};  ///< layers to leave in full precision
-  /// Leaves the maps to classes or tokens ("lm_head", "head", "classifier") in full precision as well.
+  /// Leaves maps to classes or tokens in full precision as well: nn::models::Model::head_path() of the zoo's models,
+  /// and layers called "lm_head", "head" or "classifier".
   bool exclude_heads = true;
   SubLn subln = SubLn::kNone;
   /// Last parts of the paths that SubLn::kOutputProjections means.
@@ -43,17 +44,21 @@ struct ConvertReport {
     bool subln = false;
   };
   std::vector<Layer> converted;
+  std::vector<Layer> before;                              ///< converted before; they stay as they are
   std::vector<std::pair<std::string, std::string>> left;  ///< linear layers left as they are, with the reason
 };
-/// "converted 28 layers (8 with SubLN), left 1: lm_head (a head)".
+/// "converted 28 layers (8 with SubLN), left 1: lm_head (a head)", with "; converted before: 4" if there are such.
 std::string to_string(const ConvertReport& report);
 std::ostream& operator<<(std::ostream& out, const ConvertReport& report);
 
+/// Whether convert() gives the layer of that path a SubLN, if it converts it.
+bool wants_subln(std::string_view path, const ConvertOptions& options);
 /// Puts a BitLinear in the place of every nn::Linear below the model that is not excluded, with the same weight and
-/// bias tensors (an optimizer that holds them follows). Left, and reported so: excluded layers, layers whose weight is
-/// tied to another, layers of derived types, layers converted before. Converting twice changes nothing. Throws
-/// ValueError for an exclusion that matches no linear layer, and if there is neither a layer to convert nor a converted
-/// one; StateError for a weight with a parametrization. Nothing has changed when it throws.
+/// bias tensors (an optimizer that holds them follows), which train if they did before. Left, and reported so: excluded
+/// layers, heads, layers whose weight is tied to another, layers of derived types. Converting twice changes nothing,
+/// whatever the options. Throws ValueError for an exclusion that matches no linear layer, and if there is neither a
+/// layer to convert nor a converted one; StateError for a weight with a parametrization. Nothing has changed when it
+/// throws.
 ConvertReport convert(nn::Module& model, const ConvertOptions& options = {});
 /// Whether at least one layer is a BitLinear or a BitLinearLrc. A model converted in part is one.
 bool is_bitnet(const nn::Module& model);

@@ -36,8 +36,9 @@ Tensor mean_divergence(const Tensor& student, const Tensor& teacher) {
 Tensor log_relations(const Tensor& features, int64_t splits, double temperature) {
   const int64_t batch = features.size(0), tokens = features.size(1), width = features.size(2);
   const Tensor vectors = features.reshape({batch, tokens, splits, width / splits}).transpose(1, 2);
-  const Tensor lengths = sqrt(sum(mul(vectors, vectors), {-1}, true));
-  const Tensor unit = div(vectors, clamp(lengths, kLeastLength, INFINITY));
+  // Clamped before the root, whose gradient at 0 is infinite.
+  const Tensor squares = clamp(sum(mul(vectors, vectors), {-1}, true), kLeastLength * kLeastLength, INFINITY);
+  const Tensor unit = div(vectors, sqrt(squares));
   const Tensor similar = mul(matmul(unit, unit.transpose(2, 3)), 1 / temperature);
   return clamp(log_softmax(similar, -1), std::log(kLeastProbability), 0.0);
 }

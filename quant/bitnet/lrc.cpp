@@ -13,8 +13,10 @@
 #include <tern/core/matmul.h>
 #include <tern/core/shape.h>
 #include <tern/nn/init.h>
+#include <tern/nn/parametrization.h>
 #include <tern/quant/bitnet/convert.h>
 #include <tern/quant/bitnet/lrc.h>
+#include <tern/quant/packed/ternary.h>
 
 namespace tern::quant::bitnet {
 namespace {
@@ -99,26 +101,29 @@ LrcFactors start(const Chosen& c, const LrcOptions& options) {
   return {zeros({out, c.rank}, weight.dtype()), v};
 }
 
+// The layer but for the tensors that it shares with the one before, which hand_over() adds.
 std::shared_ptr<BitLinearLrc> corrected(const Chosen& c, const LrcOptions& options, const LrcFactors& factors) {
   BitLinear& from = *c.layer;
   const auto layer = nn::make<BitLinearLrc>({.layer = from.options(),
                                              .rank = c.rank,
                                              .trainable_weight = options.trainable_weight,
                                              .keep_weight = options.keep_weight});
-  const NoGradGuard no_grad;
-  if (options.keep_weight) {
-    layer->weight.set(from.weight().detach().clone());
-  } else {
+  if (!options.keep_weight) {
     const Ternary& ternary = from.ternary();
-    layer->weight_codes.set(ternary.codes.clone());
-    layer->weight_scale.set(full({}, ternary.scale));
+    layer->weight_packed.set(packed::pack(ternary.codes, 1, packed::kExecutionFormat).bytes);
+    layer->weight_scale.set(full({}, ternary.scale, from.weight.latent().dtype()));
   }
-  if (from.bias.defined()) layer->bias.set(from.bias().detach().clone());
   if (from.subln.has_value()) layer->subln->set(from.subln->module());
   layer->lrc_u.set(factors.u);
   layer->lrc_v.set(factors.v);
   layer->train(from.is_training());
   return layer;
+}
+
+// The same weight and bias tensors, so that an optimizer that holds them follows.
+void hand_over(const BitLinear& from, BitLinearLrc& to) {
+  if (to.weight.defined()) to.weight.set(from.weight.latent());
+  if (to.bias.defined()) to.bias.set(from.bias.latent());
 }
 
 bool is_factor(std::string_view name) {
@@ -157,6 +162,8 @@ LrcFactors activation_svd(const Tensor& weight, const Tensor& tokens, int64_t ra
   Tensor gram = matmul(x.transpose(0, 1), x).contiguous();                   // X^T X
   double diagonal = 0;
   for (int64_t i = 0; i < in; ++i) diagonal += gram.data<double>()[i * in + i];
+  TERN_CHECK(diagonal > 0, ValueError, "[", kName, "] expected tokens that are not all zero, got ", tokens.size(0),
+             " of zeros");
   for (int64_t i = 0; i < in; ++i) gram.data<double>()[i * in + i] += ridge * diagonal / static_cast<double>(in);
   Tensor map = matmul(error.transpose(0, 1), x).contiguous();  // E^T X, then M
   Tensor factorized = gram.clone();
@@ -175,9 +182,12 @@ BitLinearLrc::BitLinearLrc(const Options& options)
       bias(this, "bias", options.layer.bias ? empty({options.layer.out_features}) : Tensor(), options.trainable_weight),
       lrc_u(this, "lrc_U", zeros({options.layer.out_features, options.rank})),
       lrc_v(this, "lrc_V", empty({options.layer.in_features, options.rank})),
-      weight_codes(
-          this, "weight_codes",
-          options.keep_weight ? Tensor() : zeros({options.layer.out_features, options.layer.in_features}, DType::kI8)),
+      weight_packed(this, "weight_packed",
+                    options.keep_weight
+                        ? Tensor()
+                        : packed::pack(zeros({options.layer.out_features, options.layer.in_features}, DType::kI8), 1,
+                                       packed::kExecutionFormat)
+                              .bytes),
       weight_scale(this, "weight_scale", options.keep_weight ? Tensor() : full({}, kLeastScale)) {
   const NoGradGuard no_grad;
   Tensor w = weight.latent(), b = bias.latent(), v = lrc_v.latent();
@@ -194,7 +204,7 @@ BitLinearLrc::BitLinearLrc(const Options& options)
 
 const Ternary& BitLinearLrc::ternary() {
   if (options_.keep_weight) return codes_.of(weight());
-  return codes_.of(weight_codes(), weight_scale());
+  return codes_.of(weight_packed(), weight_scale(), options_.layer.in_features);
 }
 
 Tensor BitLinearLrc::forward(const Tensor& given) {
@@ -218,6 +228,12 @@ int64_t BitLinearLrc::macs(const Shape&, const Shape& output) const {
          numel_of(output) / o.out_features * options_.rank * (o.in_features + o.out_features);
 }
 
+int64_t rank_of(const BitLinear::Options& layer, const LrcOptions& options) {
+  if (options.rank > 0) return options.rank;
+  const auto least = static_cast<double>(std::min(layer.in_features, layer.out_features));
+  return std::max<int64_t>(1, static_cast<int64_t>(std::floor(options.rank_percentage * least)));
+}
+
 LrcReport convert_to_lrc(nn::Module& model, const LrcOptions& options) {
   constexpr const char* kName = "convert_to_lrc";
   TERN_CHECK(options.rank >= 0, ValueError, "[", kName, "] expected a rank of at least 0, got ", options.rank);
@@ -228,33 +244,33 @@ LrcReport convert_to_lrc(nn::Module& model, const LrcOptions& options) {
   LrcReport report;
   std::vector<Chosen> chosen;
   detail::Exclusions exclusions(options.exclude);
-  int64_t corrected_before = 0;
   for (const auto& [path, module] : model.named_modules()) {
-    corrected_before += dynamic_cast<BitLinearLrc*>(module.get()) != nullptr;
+    if (const auto* before = dynamic_cast<const BitLinearLrc*>(module.get()); before != nullptr && !path.empty())
+      report.before.emplace_back(path, before->rank());
     const auto layer = std::dynamic_pointer_cast<BitLinear>(module);
     if (path.empty() || layer == nullptr) continue;
     if (const std::string& pattern = exclusions.match(path, layer->type_name()); !pattern.empty()) {
       report.left.emplace_back(path, concat("excluded by \"", pattern, "\""));
       continue;
     }
-    const int64_t least = std::min(layer->options().in_features, layer->options().out_features);
-    const int64_t rank =
-        options.rank > 0
-            ? options.rank
-            : std::max<int64_t>(1,
-                                static_cast<int64_t>(std::floor(options.rank_percentage * static_cast<double>(least))));
+    TERN_CHECK(layer->weight.parametrization() == nullptr, StateError, "[", kName, "] the weight of ", path,
+               " has the parametrization \"", layer->weight.parametrization()->name(), "\"; detach it first");
+    const int64_t least = std::min(layer->options().in_features, layer->options().out_features),
+                  rank = rank_of(layer->options(), options);
     TERN_CHECK(rank <= least, ValueError, "[", kName, "] expected a rank of at most ", least, " for ", path, ", got ",
                rank);
     chosen.push_back({.path = path, .layer = layer, .rank = rank});
   }
   exclusions.check_all_used(kName, "BitLinear layer");
-  TERN_CHECK(!chosen.empty() || corrected_before > 0, ValueError, "[", kName,
+  TERN_CHECK(!chosen.empty() || !report.before.empty(), ValueError, "[", kName,
              "] expected a model with BitLinear layers, got a ", model.type_name(),
-             " without; convert() a float model first");
+             report.left.empty() ? " without; convert() a float model first" : " with all of them excluded");
   if (options.init == LrcInit::kActivationSvd && !chosen.empty()) collect_inputs(model, chosen, options);
   std::vector<std::shared_ptr<BitLinearLrc>> layers;  // all made before any is put in its place
-  for (const Chosen& c : chosen) layers.push_back(corrected(c, options, start(c, options)));
+  for (const Chosen& c : chosen)
+    layers.push_back(in_module(c.path, [&] { return corrected(c, options, start(c, options)); }));
   for (size_t i = 0; i < chosen.size(); ++i) {
+    hand_over(*chosen[i].layer, *layers[i]);
     model.replace(chosen[i].path, layers[i]);
     report.converted.emplace_back(chosen[i].path, chosen[i].rank);
   }
@@ -280,12 +296,13 @@ LrcStats lrc_stats(const nn::Module& model) {
   for (const auto& [path, module] : model.named_modules()) {
     const auto* const layer = dynamic_cast<const BitLinearLrc*>(module.get());
     if (layer == nullptr) continue;
+    const BitLinear::Options& o = layer->options().layer;
     ++stats.layers;
     stats.ranks.push_back(layer->rank());
     stats.factor_elements += layer->lrc_u.latent().numel() + layer->lrc_v.latent().numel();
     for (const nn::Parameter* p : {&layer->weight, &layer->bias})
       if (p->defined() && !p->latent().requires_grad()) stats.frozen_elements += p->latent().numel();
-    if (layer->weight_codes.defined()) stats.frozen_elements += layer->weight_codes().numel();
+    if (layer->weight_packed.defined()) stats.frozen_elements += o.out_features * o.in_features;
   }
   for (const int64_t rank : stats.ranks)
     stats.mean_rank += static_cast<double>(rank) / static_cast<double>(stats.layers);

@@ -42,9 +42,9 @@ struct LrcFactors {
 [[nodiscard]] LrcFactors activation_svd(const Tensor& weight, const Tensor& tokens, int64_t rank, double ridge = 1e-6);
 
 /// The layer. Parameters: weight (unless dropped), bias, lrc_U, lrc_V, subln.weight; a dropped weight leaves its codes
-/// and scale as the buffers weight_codes i8 and weight_scale. lambda does not concern it. x: [..., in_features]; the
-/// result is
-/// [..., out_features]. Throws as bit_linear.
+/// and scale as the buffers weight_packed, u8 as packed::kExecutionFormat has it, and weight_scale. lambda does not
+/// concern it. x: [..., in_features]; the result has out_features in their place. Throws as bit_linear, FormatError for
+/// packed codes that are none.
 class BitLinearLrc : public nn::Module {
  public:
   struct Options {
@@ -73,7 +73,7 @@ class BitLinearLrc : public nn::Module {
   nn::Parameter bias;
   nn::Parameter lrc_u;  ///< "lrc_U"
   nn::Parameter lrc_v;  ///< "lrc_V"
-  nn::Buffer weight_codes;
+  nn::Buffer weight_packed;
   nn::Buffer weight_scale;
   std::optional<nn::Child<nn::RMSNorm>> subln;
 
@@ -94,14 +94,18 @@ struct LrcOptions {
   int64_t calibration_tokens = 4096;  ///< a layer keeps at most so many, the first ones
 };
 
-/// What convert_to_lrc() did: paths and ranks of the layers converted, and paths of BitLinear layers left, with the
-/// reason.
+/// The rank that the options give a layer of these sizes.
+int64_t rank_of(const BitLinear::Options& layer, const LrcOptions& options);
+
+/// What convert_to_lrc() did: paths and ranks of the layers converted, those of layers corrected before, and paths of
+/// BitLinear layers left, with the reason.
 struct LrcReport {
   std::vector<std::pair<std::string, int64_t>> converted;
+  std::vector<std::pair<std::string, int64_t>> before;
   std::vector<std::pair<std::string, std::string>> left;
 };
 /// Puts a BitLinearLrc in the place of every BitLinear below the model that is not excluded, with its weight, bias and
-/// norm. Layers converted before stay as they are. Throws ValueError for options out of range, for an exclusion that
+/// norm. Layers corrected before stay as they are. Throws ValueError for options out of range, for an exclusion that
 /// matches no BitLinear, and for a model without BitLinear layers (a float model is to be converted first); then
 /// nothing has changed.
 LrcReport convert_to_lrc(nn::Module& model, const LrcOptions& options = {});

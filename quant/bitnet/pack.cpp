@@ -42,7 +42,7 @@ std::vector<std::string> pack(nn::Module& model) {
     TERN_CHECK(dynamic_cast<BitLinearLrc*>(module.get()) == nullptr, StateError, "[", kName,
                "] expected layers without low-rank corrections, got one in ", path);
     if (auto* layer = dynamic_cast<BitLinear*>(module.get()); layer != nullptr && !path.empty())
-      layers.emplace_back(path, packed_layer(path, *layer));
+      layers.emplace_back(path, in_module(path, [&] { return packed_layer(path, *layer); }));
   }
   TERN_CHECK(!layers.empty(), ValueError, "[", kName, "] expected a model with BitLinear layers, got a ",
              model.type_name(), " without; convert() a float model first");

@@ -76,6 +76,9 @@ PackedTernary load_as(const Content& content, const std::string& name, const Wei
     const Tensor& scale = tensor_at(kScaleSuffix);
     TERN_CHECK(scale.dtype() == DType::kF32 && scale.dim() == 0, FormatError, "[packed] expected a scale f32 [], got ",
                tern::describe(scale));
+    for (const auto& [key, value] : info.settings)
+      TERN_CHECK(key == kSublnEps && value >= 0, FormatError, "[packed] expected no settings of ", info.format, " but ",
+                 kSublnEps, " of at least 0, got ", key, " = ", value);
     weight.out_features = info.out_features;
     weight.in_features = info.in_features;
     weight.bytes = tensor_at(kBytesSuffix);
@@ -211,6 +214,13 @@ void load_into(nn::Module& model, const Content& content) {
       throw ValueError(concat("[packed] expected a Linear to replace for ", name, ", got ",
                               path.empty() ? "the model itself" : concat(place.type_name(), " at ", path)));
     }
+  }
+  for (const auto& [name, info] : infos) {
+    const Tensor* const bias = content.tensors.find(nn::join_path(layer_of(name), "bias"));
+    if (bias == nullptr || bias->dtype() != DType::kF32) continue;
+    for (const float v : bias->to_vector<float>())
+      TERN_CHECK(std::isfinite(v), FormatError, "[packed] expected a finite bias, got ", v, " (in ", layer_of(name),
+                 ")");
   }
   io::TensorMap state;
   for (const auto& [name, tensor] : content.tensors) {

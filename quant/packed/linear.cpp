@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include <tern/core/autograd/autograd.h>
@@ -185,13 +186,10 @@ void PackedTernaryLinear::set_bias(const Tensor& values) {
 // Looks at the bytes once for every time that they were written.
 void PackedTernaryLinear::check_state() {
   const Tensor &bytes = weight_packed(), &scale = weight_scale();
-  if (checked_storage_ == bytes.storage().get() && checked_bytes_ == bytes.version() &&
-      checked_scale_ == scale.version())
-    return;
+  if (checked_bytes_.is_of(bytes) && checked_scale_.is_of(scale)) return;
   check(weight());
-  checked_storage_ = bytes.storage().get();
-  checked_bytes_ = bytes.version();
-  checked_scale_ = scale.version();
+  checked_bytes_ = TensorStamp(bytes);
+  checked_scale_ = TensorStamp(scale);
 }
 
 Tensor PackedTernaryLinear::forward(const Tensor& x) {
@@ -209,6 +207,13 @@ std::string PackedTernaryLinear::extra_text() const {
 
 int64_t PackedTernaryLinear::macs(const Shape&, const Shape& output) const {
   return numel_of(output) * options_.in_features;
+}
+
+bool is_packed(const nn::Module& model) {
+  const nn::NamedModules modules = model.named_modules();
+  return std::any_of(modules.begin(), modules.end(), [](const auto& entry) {
+    return dynamic_cast<const PackedTernaryLinear*>(entry.second.get()) != nullptr;
+  });
 }
 
 }  // namespace tern::quant::packed

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include <tern/core/tensor_stamp.h>
 #include <tern/nn/child.h>
 #include <tern/nn/module.h>
 #include <tern/nn/norms.h>
@@ -85,8 +86,7 @@ class PackedTernaryLinear : public nn::Module {
   void check_state();
 
   Options options_;
-  uint64_t checked_bytes_ = 0, checked_scale_ = 0;  // versions of the state that check() has seen
-  const void* checked_storage_ = nullptr;
+  TensorStamp checked_bytes_, checked_scale_;  // the state that check() has seen
 
  public:
   nn::Buffer weight_packed;
@@ -94,5 +94,8 @@ class PackedTernaryLinear : public nn::Module {
   nn::Buffer bias;
   std::optional<nn::Child<nn::RMSNorm>> subln;
 };
+
+/// Whether at least one layer is a PackedTernaryLinear.
+bool is_packed(const nn::Module& model);
 
 }  // namespace tern::quant::packed

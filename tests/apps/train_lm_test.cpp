@@ -297,7 +297,71 @@ TEST_F(TrainLm, BitNetSettingsThatContradictEachOther) {
   refused({"bitnet.enabled=true", "bitnet.lrc.rank_percentage=0.1", "bitnet.warmup_steps=5"},
           "no bitnet.warmup_steps with bitnet.lrc, whose layers are quantized wholly, got 5");
   refused({"bitnet.enabled=true", "bitnet.distill.relation_weight=1"},
-          "bitnet.distill.teacher with a relation_weight, got none");
+          "bitnet.distill.teacher with other settings of bitnet.distill, got none");
+  refused({"bitnet.enabled=true", "bitnet.lrc.freeze=false"},
+          "bitnet.lrc.rank_percentage above 0 with other settings of bitnet.lrc, got 0");
+  refused({"bitnet.enabled=true", "bitnet.warmup_schedule=cosine"},
+          "bitnet.warmup_steps above 0 with bitnet.warmup_schedule cosine, got 0");
+  refused({"bitnet.enabled=true", "bitnet.distill.teacher=t", "bitnet.distill.logits_weight=0"},
+          "a bitnet.distill.logits_weight or relation_weight above 0 with a teacher, got 0 for both");
+  refused({"bitnet.enabled=true", "bitnet.distill.teacher=t", "bitnet.distill.splits=2"},
+          "bitnet.distill.splits and layers with a relation_weight and not without, got 2 splits and 0 layers with a "
+          "weight of 0");
+}
+
+// What starts from a BitNet is that BitNet: settings that would have made another one are refused, not passed over.
+TEST_F(TrainLm, StartsFromABitNet) {
+  const std::string first = directory_ / "first", corrected = directory_ / "corrected",
+                    packed = first + "/packed.safetensors";
+  ASSERT_EQ(train(small_run(first, {"steps=4", "bitnet.enabled=true", "bitnet.subln=output"})).exit_code, 0);
+  const auto from = [&](const std::string& weights, Arguments more) {
+    more.insert(more.begin(), {"steps=4", "model.weights=" + weights, "bitnet.enabled=true"});
+    return train(small_run(directory_ / "next", more));
+  };
+  const std::string ternary = first + "/last.safetensors";
+  EXPECT_EQ(from(ternary, {}).err,
+            "train_lm: [config] expected bitnet.subln as the weights that are started from have it, got none, but "
+            "model.layers.0.self_attn.o_proj has a norm\n");
+  const ProcessResult same = from(ternary, {"bitnet.subln=output", "--overwrite"});
+  ASSERT_EQ(same.exit_code, 0) << same.err;
+  EXPECT_NE(
+      same.out.find("bitnet: converted 0 layers (0 with SubLN), left 1: lm_head (a head); converted before: 14\n"),
+      std::string::npos)
+      << same.out;
+
+  Arguments lrc{"steps=4", "bitnet.enabled=true", "bitnet.lrc.rank_percentage=0.25"};
+  ASSERT_EQ(train(small_run(corrected, lrc)).exit_code, 0);
+  const std::string factors = corrected + "/last.safetensors";
+  EXPECT_EQ(from(factors, {"--overwrite"}).err,
+            "train_lm: [config] expected bitnet.lrc.rank_percentage above 0, as the weights that are started from have "
+            "14 low-rank corrections, got 0\n");
+  EXPECT_EQ(from(factors, {"bitnet.lrc.rank_percentage=0.5", "--overwrite"}).err,
+            "train_lm: [config] expected bitnet.lrc.rank_percentage as the weights that are started from have it, got "
+            "0.5, rank 16 for model.layers.0.self_attn.q_proj, which has rank 8\n");
+  EXPECT_EQ(from(factors, {"bitnet.lrc.rank_percentage=0.25", "bitnet.lrc.freeze=false", "--overwrite"}).err,
+            "train_lm: [config] expected bitnet.lrc.freeze as the weights that are started from have it, got false\n");
+  const ProcessResult on = from(factors, {"bitnet.lrc.rank_percentage=0.25", "--overwrite"});
+  ASSERT_EQ(on.exit_code, 0) << on.err;
+  EXPECT_NE(on.out.find("low-rank corrections for 0 (14 had theirs)"), std::string::npos) << on.out;
+
+  ASSERT_EQ(run_program("pack", {"--weights", ternary, "--out", packed}).exit_code, 0);
+  EXPECT_EQ(from(packed, {"--overwrite"}).err,
+            concat("train_lm: [train_lm] expected weights that can be trained, got packed ones in ", packed, "\n"));
+  const auto size_told = [](const std::string& out) { return out.substr(out.find("in f32")); };
+  EXPECT_EQ(size_told(run_program("pack", {"--weights", packed, "--out", first + "/again.safetensors"}).out),
+            size_told(run_program("pack", {"--weights", ternary, "--out", packed}).out));
+}
+
+// A measurement at a lambda below 1 is not one of the model that programs make of the weights.
+TEST_F(TrainLm, TheBestModelComesAfterTheWarmup) {
+  const std::string out = directory_ / "run", early = directory_ / "early";
+  ASSERT_EQ(train(small_run(out, {"steps=8", "bitnet.enabled=true", "bitnet.warmup_steps=7"})).exit_code, 0);
+  EXPECT_LT(rows_of(out + "/metrics.jsonl").front().at("lambda").as_number(), 1);
+  const io::TensorMap last = io::load_safetensors(out + "/last.safetensors").tensors;
+  for (const auto& [name, tensor] : io::load_safetensors(out + "/best.safetensors").tensors)
+    EXPECT_EQ(tensor.to_vector<double>(), last.at(name).to_vector<double>()) << name;
+  ASSERT_EQ(train(small_run(early, {"steps=4", "bitnet.enabled=true", "bitnet.warmup_steps=7"})).exit_code, 0);
+  EXPECT_FALSE(fs::exists(early + "/best.safetensors"));
 }
 
 TEST_F(TrainLm, FastDevRunWritesNothingWithoutOut) {

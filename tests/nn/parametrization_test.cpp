@@ -65,6 +65,10 @@ TEST_F(Parametrized, IsComputedOnceUntilSomethingChanges) {
   block_.to(DType::kF64);
   EXPECT_EQ(read(), 4);
   EXPECT_EQ(halve_->computed, 6) << "converted tensors are new ones";
+  halve_->gain.set(full({}, 4, DType::kF64));
+  const double four = read();
+  halve_->gain.set(full({}, 8, DType::kF64));  // written to as often as the one before
+  EXPECT_EQ(read(), 2 * four);
 }
 
 TEST_F(Parametrized, WhileGradientsAreRecordedEveryReadIsAFreshGraph) {

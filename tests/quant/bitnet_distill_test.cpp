@@ -160,5 +160,16 @@ TEST(Distill, BadInputIsOneSentence) {
             "[Distillation] expected relation_layers and splits for a relation_weight of 1, got 0 and 0");
 }
 
+TEST(Distill, TokensOfZerosHaveFiniteGradients) {
+  manual_seed(9);
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    Tensor student = randn({1, 3, 8}, dtype);
+    student.slice(1, 1, 2).fill_(0);
+    student.requires_grad_();
+    relation_distillation(student, randn({1, 3, 8}, dtype), 2).backward();
+    for (const double g : student.grad().to_vector<double>()) EXPECT_TRUE(std::isfinite(g));
+  }
+}
+
 }  // namespace
 }  // namespace tern::quant::bitnet

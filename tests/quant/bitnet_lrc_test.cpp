@@ -15,6 +15,8 @@
 #include <tern/core/reduce.h>
 #include <tern/nn/containers.h>
 #include <tern/nn/linear.h>
+#include <tern/nn/models/mlp.h>
+#include <tern/nn/models/registry.h>
 #include <tern/optim/sgd.h>
 #include <tern/quant/bitnet/convert.h>
 #include <tern/quant/bitnet/lrc.h>
@@ -171,7 +173,9 @@ TEST(BitnetConvert, ReplacesReportsAndIsIdempotent) {
 
   const Tensor x = randn({2, 5, 12});
   const std::vector<float> y = net(x).to_vector<float>();
-  EXPECT_EQ(convert(net).converted.size(), 0u);
+  const ConvertReport again = convert(net);
+  EXPECT_EQ(to_string(again), "converted 0 layers (0 with SubLN), left 1: head (a head); converted before: 2");
+  EXPECT_TRUE(again.before.back().subln);
   EXPECT_EQ(auto_convert(net).converted.size(), 0u);
   EXPECT_EQ(net(x).to_vector<float>(), y);
 }
@@ -187,8 +191,33 @@ TEST(BitnetConvert, ExclusionsByNamePathTypeAndPattern) {
   EXPECT_EQ(message_of<ValueError>([&] { convert(net, {.exclude = {"fc9"}}); }),
             "[convert] expected exclusions that match a linear layer, got \"fc9\", which matches none");
   EXPECT_EQ(message_of<ValueError>([&] { convert(net, {.exclude = {"Linear"}}); }),
-            "[convert] found no linear layer to convert in Net");
+            "[convert] found no linear layer to convert in Net, and left 3: up_proj (excluded by \"Linear\"), "
+            "down_proj (excluded by \"Linear\"), head (excluded by \"Linear\")");
   EXPECT_FALSE(is_bitnet(net));
+}
+
+// Also of models whose heads have other names, and below another module.
+TEST(BitnetConvert, LeavesTheHeadsOfTheZoo) {
+  const auto left = [](nn::Module& model) { return convert(model).left; };
+  using Left = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(left(*nn::make<nn::models::Mlp>({.in_features = 6, .hidden = {4, 4}, .num_classes = 3})),
+            (Left{{"layers.2", "a head"}}));
+  nn::Sequential outer;
+  outer.add<nn::models::Mlp>({.in_features = 6, .hidden = {4}, .num_classes = 3});
+  EXPECT_EQ(left(outer), (Left{{"0.layers.1", "a head"}}));
+  const auto resnet = nn::models::create("resnet20", {});
+  EXPECT_EQ(message_of<ValueError>([&] { convert(*resnet); }),
+            "[convert] found no linear layer to convert in ResNetCifar, and left 1: linear (a head)");
+}
+
+TEST(BitnetConvert, WhatDoesNotTrainStillDoesNot) {
+  Net net;
+  net.up_proj->requires_grad_(false);
+  EXPECT_THROW(convert(net, {.exclude = {"typo"}}), ValueError);
+  EXPECT_FALSE(net.up_proj->weight.latent().requires_grad());
+  convert(net);
+  for (const auto& [name, parameter] : net.named_parameters())
+    EXPECT_EQ(parameter.requires_grad(), name != "up_proj.weight") << name;
 }
 
 TEST(BitnetConvert, ALayersOptionsComeBackFromTheirDescription) {
@@ -308,7 +337,51 @@ TEST(BitnetLrc, BadInputIsOneSentence) {
                                   .keep_weight = false});
             }),
             "[BitLinearLrc] expected keep_weight where the weight is to train, got false");
+  EXPECT_EQ(message_of<ValueError>([&] { convert_to_lrc(net, {.rank = 2, .exclude = {"*_proj"}}); }),
+            "[convert_to_lrc] expected a model with BitLinear layers, got a Net with all of them excluded");
+  EXPECT_EQ(message_of<ValueError>([&] {
+              convert_to_lrc(net, {.rank = 2, .init = LrcInit::kActivationSvd, .calibrate = [](nn::Module& model) {
+                                     model(zeros({3, 12}));
+                                   }});
+            }),
+            "[activation_svd] expected tokens that are not all zero, got 3 of zeros (in up_proj)");
+  net.get_parameter("down_proj.weight").latent().data<float>()[5] = NAN;
+  EXPECT_EQ(message_of<NonFiniteError>([&] { convert_to_lrc(net, {.rank = 2, .init = LrcInit::kSvdResidual}); }),
+            "[ternarize] expected finite weights, got NaN or infinity in f32 [12, 24] (in down_proj)");
   EXPECT_TRUE(lrc_stats(net).ranks.empty());
+}
+
+TEST(BitnetLrc, ADroppedWeightStaysAsPackedCodes) {
+  manual_seed(8);
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    Net kept, dropped;
+    kept.to(dtype);
+    convert(kept);
+    dropped.to(dtype);
+    dropped.load_state_dict(kept.state_dict());
+    convert(dropped);
+    convert_to_lrc(kept, {.rank = 2, .init = LrcInit::kSvdResidual});
+    convert_to_lrc(dropped, {.rank = 2, .init = LrcInit::kSvdResidual, .keep_weight = false});
+    const Tensor x = randn({4, 12}, dtype);
+    EXPECT_EQ(dropped(x).to_vector<double>(), kept(x).to_vector<double>());
+    EXPECT_EQ(lrc_stats(dropped).frozen_elements, lrc_stats(kept).frozen_elements);
+    for (const auto& [name, buffer] : dropped.named_buffers())
+      if (name.ends_with("weight_packed")) EXPECT_EQ(buffer.bytes(), buffer.size(0) * 32) << "128 weights of two bits";
+    Tensor(dropped.named_buffers().front().second).fill_(255);
+    EXPECT_THROW(dropped(x), FormatError);
+  }
+}
+
+TEST(BitnetLrc, AnOptimizerThatHoldsTheWeightFollows) {
+  Net net;
+  const Tensor weight = net.up_proj->weight.latent();
+  convert(net);
+  convert_to_lrc(net, {.rank = 2, .trainable_weight = true});
+  EXPECT_TRUE(net.get_parameter("up_proj.weight").latent().is_same(weight));
+  EXPECT_TRUE(weight.requires_grad());
+  const LrcReport again = convert_to_lrc(net, {.rank = 3});
+  EXPECT_TRUE(again.converted.empty());
+  EXPECT_EQ(again.before, (std::vector<std::pair<std::string, int64_t>>{{"up_proj", 2}, {"down_proj", 2}}));
 }
 
 }  // namespace

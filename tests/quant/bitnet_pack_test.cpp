@@ -88,6 +88,13 @@ TEST(BitnetPack, BadInputIsOneSentence) {
   EXPECT_EQ(message_of<StateError>([&] { pack(*model); }),
             "[pack] expected lambda 1 in model.layers.0.self_attn.q_proj, got 0.5");
   layer.set_lambda(1);
+  const float good = layer.weight.latent().data<float>()[3];
+  layer.weight.latent().data<float>()[3] = NAN;
+  layer.weight.latent().storage()->bump_version();
+  EXPECT_NE(message_of<NonFiniteError>([&] { pack(*model); }).find("(in model.layers.0.self_attn.q_proj)"),
+            std::string::npos);
+  layer.weight.latent().data<float>()[3] = good;
+  layer.weight.latent().storage()->bump_version();
   convert_to_lrc(*model, {.rank = 1, .exclude = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj"}});
   EXPECT_EQ(message_of<StateError>([&] { pack(*model); }),
             "[pack] expected layers without low-rank corrections, got one in model.layers.0.mlp.down_proj");

@@ -267,6 +267,26 @@ TEST(Bitnet, CodesFollowTheWeight) {
   EXPECT_EQ(flipped, before);
   layer.weight.set(ones({4, 8}));
   EXPECT_EQ(layer.ternary().scale, 1);
+  const Tensor both = randn({8, 8});  // two weights in one memory
+  layer.weight.set(both.slice(0, 0, 4));
+  EXPECT_EQ(layer.ternary().codes.to_vector<int>(), ternarize(both.slice(0, 0, 4)).codes.to_vector<int>());
+  layer.weight.set(both.slice(0, 4, 8));
+  EXPECT_EQ(layer.ternary().codes.to_vector<int>(), ternarize(both.slice(0, 4, 8)).codes.to_vector<int>());
+}
+
+TEST(Bitnet, CodesAreReadWhereverTheyLie) {
+  manual_seed(11);
+  const Ternary dense = ternarize(randn({5, 9}));
+  const Ternary turned{dense.codes.transpose(0, 1).contiguous().transpose(0, 1), dense.scale};
+  EXPECT_EQ(dequantize(turned).to_vector<float>(), dequantize(dense).to_vector<float>());
+  const Tensor weight = randn({5, 9}), x = randn({4, 9});
+  const auto gradient = [&](const Ternary& codes, double lambda) {
+    Tensor in = x.clone().requires_grad_();
+    const Tensor y = bit_linear(in, weight, {}, {.lambda = lambda}, &codes);
+    sum(mul(y, y)).backward();
+    return in.grad().to_vector<float>();
+  };
+  for (const double lambda : {0.5, 1.0}) EXPECT_EQ(gradient(turned, lambda), gradient(dense, lambda)) << lambda;
 }
 
 TEST(Bitnet, KeepsCodesInPlaceOfInputs) {
@@ -295,6 +315,13 @@ TEST(Bitnet, BadInputIsOneSentence) {
               (void)bit_linear(x, ones({4, 3}, DType::kF64));
             }),
             "[bit_linear] expected x and weight of one dtype, got f32 and f64");
+  const Ternary narrow{zeros({2, 3}, DType::kI8), 1}, wide{zeros({4, 3}), 1}, negative{zeros({4, 3}, DType::kI8), -1};
+  EXPECT_EQ(message_of<ShapeError>([&] { (void)bit_linear(x, w, {}, {}, &narrow); }),
+            "[bit_linear] expected codes [4, 3] as their weight, got [2, 3]");
+  EXPECT_EQ(message_of<DTypeError>([&] { (void)bit_linear(x, w, {}, {}, &wide); }),
+            "[bit_linear] expected codes of dtype i8, got f32");
+  EXPECT_EQ(message_of<ValueError>([&] { (void)bit_linear(x, negative); }),
+            "[bit_linear] expected a scale above 0, got -1");
   EXPECT_EQ(message_of<ValueError>([&] { BitLinear layer({.in_features = 0, .out_features = 2}); }),
             "[BitLinear] expected in_features and out_features of at least 1, got 0 and 2");
   EXPECT_EQ(message_of<ValueError>([&] { LambdaSchedule s({.min_lambda = 0.5, .max_lambda = 0.25}); }),

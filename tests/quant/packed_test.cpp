@@ -238,6 +238,11 @@ TEST(PackedTernaryLinear, RefusesAnAlteredStateAndOtherSizes) {
   EXPECT_EQ((*layer)(x).shape(), (Shape{3, 7}));
   layer->weight_scale().fill_(-1);
   EXPECT_THROW((void)(*layer)(x), FormatError);
+  layer->weight_scale.set(full({}, 1));
+  EXPECT_EQ((*layer)(x).shape(), (Shape{3, 7}));
+  layer->weight_scale.set(full({}, NAN));  // another tensor, as often written to
+  EXPECT_THROW((void)(*layer)(x), FormatError);
+  layer->weight_scale.set(full({}, 1));
   EXPECT_THROW(layer->set_weight(pack(random_codes({7, 21}), 1, TernaryFormat::kPack2Linear)), ShapeError);
   EXPECT_THROW(layer->set_bias(randn({6})), ShapeError);
   EXPECT_THROW(layer->set_bias(full({7}, std::nan(""))), NonFiniteError);
@@ -365,6 +370,12 @@ TEST(PackedFile, RefusesAlteredFiles) {
   EXPECT_NE(metadata("\"in_features\":9", "\"columns\":9").find("columns"), std::string::npos);
   EXPECT_NE(metadata(",\"in_features\":9", "").find("expected a member \"in_features\""), std::string::npos);
   EXPECT_NE(metadata("\"settings\":{}", "\"settings\":{\"x\":\"y\"}"), "nothing was thrown");
+  EXPECT_EQ(
+      metadata("\"settings\":{}", "\"settings\":{\"group_size\":32}"),
+      "[packed] expected no settings of pack3_fixed but subln_eps of at least 0, got group_size = 32 (in a.weight)");
+  EXPECT_EQ(
+      metadata("\"settings\":{}", "\"settings\":{\"subln_eps\":-1}"),
+      "[packed] expected no settings of pack3_fixed but subln_eps of at least 0, got subln_eps = -1 (in a.weight)");
   EXPECT_NE(metadata("\"weights\"", "\"weight\"").find("\"weight\""), std::string::npos);
   EXPECT_NE(metadata("{\"weights\"", "[{\"weights\""), "nothing was thrown");
 }

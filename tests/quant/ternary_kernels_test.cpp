@@ -148,30 +148,37 @@ TEST(TernaryKernels, SameBitsAtAnyNumberOfThreads) {
   EXPECT_EQ(results[1], results[5]);
 }
 
-// Every version that this build and this processor have, whatever TERN_MAX_ISA says.
+// Every version up to the one in use, so that AVX2's is looked at on a processor that has more.
 TEST(TernaryKernels, SameSumsOnEveryInstructionSet) {
+  std::vector<std::pair<const char*, void (*)(const kernels::TernaryProduct&)>> versions;
+  if (isa() >= Isa::kAvx2) versions.emplace_back("avx2", &kernels::TERN_AVX2_OR_LOWER::ternary_product);
+  if (isa() >= Isa::kAvx512) versions.emplace_back("avx512", &kernels::TERN_AVX512_OR_LOWER::ternary_product);
   for (const int64_t tokens : {1, 6, 1030}) {
     const QuantizedTokens x = tokens_of(integers({tokens, 3000}, -128, 127, 11));
     const Tensor codes = integers({45, 3000}, -1, 1, 12);
     const PackedTernary w = pack(codes, 1, kExecutionFormat);
-    kernels::TernaryProduct p;
-    p.tokens = tokens;
-    p.rows = 45;
-    p.n = 3000;
-    p.width = x.codes.size(1);
-    p.x = x.codes.data<int8_t>();
-    p.x_sums = x.sums.data<int32_t>();
-    p.w = w.bytes.data<uint8_t>();
-    Tensor portable = empty({tokens, 45}, DType::kI32);
-    p.sums = portable.data<int32_t>();
-    kernels::portable::ternary_product(p);
-    EXPECT_EQ(portable.to_vector<int32_t>(), ternary_sums(x, w).to_vector<int32_t>());
-    p.w = nullptr;  // the codes as they are
-    p.codes = codes.data<int8_t>();
-    Tensor unpacked = empty({tokens, 45}, DType::kI32);
-    p.sums = unpacked.data<int32_t>();
-    TERN_KERNEL(ternary_product)(p);
-    EXPECT_EQ(portable.to_vector<int32_t>(), unpacked.to_vector<int32_t>());
+    const auto sums = [&](auto* version, bool packed) {
+      kernels::TernaryProduct p;
+      p.tokens = tokens;
+      p.rows = 45;
+      p.n = 3000;
+      p.width = x.codes.size(1);
+      p.x = x.codes.data<int8_t>();
+      p.x_sums = x.sums.data<int32_t>();
+      if (packed)
+        p.w = w.bytes.data<uint8_t>();
+      else
+        p.codes = codes.data<int8_t>();  // as they are
+      Tensor out = empty({tokens, 45}, DType::kI32);
+      p.sums = out.data<int32_t>();
+      version(p);
+      return out.to_vector<int32_t>();
+    };
+    const std::vector<int32_t> wanted = sums(&kernels::portable::ternary_product, true);
+    EXPECT_EQ(sums(&kernels::portable::ternary_product, false), wanted);
+    EXPECT_EQ(ternary_sums(x, w).to_vector<int32_t>(), wanted);
+    for (const auto& [name, version] : versions)
+      for (const bool packed : {true, false}) EXPECT_EQ(sums(version, packed), wanted) << name << " " << packed;
   }
 }
 

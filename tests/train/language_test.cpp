@@ -410,5 +410,10 @@ TEST(LanguageConfig, ComesBackFromItsOwnText) {
   EXPECT_EQ(second.data.files, config.data.files);
 }
 
+TEST(TextTokenizerTest, WhatATerminalMightObeyIsNotShown) {
+  EXPECT_EQ(printable("a\x1b[31mb\x07\x7f \tc\n\xc3\xa9"), "a[31mb \tc\n\xc3\xa9");
+  EXPECT_EQ(printable(std::string_view("\0x", 2)), "x");
+}
+
 }  // namespace
 }  // namespace tern::train
