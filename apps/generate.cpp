@@ -58,7 +58,7 @@ int generate(int argc, char** argv) {
   options.stop_token = tokenizer.start_token();
   int64_t previous = tokens.front();
   options.on_token = [&, &pieces = tokenizer](int64_t token) {
-    write_out(train::printable(pieces.decode(previous, token)));
+    write_out(train::without_controls(pieces.decode(previous, token)));
     previous = token;
   };
   const train::Generated result = train::generate(*model, tokens, options);

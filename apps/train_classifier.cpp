@@ -27,21 +27,24 @@ io::Json describe_data(const train::ImageData& data) {
 }
 
 // The settings and what they met with: what config.json holds, and every checkpoint.
-io::Json describe_run(const train::Schema& schema, const train::ImageData& data) {
+io::Json describe_run(const train::ClassifierConfig& config, const train::Schema& schema,
+                      const train::ImageData& data) {
   io::Json json = io::Json::parse("config", "settings", schema.to_json());
   json["environment"] = train::environment();
+  if (const std::string& teacher = config.bitnet.distill.teacher; !teacher.empty())
+    json["environment"]["teacher"] = train::file_identity(teacher);
   json["environment"]["data"] = describe_data(data);
   return json;
 }
 
-// From the weights' own preprocessing, else what the settings say, else the published one of the model, else the data
-// set's.
+// What the settings say, else the preprocessing of what the run starts from or goes on from, else the published one of
+// the model, else the data set's.
 train::Preprocessing settle_preprocessing(const train::ClassifierConfig& config, const train::ImageData& data,
                                           const train::Checkpoint* start) {
   train::Preprocessing p;
   if (start != nullptr && start->is_ours() && start->metadata.contains(train::meta::kPreprocessing))
     p = train::preprocessing_from(
-        io::Json::parse("checkpoint", config.weights, start->metadata_at(train::meta::kPreprocessing)));
+        io::Json::parse("checkpoint", "preprocessing", start->metadata_at(train::meta::kPreprocessing)));
   else if (start != nullptr)
     p = train::published_preprocessing(config.model.name);
   const train::Preprocessing& given = config.data.preprocessing;
@@ -79,11 +82,13 @@ struct Subject {
   train::ImageData images;
   std::shared_ptr<const data::Dataset> training, validation;  // validation may be null
   train::Preprocessing preprocessing;
-  int64_t side = 0;  // of the model's input
+  int64_t side = 0;  // of the model's input; 0: it varies
+  Shape input;       // of one image as the model gets it, for what is counted layer by layer
   std::shared_ptr<nn::models::Model> model;
 };
 
-Subject open_subject(train::ClassifierConfig& config, bool resume) {
+// checkpoint: of the run that is gone on with, whose structure and preprocessing it has; empty for a new one.
+Subject open_subject(train::ClassifierConfig& config, const std::string& checkpoint) {
   Subject s;
   s.images = train::open_image_data(config.data.dataset, config.data.path, true, config.data.train_limit,
                                     config.data.test_limit);
@@ -96,11 +101,16 @@ Subject open_subject(train::ClassifierConfig& config, bool resume) {
     s.validation = data::share(parts.held_out);
   }
 
+  const std::string& from = checkpoint.empty() ? config.weights : checkpoint;
   std::unique_ptr<train::Checkpoint> start;
-  if (!config.weights.empty() && !resume)
-    start = std::make_unique<train::Checkpoint>(train::load_checkpoint(config.weights));
+  if (!from.empty()) start = std::make_unique<train::Checkpoint>(train::load_checkpoint(from));
   s.preprocessing = settle_preprocessing(config, s.images, start.get());
   s.side = train::input_side(s.preprocessing, s.images);
+  s.input = {1, 3, s.side, s.side};
+  if (s.side == 0) {
+    Generator unused(0);
+    s.input = train::eval_transform(s.preprocessing)(s.images.test->get(0).image, unused).unsqueeze(0).shape();
+  }
   if (config.model.classes == 0) config.model.classes = s.images.train->num_classes();
   if (config.model.image_size == 0) config.model.image_size = s.side;
   s.model = train::make_image_model(config.model);
@@ -150,7 +160,7 @@ void report(const Subject& subject, const train::ClassifierConfig& config, const
     for (const train::Metric& metric : result.observed)
       if (std::holds_alternative<double>(metric.value)) figures.push_back(metric);
   } else {
-    const quant::codeq::Report layers = quant::codeq::report(*subject.model, {1, 3, subject.side, subject.side});
+    const quant::codeq::Report layers = quant::codeq::report(*subject.model, subject.input);
     if (config.codeq.mode != "none") std::cout << layers << "\n";
     figures.push_back({"sparsity", layers.sparsity()});
     figures.push_back({"mean_bits", layers.mean_bits()});
@@ -171,7 +181,8 @@ int run(int argc, char** argv) {
   std::unique_ptr<const train::RunDirectory> out;
   if (!parse(argc, argv, a, config, schema, out)) return 0;
   train::TrainingRun run(kProgram, a, static_cast<uint64_t>(config.seed), std::move(out), std::cout, std::cerr);
-  const Subject subject = open_subject(config, !run.checkpoint().empty());
+  const Subject subject = open_subject(config, run.checkpoint());
+  if (const int status = run.interrupted("before the first step")) return status;
   nn::models::Model& model = *subject.model;
 
   data::DataLoader loader(subject.training,
@@ -194,7 +205,7 @@ int run(int argc, char** argv) {
   const auto schedule = train::make_schedule(*optimizer, config.schedule, config.epochs, steps);
   const auto ema = train::make_ema(model, config.optim);
   io::Metadata metadata = model.metadata();
-  const io::Json description = describe_run(schema, subject.images);
+  const io::Json description = describe_run(config, schema, subject.images);
   metadata[train::meta::kConfig] = description.dump();
   metadata[train::meta::kPreprocessing] = train::to_json(subject.preprocessing).dump();
   train::ClassifierTask task({.train = &loader,
@@ -205,7 +216,7 @@ int run(int argc, char** argv) {
                               }});
   const std::unique_ptr<train::Method> method = make_method(config, model);
   std::unique_ptr<train::MetricsLog> layers;
-  run.profile([&] { return nn::summary(model, {1, 3, subject.side, subject.side}); }, "images");
+  run.profile([&] { return nn::summary(model, subject.input); }, "images");
   train::Trainer trainer(
       model,
       run.watch(model, {.optimizer = *optimizer,
@@ -239,10 +250,11 @@ int run(int argc, char** argv) {
   std::unique_ptr<optim::WeightEma::Swapped> averaged;
   if (ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*ema);
   report(subject, config, result, run);
-  run.try_to_write("evaluation.json",
-                   [&](const std::string& path) { train::write_evaluation(path, model, test_loader, result.steps); });
+  run.try_to_write("evaluation.json", [&](const std::string& path) {
+    train::write_evaluation(path, model, test_loader, result.steps, {.stop = train::TrainingRun::is_interrupted});
+  });
   run.write_page();
-  return 0;
+  return run.interrupted("after the last step, without evaluation.json");
 }
 
 }  // namespace

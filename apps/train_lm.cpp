@@ -49,13 +49,6 @@ struct Subject {
   std::shared_ptr<nn::models::Llama> model;
 };
 
-// Of the run that is gone on with: its weights and state come with the checkpoint.
-std::shared_ptr<nn::models::Llama> model_of_run(const std::string& checkpoint) {
-  const train::Checkpoint last = train::load_checkpoint(checkpoint);
-  return nn::make<nn::models::Llama>(
-      nn::models::Llama::options_from(io::Json::parse(kProgram, checkpoint, last.metadata_at(nn::models::kConfigKey))));
-}
-
 std::shared_ptr<nn::models::Llama> start_from(const train::LanguageConfig& config) {
   auto model = train::load_llama(config.weights, config.weights_config);
   if (quant::packed::is_packed(*model))
@@ -72,7 +65,7 @@ Subject open_subject(train::LanguageConfig& config, const std::string& checkpoin
   train::TokenText text = train::tokenize(texts, tokenizer, config.data.val_fraction, most);
   std::shared_ptr<nn::models::Llama> model;
   if (!checkpoint.empty())
-    model = model_of_run(checkpoint);
+    model = train::load_llama(checkpoint);  // with the structure that the run has
   else if (!config.weights.empty())
     model = start_from(config);
   else
@@ -118,9 +111,11 @@ std::unique_ptr<train::Method> make_method(const train::LanguageConfig& config, 
 }
 
 // The settings and what they met with: what config.json holds, and every checkpoint.
-io::Json describe_run(const train::Schema& schema, const Subject& subject) {
+io::Json describe_run(const train::LanguageConfig& config, const train::Schema& schema, const Subject& subject) {
   io::Json json = io::Json::parse("config", "settings", schema.to_json());
   json["environment"] = train::environment();
+  if (const std::string& teacher = config.bitnet.distill.teacher; !teacher.empty())
+    json["environment"]["teacher"] = train::file_identity(teacher);
   json["environment"]["data"] = io::Json::object({{"kind", "text"},
                                                   {"bytes", subject.texts.bytes},
                                                   {"fingerprint", io::hex(subject.texts.fingerprint)},
@@ -155,6 +150,7 @@ int run(int argc, char** argv) {
   const auto seed = static_cast<uint64_t>(config.seed);
   train::TrainingRun run(kProgram, a, seed, std::move(out), std::cout, std::cerr);
   const Subject subject = open_subject(config, run.checkpoint(), a.fast_dev_run);
+  if (const int status = run.interrupted("before the first step")) return status;
   nn::models::Llama& model = *subject.model;
   const std::unique_ptr<train::Method> method = make_method(config, subject);
 
@@ -169,7 +165,7 @@ int run(int argc, char** argv) {
   const auto optimizer = train::make_optimizer(config.optim, train::weight_groups(model, trained, config.optim));
   const auto schedule = train::make_schedule(*optimizer, config.schedule, config.steps, 1);
   const auto ema = train::make_ema(model, config.optim);
-  const io::Json description = describe_run(schema, subject);
+  const io::Json description = describe_run(config, schema, subject);
   io::Metadata metadata = model.metadata();
   metadata[train::meta::kConfig] = description.dump();
 
@@ -182,7 +178,7 @@ int run(int argc, char** argv) {
     std::unique_ptr<optim::WeightEma::Swapped> averaged;
     if (ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*ema);
     const std::string text = train::sample_text(model, subject.tokenizer, config.sample, seed);
-    std::cout << concat("---- sample after step ", step, "\n", train::printable(text), "\n----") << std::endl;
+    std::cout << concat("---- sample after step ", step, "\n", train::without_controls(text), "\n----") << std::endl;
     if (samples != nullptr)
       samples->write(
           io::Json::object({{"epoch", epoch}, {"step", step}, {"prompt", config.sample.prompt}, {"text", text}}));

@@ -5,6 +5,9 @@
 #include <iostream>
 #include <new>
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <tern/core/error.h>
 #include <tern/train/cli.h>
 
@@ -148,9 +151,10 @@ std::string Cli::help() const {
   return out;
 }
 
-int run_program(const char* program, const std::function<int()>& body) {
-  // Writing beyond a file-size limit is an error to report, not a signal to die of.
-  std::signal(SIGXFSZ, SIG_IGN);
+namespace {
+
+// What the body of a program comes to: its status, or an error told.
+int status_of(const char* program, const std::function<int()>& body) {
   try {
     const int code = body();
     std::cout.flush();
@@ -167,6 +171,23 @@ int run_program(const char* program, const std::function<int()>& body) {
     std::fprintf(stderr, "%s: %s\n", program, error.what());
     return 1;
   }
+}
+
+}  // namespace
+
+int run_program(const char* program, const std::function<int()>& body) {
+  // Writing beyond a file-size limit is an error to report, not a signal to die of.
+  std::signal(SIGXFSZ, SIG_IGN);
+  const int status = status_of(program, body);
+  // Where the address space is limited, OpenBLAS may have got fewer threads than it asked for; ending in the usual way
+  // it then waits for the others for ever.
+  rlimit space = {};
+  if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) {
+    std::cout.flush();
+    std::fflush(nullptr);
+    _exit(status);
+  }
+  return status;
 }
 
 }  // namespace tern::train

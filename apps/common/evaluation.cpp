@@ -85,6 +85,8 @@ Evaluation examine(nn::Module& model, data::DataLoader& loader, const Evaluation
   Worst worst(options.mistakes);
   int64_t index = 0;
   for (const auto& [images, labels] : loader) {
+    TERN_CHECK(!options.stop || !options.stop(), StateError, "[evaluation] expected all ", dataset.size(),
+               " images, got a stop after ", index);
     const Tensor logits = model(images);
     accuracy.add(logits, labels);
     const int64_t classes = logits.size(1);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,7 @@ struct Evaluation {
 struct EvaluationOptions {
   int64_t mistakes = 24;  ///< how many to keep, at least 0
   int64_t side = 96;  ///< at least 1: pictures with a longer side are made smaller by a whole factor, to at most this
+  std::function<bool()> stop = {};  ///< asked after every batch: true ends it with a StateError
 };
 
 /// Runs a model over everything a loader gives, in its order, which must be that of the data set (no shuffling), in

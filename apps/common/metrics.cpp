@@ -50,8 +50,9 @@ void MetricsLog::write(const io::Json& row) {
   TERN_CHECK(written, IoError, "[metrics] expected to write to ", path_, ", got: ", std::strerror(errno));
 }
 
-void cut_metrics_after(const std::string& path, int64_t step, int64_t epochs) {
-  if (!std::filesystem::exists(path)) return;
+double cut_metrics_after(const std::string& path, int64_t step, int64_t epochs) {
+  double seconds = 0;
+  if (!std::filesystem::exists(path)) return seconds;
   std::istringstream lines(io::read_file("metrics", path));
   std::string kept;
   for (std::string line; std::getline(lines, line);) {
@@ -62,12 +63,14 @@ void cut_metrics_after(const std::string& path, int64_t step, int64_t epochs) {
         return at != nullptr && at->as_number() > static_cast<double>(limit);
       };
       if (beyond("step", step) || (beyond("epoch", epochs) && row.find("loss") == nullptr)) break;
+      if (const io::Json* so_far = row.find("seconds")) seconds = so_far->as_number();
     } catch (const FormatError&) {
       break;  // cut off by whatever ended the run
     }
     kept += line + "\n";
   }
   io::write_file_atomic("metrics", path, kept);
+  return seconds;
 }
 
 }  // namespace tern::train

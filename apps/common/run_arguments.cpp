@@ -69,11 +69,38 @@ void need_same_run(const char* program, const Schema& schema, const io::Json& de
                               " with --resume, got another ", key, "; only ", list, " may change"));
   const io::Json then = io::Json::parse(program, file, saved->second);
   const io::Json* surroundings = then.find("environment");
-  const io::Json* before = surroundings != nullptr ? surroundings->find("data") : nullptr;
-  const io::Json& now = description.at("environment").at("data");
-  TERN_CHECK(before == nullptr || before->dump() == now.dump(), ValueError, "[", program,
-             "] expected the data set that the run in ", out.path(), " began with, ", before->dump(), ", got ",
-             now.dump());
+  for (const auto& [key, what] : {std::pair{"data", "data set"}, {"teacher", "teacher"}}) {
+    const io::Json* before = surroundings != nullptr ? surroundings->find(key) : nullptr;
+    if (before == nullptr) continue;
+    const io::Json& now = description.at("environment").at(key);
+    TERN_CHECK(before->dump() == now.dump(), ValueError, "[", program, "] expected the ", what, " that the run in ",
+               out.path(), " began with, ", before->dump(), ", got ", now.dump());
+  }
+}
+
+io::Json with_history(io::Json description, const io::Json& before, int64_t step) {
+  const io::Json* then = before.find("environment");
+  if (then == nullptr || !then->is_object()) return description;
+  io::Json& now = description["environment"];
+  io::Json earlier = io::Json::array();
+  if (const io::Json* list = then->find("earlier"); list != nullptr && list->is_array()) earlier = *list;
+  const auto differs = [](const io::Json& a, const io::Json& b, const char* key) {
+    return a.find(key) != nullptr && b.find(key) != nullptr && a.at(key).dump() != b.at(key).dump();
+  };
+  bool changed = false;
+  io::Json part = io::Json::object({{"until_step", step}});
+  for (const char* key : {"tern", "commit", "compiler", "cpu", "isa", "blas", "threads"}) {
+    changed = changed || differs(*then, now, key);
+    if (then->find(key) != nullptr) part[key] = then->at(key);
+  }
+  for (const char* key : {"epochs", "steps"})
+    if (differs(before, description, key)) {
+      changed = true;
+      part[key] = before.at(key);
+    }
+  if (changed) earlier.push_back(std::move(part));
+  if (!earlier.items().empty()) now["earlier"] = std::move(earlier);
+  return description;
 }
 
 }  // namespace tern::train

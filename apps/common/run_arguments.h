@@ -33,8 +33,13 @@ struct RunArguments {
 
 /// A resumed run is the run that was interrupted: what shaped it may not change. `free` names the settings that may;
 /// description: of the present run, with "environment"."data". Throws UsageError naming a setting that has changed,
-/// ValueError where the data have.
+/// ValueError where the data or the teacher have.
 void need_same_run(const char* program, const Schema& schema, const io::Json& description, const RunDirectory& out,
                    const std::vector<std::string>& free);
+
+/// The description of a run that is gone on with at `step`, with what was otherwise before, by the description until
+/// now: "environment"."earlier" is a list of {"until_step", "commit", "cpu", "threads", ...} and of lengths (epochs,
+/// steps) that were others.
+io::Json with_history(io::Json description, const io::Json& before, int64_t step);
 
 }  // namespace tern::train

@@ -71,7 +71,7 @@ std::string TextTokenizer::decode(int64_t previous, int64_t token) const {
   return std::get<Llama2c>(tokenizer_).tokenizer.decode(previous, token);
 }
 
-std::string printable(std::string_view text) {
+std::string without_controls(std::string_view text) {
   std::string out;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);

@@ -45,6 +45,6 @@ class TextTokenizer {
 };
 
 /// A model's text without the control characters that a terminal might obey: white space stays.
-std::string printable(std::string_view text);
+std::string without_controls(std::string_view text);
 
 }  // namespace tern::train

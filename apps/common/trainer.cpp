@@ -271,6 +271,12 @@ void Trainer::load(const std::string& path) {
   TERN_CHECK(loaded.epoch >= 0 && loaded.batch >= 0 && loaded.step >= 0, FormatError,
              "[trainer] expected counts of at least 0 in ", path, ", got epoch ", loaded.epoch, ", batch ",
              loaded.batch, ", step ", loaded.step);
+  TERN_CHECK(loaded.epoch <= options_.epochs, ValueError, "[trainer] expected a run of at least the ", loaded.epoch,
+             " epochs that ", path, " has done, got ", options_.epochs);
+  for (const auto& [name, tensor] : checkpoint.state)
+    TERN_CHECK(name == kUpdates || name.starts_with(kOptimizer) || name.starts_with(kSchedule) ||
+                   name.starts_with(kPosition) || name.starts_with(kMethod) || name.starts_with(kRaw),
+               FormatError, "[trainer] expected the state of a run alone in ", path, ", got also ", name);
   const io::Json& random = json.at("random");
   const Generator::State generator{
       .seed = whole(random.at("seed")), .stream = whole(random.at("stream")), .position = whole(random.at("position"))};
@@ -328,10 +334,13 @@ struct Trainer::Loop {
   const TrainerOptions& options = trainer.options_;
   State& state = *trainer.state_;
   Clock::time_point started = Clock::now();
+  double before = 0;  // seconds that the run had taken when it was resumed
   int64_t first_step = state.step;
   std::unique_ptr<MetricsLog> log = nullptr;
   std::unique_ptr<Progress> progress = nullptr;
   FitResult result = {};
+
+  double elapsed() const { return before + seconds_since(started); }
 
   std::string file(const char* name) const { return (std::filesystem::path(options.out) / name).string(); }
 
@@ -340,7 +349,10 @@ struct Trainer::Loop {
       progress = std::make_unique<Progress>(*options.progress, Progress::Options{.terminal = options.terminal});
     if (options.out.empty()) return;
     make_directory(options.out);
-    if (state.step > 0) cut_metrics_after(file("metrics.jsonl"), state.step, state.epoch);
+    TERN_CHECK(!state.saved.empty() || options.overwrite || !std::filesystem::exists(file("last.safetensors")),
+               StateError, "[trainer] expected a directory without a run's checkpoint, got ", options.out,
+               "; load() goes on from it, and TrainerOptions::overwrite replaces it");
+    if (state.step > 0) before = cut_metrics_after(file("metrics.jsonl"), state.step, state.epoch);
     log = std::make_unique<MetricsLog>(file("metrics.jsonl"),
                                        state.step > 0 ? MetricsLog::Open::kAppend : MetricsLog::Open::kNew);
     if (state.saved.empty()) save();  // so that the run can be resumed whatever happens from here on
@@ -472,14 +484,14 @@ struct Trainer::Loop {
     if (best) state.best = task.score(result.validation);
     if (auto* plateau = dynamic_cast<optim::PlateauLr*>(options.schedule))
       plateau->report(result.validation.n > 0 ? result.validation.loss : result.train.loss);
-    row.push_back({"seconds", seconds_since(started)});
+    row.push_back({"seconds", elapsed()});
     for (const Metric& metric : result.observed) {
       row.push_back(metric);
       if (const auto* real = std::get_if<double>(&metric.value))
         line += concat(" ", metric.name, format_text(" %.4f", *real));
     }
     line += format_text(" lr %.6f %.0f %s/s wait %.1f%% %s", options.optimizer.lr(), rate, task.unit().c_str(),
-                        100 * task.loading().wait_share(), clock_text(seconds_since(started)).c_str());
+                        100 * task.loading().wait_share(), clock_text(elapsed()).c_str());
 
     ++state.epoch;
     state.batch = 0;
@@ -504,21 +516,22 @@ struct Trainer::Loop {
 
   FitResult run() {
     open_files();
+    bool complete = true;
     result.best = state.best;
     if (state.epoch >= options.epochs) {  // resumed after the end: only measure again
       std::unique_ptr<optim::WeightEma::Swapped> averaged;
       if (options.ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*options.ema);
-      result.validation = task.validate(trainer.model_, {});
-      result.test = task.test(trainer.model_, {});
+      result.validation = task.validate(trainer.model_, options.stop);
+      result.test = task.test(trainer.model_, options.stop);
       result.observed = trainer.observe();
+      complete = result.validation.complete && result.test.complete;
     }
-    bool complete = true;
     while (complete && state.epoch < options.epochs) {
       double rate = 0;
       complete = run_epoch(rate);
       if (complete) complete = finish_epoch(rate) && (!stopped() || state.epoch == options.epochs);
     }
-    result.finished = state.epoch >= options.epochs;
+    result.finished = complete && state.epoch >= options.epochs;
     if (!result.finished) save();
     result.epochs = state.epoch;
     result.steps = state.step;

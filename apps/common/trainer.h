@@ -37,6 +37,7 @@ struct TrainerOptions {
 
   int64_t test_every = 1;  ///< epochs between two of Task::test; the last epoch always has one; 0: that one only
   std::string out = {};    ///< directory for metrics.jsonl and checkpoints; empty: nothing is written
+  bool overwrite = false;  ///< fit() may replace the checkpoint of another run in `out`
   int64_t save_every = 1;  ///< epochs between two writes of last.safetensors; the end always has one; 0: that one only
   int64_t save_every_steps = 0;  ///< steps between two writes of it within an epoch; 0: none
   int64_t log_every = 0;         ///< steps between two rows of metrics.jsonl within an epoch; 0: one row an epoch only
@@ -83,8 +84,9 @@ class Trainer {
 
   /// Trains until options.epochs are complete, going on from where load() left off. Throws NonFiniteError where the
   /// loss, a gradient or a parameter is NaN or infinite, naming the step, the first op and module that produced such a
-  /// value and the last checkpoint, which it leaves alone; the model's state is then undefined. Throws IoError where
-  /// files cannot be written.
+  /// value and the last checkpoint, which it leaves alone; the model's state is then undefined. Throws StateError for a
+  /// directory with another run's checkpoint, unless options.overwrite, and IoError where files cannot be written. Who
+  /// fears a second process in the directory locks it (RunDirectory).
   FitResult fit(Task& task);
   /// The same for classes, with cross-entropy.
   FitResult fit(data::DataLoader& train, data::DataLoader* validation = nullptr);
@@ -97,8 +99,8 @@ class Trainer {
   /// Writes weights and state of the run; load() takes them back. Saving throws IoError, StateError if the averages are
   /// not of the model's own entries. Loading checks everything first: names, shapes and dtypes of model, optimizer and
   /// averages must fit (ValueError, ShapeError, DTypeError), with a schedule, averages and a method's state where the
-  /// trainer has them (ValueError), and the file must be a trainer's (IoError, FormatError); when it throws nothing has
-  /// changed.
+  /// trainer has them and nothing else, no further on than options.epochs (ValueError), and the file must be a
+  /// trainer's (IoError, FormatError); when it throws nothing has changed.
   void save(const std::string& path) const;
   void load(const std::string& path);
 

@@ -32,7 +32,7 @@ TrainerOptions TrainingRun::watch(nn::Module& model, TrainerOptions options) {
   options.progress = &progress_;
   options.terminal = stdout_is_terminal();
   options.profiler = profiler_.get();
-  options.stop = [] { return StopSignal::received() != 0; };
+  options.stop = is_interrupted;
   options.on_epoch = [this, &model, first = std::move(options.on_epoch)](int64_t epoch, int64_t step) {
     if (first) first(epoch, step);
     if (events_ != nullptr) write_layers(*events_, model, step);
@@ -47,9 +47,13 @@ TrainerOptions TrainingRun::watch(nn::Module& model, TrainerOptions options) {
 
 void TrainingRun::begin(Trainer& trainer, const Schema& schema, const io::Json& description,
                         const std::vector<std::string>& free) {
+  io::Json config = description;
   if (!checkpoint_.empty()) {
     need_same_run(program_, schema, description, *out_, free);
     trainer.load(checkpoint_);
+    if (out_->has("config.json"))
+      config = with_history(std::move(config), io::Json::parse_file(program_, out_->file("config.json")),
+                            trainer.global_step());
   } else if (arguments_.resume) {
     progress_ << concat("no checkpoint in ", out_->path(), " yet: from the beginning") << std::endl;
   }
@@ -59,7 +63,7 @@ void TrainingRun::begin(Trainer& trainer, const Schema& schema, const io::Json& 
     remove_event_files(out_->path());
   }
   if (arguments_.tensorboard) events_ = std::make_unique<EventWriter>(out_->path(), trainer.global_step());
-  io::write_file_atomic("config", out_->file("config.json"), description.dump(2) + "\n");
+  io::write_file_atomic("config", out_->file("config.json"), config.dump(2) + "\n");
 }
 
 std::unique_ptr<MetricsLog> TrainingRun::log(const char* name, const Trainer& trainer) const {
@@ -76,6 +80,16 @@ int TrainingRun::stopped(const FitResult& result, const std::string& where) {
   if (result.finished) return 0;
   progress_ << where << (out_ == nullptr ? "" : concat("; go on with --resume --out ", arguments_.out)) << std::endl;
   write_page();
+  return 128 + StopSignal::received();
+}
+
+bool TrainingRun::is_interrupted() {
+  return StopSignal::received() != 0;
+}
+
+int TrainingRun::interrupted(const std::string& where) const {
+  if (!is_interrupted()) return 0;
+  progress_ << concat("stopped ", where) << std::endl;
   return 128 + StopSignal::received();
 }
 

@@ -53,6 +53,10 @@ class TrainingRun {
   /// After fit(): tells the profile, and if the run was stopped also `where`, and writes the page. The exit status of a
   /// program that a signal stopped; 0 for a run that is finished.
   int stopped(const FitResult& result, const std::string& where);
+  /// Whether a signal has asked for the end.
+  static bool is_interrupted();
+  /// Outside of fit(): the exit status of a program that a signal stopped, after saying where; else 0.
+  int interrupted(const std::string& where) const;
   /// summary.json: the figures, all of them doubles, and `more`, an object; and the program's last line, the figures.
   /// Throws IoError.
   void write_summary(const MetricRow& figures, const io::Json& more) const;

@@ -13,13 +13,13 @@ namespace {
 
 constexpr const char* kName = "pack";
 
-std::shared_ptr<packed::PackedTernaryLinear> packed_layer(const std::string& path, BitLinear& layer) {
+std::shared_ptr<packed::PackedTernaryLinear> packed_layer(BitLinear& layer) {
   const BitLinear::Options& o = layer.options();
-  TERN_CHECK(o.lambda == 1, StateError, "[", kName, "] expected lambda 1 in ", path, ", got ", o.lambda);
-  TERN_CHECK(o.quantize_weight && o.quantize_activation, StateError, "[", kName, "] expected ", path,
-             " to quantize weight and activations, got a layer that does not");
-  TERN_CHECK(layer.weight.latent().dtype() == DType::kF32, StateError, "[", kName, "] expected an f32 weight in ", path,
-             ", got ", layer.weight.latent().dtype());
+  TERN_CHECK(o.lambda == 1, StateError, "[", kName, "] expected lambda 1, got ", o.lambda);
+  TERN_CHECK(o.quantize_weight && o.quantize_activation, StateError, "[", kName,
+             "] expected a layer that quantizes weight and activations, got one that does not");
+  TERN_CHECK(layer.weight.latent().dtype() == DType::kF32, StateError, "[", kName, "] expected an f32 weight, got ",
+             layer.weight.latent().dtype());
   const auto out = nn::make<packed::PackedTernaryLinear>({.in_features = o.in_features,
                                                           .out_features = o.out_features,
                                                           .bias = o.bias,
@@ -42,7 +42,7 @@ std::vector<std::string> pack(nn::Module& model) {
     TERN_CHECK(dynamic_cast<BitLinearLrc*>(module.get()) == nullptr, StateError, "[", kName,
                "] expected layers without low-rank corrections, got one in ", path);
     if (auto* layer = dynamic_cast<BitLinear*>(module.get()); layer != nullptr && !path.empty())
-      layers.emplace_back(path, in_module(path, [&] { return packed_layer(path, *layer); }));
+      layers.emplace_back(path, in_module(path, [&] { return packed_layer(*layer); }));
   }
   TERN_CHECK(!layers.empty(), ValueError, "[", kName, "] expected a model with BitLinear layers, got a ",
              model.type_name(), " without; convert() a float model first");

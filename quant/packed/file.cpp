@@ -76,9 +76,6 @@ PackedTernary load_as(const Content& content, const std::string& name, const Wei
     const Tensor& scale = tensor_at(kScaleSuffix);
     TERN_CHECK(scale.dtype() == DType::kF32 && scale.dim() == 0, FormatError, "[packed] expected a scale f32 [], got ",
                tern::describe(scale));
-    for (const auto& [key, value] : info.settings)
-      TERN_CHECK(key == kSublnEps && value >= 0, FormatError, "[packed] expected no settings of ", info.format, " but ",
-                 kSublnEps, " of at least 0, got ", key, " = ", value);
     weight.out_features = info.out_features;
     weight.in_features = info.in_features;
     weight.bytes = tensor_at(kBytesSuffix);
@@ -199,6 +196,9 @@ void load_into(nn::Module& model, const Content& content) {
   std::vector<std::pair<std::string, std::shared_ptr<PackedTernaryLinear>>> fresh;
   for (const auto& [name, info] : infos) {
     bytes[name + kBytesSuffix] = repack(load_as(content, name, info), kExecutionFormat).bytes;
+    for (const auto& [key, value] : info.settings)
+      TERN_CHECK(key == kSublnEps && value >= 0, FormatError, "[packed] expected no settings of ", name, " but ",
+                 kSublnEps, " of at least 0, got ", key, " = ", value);
     const std::string path = layer_of(name);
     const std::shared_ptr<nn::Module> module = path.empty() ? nullptr : model.get_module(path);
     const nn::Module& place = path.empty() ? model : *module;

@@ -201,6 +201,39 @@ TEST(Survival, StoppedWhileItIsMeasured) {
   expect_same_run(out, undisturbed);
 }
 
+// Before the first step and after the last one there is nothing to finish.
+TEST(Survival, StoppedOutsideOfTraining) {
+  TemporaryDirectory directory;
+  const std::string out = directory / "run";
+  const auto stop_at = [](const char* text) {
+    return [text, sent = false](pid_t child, const std::string& said) mutable {
+      if (sent || said.find(text) == std::string::npos) return;
+      sent = true;
+      kill(child, SIGTERM);
+    };
+  };
+  const ProcessResult early =
+      run_program("train_classifier", small_run(out, {"data.workers=0"}), stop_at(" parameters, "));
+  EXPECT_EQ(early.exit_code, 128 + SIGTERM) << early.out << early.err;
+  const ProcessResult late = run_program(
+      "train_classifier", small_run(out, {"data.test_limit=1000", "data.eval_batch_size=1"}), stop_at("top1="));
+  EXPECT_EQ(late.exit_code, 128 + SIGTERM) << late.out << late.err;
+  EXPECT_TRUE(fs::exists(out + "/summary.json"));
+  EXPECT_FALSE(fs::exists(out + "/evaluation.json")) << late.err;
+  EXPECT_EQ(run_program("train_classifier", resumed(out)).exit_code, 0);
+  EXPECT_TRUE(fs::exists(out + "/evaluation.json"));
+}
+
+// OpenBLAS may get fewer threads than it asks for, and must not be waited for.
+TEST(Survival, ProgramsEndWhereTheAddressSpaceIsLimited) {
+  TemporaryDirectory directory;
+  const std::string out = directory / "run";
+  ASSERT_EQ(run_program("train_classifier", small_run(out)).exit_code, 0);
+  const ProcessResult limited = run_command("/bin/sh", {"-c", concat("ulimit -v 150000; timeout 60 '", TERN_APPS_DIR,
+                                                                     "/inspect' '", out, "/last.safetensors'")});
+  EXPECT_NE(limited.exit_code, 124) << "it never ended";
+}
+
 TEST(Survival, DivergenceNamesStepLayerAndCheckpoint) {
   TemporaryDirectory directory;
   const std::string out = directory / "run";

@@ -237,6 +237,77 @@ TEST(TrainClassifier, InterruptedAndResumedEqualsUndisturbed) {
     EXPECT_EQ(rows_of((directory / "whole/") + file).size(), rows_of((directory / "parts/") + file).size());
 }
 
+// What a run takes from the weights that it starts from, its preprocessing and structure, it has after a resume too.
+TEST(TrainClassifier, ResumesWhatBeganWithWeights) {
+  TemporaryDirectory directory;
+  const std::string first = directory / "first", whole = directory / "whole", half = directory / "half";
+  ASSERT_EQ(run_program("train_classifier", small_run(first, {"epochs=1", "data.mean=[0.5, 0.5, 0.5]",
+                                                              "data.std=[0.3, 0.2, 0.1]", "schedule.name=constant"}))
+                .exit_code,
+            0);
+  const std::vector<std::string> from{"model.weights=" + first + "/last.safetensors", "schedule.name=constant"};
+  ASSERT_EQ(run_program("train_classifier", small_run(whole, from)).exit_code, 0);
+  std::vector<std::string> shorter = from;
+  shorter.push_back("epochs=1");
+  ASSERT_EQ(run_program("train_classifier", small_run(half, shorter)).exit_code, 0);
+  const ProcessResult rest =
+      run_program("train_classifier", {"--out", half, "--resume", "--threads", "1", "--set", "epochs=2"});
+  ASSERT_EQ(rest.exit_code, 0) << rest.err;
+  const auto a = io::load_safetensors(whole + "/last.safetensors"),
+             b = io::load_safetensors(half + "/last.safetensors");
+  for (const auto& [name, tensor] : a.tensors)
+    EXPECT_EQ(tensor.to_vector<double>(), b.tensors.at(name).to_vector<double>()) << name;
+  EXPECT_EQ(a.metadata.at("tern.preprocessing"), b.metadata.at("tern.preprocessing"));
+  const Json config = Json::parse_file("test", half + "/config.json");
+  ASSERT_EQ(config.at("environment").at("earlier").size(), 1u);
+  const Json& earlier = config.at("environment").at("earlier")[0];
+  EXPECT_EQ(earlier.at("epochs").as_int(), 1);
+  EXPECT_EQ(earlier.at("threads").as_int(), 2);
+  EXPECT_EQ(earlier.at("until_step").as_int(), 5);
+}
+
+TEST(TrainClassifier, AnotherTeacherIsNoticed) {
+  TemporaryDirectory directory;
+  const std::string teacher = directory / "teacher", other = directory / "other", out = directory / "run";
+  const std::vector<std::string> vit{"model.name=vit", "model.patch_size=8",     "model.width=16", "model.depth=1",
+                                     "model.heads=2",  "schedule.name=constant", "epochs=1"};
+  const auto trained = [&](const std::string& where, std::vector<std::string> more) {
+    more.insert(more.begin(), vit.begin(), vit.end());
+    return run_program("train_classifier", small_run(where, more));
+  };
+  ASSERT_EQ(trained(teacher, {}).exit_code, 0);
+  ASSERT_EQ(trained(other, {"optim.lr=0.01"}).exit_code, 0);
+  const std::string file = teacher + "/last.safetensors";
+  ASSERT_EQ(trained(out, {"bitnet.enabled=true", "bitnet.distill.teacher=" + file}).exit_code, 0);
+  std::filesystem::copy_file(other + "/last.safetensors", file, std::filesystem::copy_options::overwrite_existing);
+  const ProcessResult rest = run_program("train_classifier", {"--out", out, "--resume", "--set", "epochs=2"});
+  EXPECT_EQ(rest.exit_code, 1);
+  EXPECT_NE(rest.err.find("expected the teacher that the run in " + out + " began with, "), std::string::npos)
+      << rest.err;
+}
+
+// Folders of images that no setting brings to one size, as long as they are of one.
+TEST(TrainClassifier, ImagesOfAFolderAsTheyAre) {
+  TemporaryDirectory directory;
+  for (const char* part : {"train/a", "train/b", "test/a", "test/b"}) {
+    std::filesystem::create_directories(directory / part);
+    for (int i = 0; i < 6; ++i)
+      write(directory / (part + concat("/", i, ".bmp")),
+            test::bmp_of(std::vector<uint8_t>(20 * 24 * 3, static_cast<uint8_t>(40 * i)), 20, 24, 3));
+  }
+  const std::string out = directory / "run";
+  for (const char* mode : {"none", "fixed"}) {
+    const ProcessResult run =
+        run_program("train_classifier",
+                    {"--data", directory.path(), "--out", out, "--overwrite", "--threads", "1", "--profile",
+                     "--profile-steps", "1", "--set", "data.dataset=image_folder", "epochs=2", "data.batch_size=2",
+                     "data.val_fraction=0", "data.crop_padding=0", concat("codeq.mode=", mode)});
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_TRUE(std::filesystem::exists(out + "/summary.json"));
+    EXPECT_TRUE(std::filesystem::exists(out + "/report.html"));
+  }
+}
+
 TEST(TrainClassifier, ResumeRefusesAnotherRunsSettings) {
   TemporaryDirectory directory;
   const std::string out = directory / "run";

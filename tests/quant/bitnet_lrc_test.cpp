@@ -345,7 +345,7 @@ TEST(BitnetLrc, BadInputIsOneSentence) {
                                    }});
             }),
             "[activation_svd] expected tokens that are not all zero, got 3 of zeros (in up_proj)");
-  net.get_parameter("down_proj.weight").latent().data<float>()[5] = NAN;
+  Tensor(net.get_parameter("down_proj.weight").latent()).data<float>()[5] = NAN;
   EXPECT_EQ(message_of<NonFiniteError>([&] { convert_to_lrc(net, {.rank = 2, .init = LrcInit::kSvdResidual}); }),
             "[ternarize] expected finite weights, got NaN or infinity in f32 [12, 24] (in down_proj)");
   EXPECT_TRUE(lrc_stats(net).ranks.empty());
@@ -366,7 +366,9 @@ TEST(BitnetLrc, ADroppedWeightStaysAsPackedCodes) {
     EXPECT_EQ(dropped(x).to_vector<double>(), kept(x).to_vector<double>());
     EXPECT_EQ(lrc_stats(dropped).frozen_elements, lrc_stats(kept).frozen_elements);
     for (const auto& [name, buffer] : dropped.named_buffers())
-      if (name.ends_with("weight_packed")) EXPECT_EQ(buffer.bytes(), buffer.size(0) * 32) << "128 weights of two bits";
+      if (name.ends_with("weight_packed")) {
+        EXPECT_EQ(buffer.bytes(), buffer.size(0) * 32) << "128 weights of two bits";
+      }
     Tensor(dropped.named_buffers().front().second).fill_(255);
     EXPECT_THROW(dropped(x), FormatError);
   }

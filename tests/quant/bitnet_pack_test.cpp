@@ -86,15 +86,15 @@ TEST(BitnetPack, BadInputIsOneSentence) {
   auto& layer = static_cast<BitLinear&>(*model->get_module("model.layers.0.self_attn.q_proj"));
   layer.set_lambda(0.5);
   EXPECT_EQ(message_of<StateError>([&] { pack(*model); }),
-            "[pack] expected lambda 1 in model.layers.0.self_attn.q_proj, got 0.5");
+            "[pack] expected lambda 1, got 0.5 (in model.layers.0.self_attn.q_proj)");
   layer.set_lambda(1);
-  const float good = layer.weight.latent().data<float>()[3];
-  layer.weight.latent().data<float>()[3] = NAN;
-  layer.weight.latent().storage()->bump_version();
+  Tensor weight = layer.weight.latent();
+  const Tensor good = weight.clone();
+  NoGradGuard no_grad;
+  weight.fill_(NAN);
   EXPECT_NE(message_of<NonFiniteError>([&] { pack(*model); }).find("(in model.layers.0.self_attn.q_proj)"),
             std::string::npos);
-  layer.weight.latent().data<float>()[3] = good;
-  layer.weight.latent().storage()->bump_version();
+  weight.copy_(good);
   convert_to_lrc(*model, {.rank = 1, .exclude = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj"}});
   EXPECT_EQ(message_of<StateError>([&] { pack(*model); }),
             "[pack] expected layers without low-rank corrections, got one in model.layers.0.mlp.down_proj");

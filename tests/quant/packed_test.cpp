@@ -370,12 +370,6 @@ TEST(PackedFile, RefusesAlteredFiles) {
   EXPECT_NE(metadata("\"in_features\":9", "\"columns\":9").find("columns"), std::string::npos);
   EXPECT_NE(metadata(",\"in_features\":9", "").find("expected a member \"in_features\""), std::string::npos);
   EXPECT_NE(metadata("\"settings\":{}", "\"settings\":{\"x\":\"y\"}"), "nothing was thrown");
-  EXPECT_EQ(
-      metadata("\"settings\":{}", "\"settings\":{\"group_size\":32}"),
-      "[packed] expected no settings of pack3_fixed but subln_eps of at least 0, got group_size = 32 (in a.weight)");
-  EXPECT_EQ(
-      metadata("\"settings\":{}", "\"settings\":{\"subln_eps\":-1}"),
-      "[packed] expected no settings of pack3_fixed but subln_eps of at least 0, got subln_eps = -1 (in a.weight)");
   EXPECT_NE(metadata("\"weights\"", "\"weight\"").find("\"weight\""), std::string::npos);
   EXPECT_NE(metadata("{\"weights\"", "[{\"weights\""), "nothing was thrown");
 }
@@ -416,6 +410,17 @@ TEST(PackedFile, AFileThatDoesNotFitLeavesTheModelAlone) {
   Content root;
   store(root, "weight", pack(random_codes({4, 13}), 1, TernaryFormat::kPack3Fixed));
   EXPECT_EQ(refused(root), "[packed] expected a Linear to replace for weight, got the model itself");
+  for (const auto& [setting, told] : {std::pair{"group_size", 32.0}, {"subln_eps", -1.0}}) {
+    Content unknown;
+    store(unknown, "head.weight", pack(random_codes({4, 12}), 1, TernaryFormat::kPack3Fixed), {{setting, told}});
+    EXPECT_EQ(
+        message_of<FormatError>([&] { load_into(model, unknown); }),
+        concat("[packed] expected no settings of head.weight but subln_eps of at least 0, got ", setting, " = ", told));
+  }
+  Content infinite = good;
+  infinite.tensors.set("up.bias", full({33}, INFINITY));
+  EXPECT_EQ(message_of<FormatError>([&] { load_into(model, infinite); }),
+            "[packed] expected a finite bias, got inf (in up)");
   Content odd;
   store(odd, "head.kernel", pack(random_codes({4, 13}), 1, TernaryFormat::kPack3Fixed));
   EXPECT_EQ(refused(odd), "[packed] expected a packed weight of a layer, LAYER.weight, got head.kernel");

@@ -9,6 +9,7 @@
 #include <tern/core/activation.h>
 #include <tern/core/elementwise.h>
 #include <tern/core/error.h>
+#include <tern/core/io/file.h>
 #include <tern/core/io/json.h>
 #include <tern/core/random.h>
 #include <tern/data/loader.h>
@@ -447,6 +448,82 @@ TEST(Trainer, LoadingRefusesWhatDoesNotFitAndChangesNothing) {
   SmallRun averaged(true, true);
   Trainer with_averages(averaged.net, averaged.options());
   EXPECT_THROW(with_averages.load(directory / "good.safetensors"), ValueError);
+}
+
+TEST(Trainer, AnotherRunsDirectoryIsNotTouched) {
+  TemporaryDirectory directory;
+  SmallRun first, second;
+  TrainerOptions options = first.options(3);
+  options.out = directory / "run";
+  Trainer trainer(first.net, options);
+  trainer.fit(first.loader);
+  const std::string file = directory / "run/last.safetensors", before = io::read_file("test", file);
+  TrainerOptions other = second.options(3);
+  other.out = options.out;
+  EXPECT_EQ(test::message_of<StateError>([&] { Trainer(second.net, other).fit(second.loader); }),
+            concat("[trainer] expected a directory without a run's checkpoint, got ", options.out,
+                   "; load() goes on from it, and TrainerOptions::overwrite replaces it"));
+  EXPECT_EQ(io::read_file("test", file), before);
+  other.overwrite = true;
+  EXPECT_EQ(Trainer(second.net, other).fit(second.loader).steps, 3);
+  trainer.load(file);
+  EXPECT_EQ(trainer.global_step(), 3);
+}
+
+TEST(Trainer, ARunIsNotCutShortAndItsStateNotPassedOver) {
+  TemporaryDirectory directory;
+  SmallRun run, shorter;
+  Trainer trainer(run.net, run.options(15));
+  trainer.fit(run.loader);
+  const std::string file = directory / "two.safetensors", more = directory / "more.safetensors";
+  trainer.save(file);
+  TrainerOptions options = shorter.options();
+  options.epochs = 1;
+  Trainer second(shorter.net, options);
+  EXPECT_EQ(test::message_of<ValueError>([&] { second.load(file); }),
+            concat("[trainer] expected a run of at least the 2 epochs that ", file, " has done, got 1"));
+  Checkpoint checkpoint = load_checkpoint(file);
+  checkpoint.state.insert("somebody.else", ones({1}));
+  save_checkpoint(more, checkpoint);
+  EXPECT_EQ(test::message_of<FormatError>([&] { trainer.load(more); }),
+            concat("[trainer] expected the state of a run alone in ", more, ", got also somebody.else"));
+}
+
+TEST(Trainer, AFinishedRunCanBeStoppedWhileItIsMeasuredAgain) {
+  SmallRun run;
+  TrainerOptions options = run.options();
+  options.epochs = 1;
+  bool stop = false;
+  options.stop = [&] { return stop; };
+  Trainer trainer(run.net, options);
+  ClassifierTask task = run.task(true, true);
+  EXPECT_TRUE(trainer.fit(task).finished);
+  stop = true;
+  EXPECT_FALSE(trainer.fit(task).finished);
+  stop = false;
+  EXPECT_TRUE(trainer.fit(task).finished);
+}
+
+TEST(Trainer, TimeGoesOnWhereARunIsResumed) {
+  TemporaryDirectory directory;
+  SmallRun run;
+  TrainerOptions options = run.options(7);
+  options.out = directory / "run";
+  Trainer(run.net, options).fit(run.loader);
+  const std::string file = directory / "run/metrics.jsonl";
+  std::vector<io::Json> rows = rows_of(file);
+  ASSERT_EQ(rows.size(), 1u);
+  rows[0]["seconds"] = 1000.0;
+  std::ofstream(file) << rows[0].dump() << "\n";
+  SmallRun rest;
+  TrainerOptions more = rest.options(14);
+  more.out = directory / "run";
+  Trainer trainer(rest.net, more);
+  trainer.load(directory / "run/last.safetensors");
+  trainer.fit(rest.loader);
+  rows = rows_of(file);
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_GT(rows[1].at("seconds").as_number(), 1000);
 }
 
 TEST(Trainer, RefusesOptionsOutOfRange) {
