@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <span>
 #include <system_error>
 
 #include <tern/core/error.h>
@@ -15,6 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kOp = "image_folder";
+constexpr uint64_t kHashedBytes = 16 << 10;  // of either end of a file
 
 bool is_image(const fs::path& path) {
   std::string extension = path.extension().string();
@@ -92,12 +94,23 @@ int64_t ImageFolder::label(int64_t index) const {
 uint64_t ImageFolder::fingerprint() const {
   io::Hash64 hash;
   for (const std::string& name : content_->classes) hash.add_sized(name);
+  std::vector<std::byte> buffer(2 * kHashedBytes);
   for (const File& file : content_->files) {
-    std::error_code error;
-    const std::uintmax_t bytes = fs::file_size(file.path, error);
-    if (error) fail(file.path, error);
+    const io::InputFile input(kOp, file.path);
+    const uint64_t bytes = input.size();
     hash.add_sized(fs::path(file.path).lexically_relative(content_->directory).string());
     hash.add_number(bytes);
+    const auto add = [&](uint64_t position, uint64_t count) {
+      const std::span<std::byte> part(buffer.data(), static_cast<size_t>(count));
+      input.read_at(position, part);
+      hash.add(part.data(), part.size());
+    };
+    if (bytes <= 2 * kHashedBytes) {
+      add(0, bytes);
+    } else {
+      add(0, kHashedBytes);
+      add(bytes - kHashedBytes, kHashedBytes);
+    }
   }
   return hash.value();
 }

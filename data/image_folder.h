@@ -38,7 +38,9 @@ class ImageFolder : public Dataset {
   Example get(int64_t index) const override;
   int64_t label(int64_t index) const override;
   const std::vector<std::string>& class_names() const override { return content_->classes; }
-  /// Of the classes, the files' names and their sizes: pixels are not read for it. Throws IoError where a file is gone.
+  /// Of the classes, the files' paths within the directory, their sizes and the first and last 16 KiB of each, so files
+  /// of up to 32 KiB as a whole. A change that keeps the size of a larger file and touches neither end goes unnoticed.
+  /// Throws IoError where a file is gone or cannot be read.
   uint64_t fingerprint() const override;
   /// The file of an example. Throws ValueError for an index out of range.
   const std::string& path(int64_t index) const;

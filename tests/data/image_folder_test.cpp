@@ -162,6 +162,50 @@ TEST(ImageFolder, ClassesAndFilesInOrderOfTheirNames) {
                                "', got other content ("));
 }
 
+TEST(ImageFolder, TheFingerprintIsOfTheFilesContents) {
+  const ScratchDir dir;
+  constexpr size_t kEnd = 16 << 10, kLarge = 2 * kEnd + 1000;
+  const auto put = [&](const std::string& path, const std::string& content) {
+    std::filesystem::create_directories(std::filesystem::path(dir / path).parent_path());
+    write_raw(dir / path, content);
+  };
+  const auto of = [&](const std::string& root) { return data::ImageFolder(dir / root).fingerprint(); };
+  const std::string small(2 * kEnd, 's'), large(kLarge, 'l');
+  for (const std::string root : {"here/", "elsewhere/deeper/"}) {
+    put(root + "cat/a.png", small);
+    put(root + "dog/b.png", large);
+    put(root + "dog/empty.png", "");
+  }
+  const uint64_t fresh = of("here");
+  EXPECT_EQ(of("here"), fresh);
+  EXPECT_EQ(of("elsewhere/deeper"), fresh) << "the same files in another place";
+
+  const auto with = [&](const std::string& path, std::string content, size_t at) {
+    const std::string whole = content;
+    content[at] = '!';
+    put(path, content);
+    const uint64_t changed = of("here");
+    put(path, whole);
+    EXPECT_EQ(of("here"), fresh);
+    return changed;
+  };
+  for (const size_t at : {size_t{0}, kEnd, 2 * kEnd - 1}) EXPECT_NE(with("here/cat/a.png", small, at), fresh) << at;
+  for (const size_t at : {size_t{0}, kEnd - 1, kLarge - kEnd, kLarge - 1})
+    EXPECT_NE(with("here/dog/b.png", large, at), fresh) << at;
+  EXPECT_EQ(with("here/dog/b.png", large, kLarge / 2), fresh) << "as far as it goes";
+
+  put("here/dog/b.png", large + "l");
+  EXPECT_NE(of("here"), fresh);
+  put("here/dog/b.png", large);
+  std::filesystem::rename(dir / "here/dog/b.png", dir / "here/dog/c.png");
+  EXPECT_NE(of("here"), fresh);
+
+  const data::ImageFolder folder(dir / "elsewhere/deeper");
+  std::filesystem::remove(dir / "elsewhere/deeper/dog/b.png");
+  EXPECT_EQ(sentence_of<IoError>([&] { static_cast<void>(folder.fingerprint()); }),
+            "[image_folder] cannot open '" + dir / "elsewhere/deeper/dog/b.png" + "': No such file or directory");
+}
+
 TEST(ImageFolder, WhatIsMissingIsNamed) {
   const ScratchDir dir;
   EXPECT_EQ(sentence_of<IoError>([&] { data::ImageFolder(dir / "no"); }),
