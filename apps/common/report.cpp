@@ -303,6 +303,7 @@ Json run_data(const RunRecord& run, bool alone, const ReportOptions& options) {
                            {"epochs", columns(run.epochs, kEpochColumns, options.points)},
                            {"further", columns(run.epochs, further_columns(run.epochs), options.points)},
                            {"table", layer_table(run)}});
+  if (!run.weights_problem.empty()) out["weights_problem"] = run.weights_problem;
   if (!alone) return out;
   out["steps"] =
       columns(run.steps, {"epoch", "step", "loss", "top1", "perplexity", "lr", "images_per_s"}, options.points);

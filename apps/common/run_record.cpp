@@ -343,7 +343,13 @@ RunRecord read_run(const std::string& directory, bool with_weights, const Weight
     Evaluation read = naming(evaluation, [&] { return evaluation_from(json); });
     if (is_current(json, "step")) run.evaluation = std::move(read);
   }
-  if (with_weights && exists(last)) run.weights = read_weights(last, run, options);
+  if (with_weights && exists(last)) {
+    try {
+      run.weights = read_weights(last, run, options);
+    } catch (const Error& error) {  // all the rest can be told without it
+      run.weights_problem = error.what();
+    }
+  }
   return run;
 }
 

@@ -85,6 +85,7 @@ struct RunRecord {
   io::Json summary;                      ///< summary.json; null if there is none, or only one of an earlier end
   std::optional<Evaluation> evaluation;  ///< evaluation.json, likewise
   std::optional<WeightsRecord> weights;  ///< of last.safetensors
+  std::string weights_problem = {};      ///< why they are not there although the file is: one sentence
   double seconds = 0;                    ///< of all complete epochs, resumed parts added up
 
   /// Whether all epochs were trained and measured.
@@ -95,10 +96,11 @@ struct RunRecord {
   std::string setting(std::string_view key) const;
 };
 
-/// Reads a run directory of train_classifier or train_lm; with_weights off leaves last.safetensors alone. Files that
-/// are not there are left out, but one of config.json and metrics.jsonl must be. Throws IoError for a missing
-/// directory, FormatError for a broken file (one sentence that names it) or a checkpoint of another model than the
-/// configuration's.
+/// Reads a run directory of train_classifier, train_lm or a Trainer of your own; with_weights off leaves
+/// last.safetensors alone. Files that are not there are left out, but one of config.json and metrics.jsonl must be. A
+/// checkpoint that is damaged, does not name a model of the zoo, or holds another one than the configuration's or other
+/// layers than layers.jsonl's only sets weights_problem. Throws IoError for a missing directory, FormatError for any
+/// other broken file (one sentence that names it).
 RunRecord read_run(const std::string& directory, bool with_weights = true, const WeightsOptions& options = {});
 
 /// The same for several, with names that tell them apart. Throws ValueError for one given twice.

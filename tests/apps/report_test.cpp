@@ -221,6 +221,32 @@ TEST(ReportProgram, AStoppedRunHasOneToo) {
   }
 }
 
+TEST(ReportProgram, ADamagedCheckpointLeavesThePageWithoutWeights) {
+  TemporaryDirectory directory;
+  const std::string out = directory / "run", other = directory / "other", both = directory / "both.html";
+  ASSERT_EQ(run_program("train_classifier", quick_run(out, {"epochs=1"})).exit_code, 0);
+  ASSERT_EQ(run_program("train_classifier", quick_run(other, {"epochs=1"})).exit_code, 0);
+  std::filesystem::resize_file(out + "/last.safetensors", 1000);
+  const ProcessResult report = run_program("report", {out});
+  EXPECT_EQ(report.exit_code, 0) << report.err;
+  expect_page(out + "/report.html");
+  const Json data = data_of(out + "/report.html");
+  EXPECT_NE(data.at("runs")[0].at("weights_problem").as_string().find(out + "/last.safetensors"), std::string::npos);
+  EXPECT_FALSE(data.at("runs")[0].contains("weights"));
+  if (const std::string dom = drawn(out + "/report.html"); !dom.empty()) {
+    EXPECT_NE(dom.find("Weights cannot be shown: ["), std::string::npos);
+    EXPECT_EQ(dom.find("There is no checkpoint"), std::string::npos);
+    EXPECT_NE(dom.find("<h2>Training</h2>"), std::string::npos);
+    EXPECT_NE(dom.find("Made by Tern"), std::string::npos) << "the script came to its end";
+    EXPECT_EQ(dom.find(">This page could not be drawn"), std::string::npos);
+  }
+  ASSERT_EQ(run_program("report", {out, other, "--out", both}).exit_code, 0);
+  if (const std::string dom = drawn(both); !dom.empty()) {
+    EXPECT_NE(dom.find("run: Weights cannot be shown: ["), std::string::npos);
+    EXPECT_NE(dom.find("Made by Tern"), std::string::npos);
+  }
+}
+
 TEST(ReportProgram, SeveralRunsSideBySide) {
   TemporaryDirectory directory;
   ASSERT_EQ(run_program("train_classifier", quick_run(directory / "a")).exit_code, 0);

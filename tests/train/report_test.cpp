@@ -1,6 +1,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <span>
 
 #include <gtest/gtest.h>
@@ -427,22 +428,58 @@ TEST(Report, BrokenRunsGetOneSentence) {
             "[report] expected an epoch and a list of named layers in line 1 of RUN/layers.jsonl, got another object");
   EXPECT_EQ(broken("layers.jsonl", "{\"epoch\":1,\"layers\":[{\"name\":\"a\"}]}\n{\"epoch\":2,\"layers\":[]}\n"),
             "[report] expected the layers of line 1 in line 2 of RUN/layers.jsonl, got others");
-  EXPECT_EQ(broken("layers.jsonl", "{\"epoch\":1,\"layers\":[{\"name\":\"a\"}]}\n"),
-            "[report] expected the layers that layers.jsonl names, got others in RUN/last.safetensors");
   EXPECT_EQ(broken("config.json", "[1]"), "[report] expected a JSON object in RUN/config.json, got an array");
   EXPECT_NE(broken("config.json", "{").find("RUN/config.json"), std::string::npos);
-  EXPECT_EQ(broken("config.json", R"({"model": {"name": "resnet20"}})"),
-            "[report] expected a checkpoint of resnet20, as the run's config.json says, got one of mlp in "
-            "RUN/last.safetensors");
   EXPECT_NE(broken("summary.json", "{\"top1\": ").find("RUN/summary.json"), std::string::npos);
   EXPECT_EQ(broken("evaluation.json", R"({"step": 8, "n": 1})").substr(0, 42),
             "[report] cannot use RUN/evaluation.json: [");
-  EXPECT_NE(broken("last.safetensors", "too short").find("RUN/last.safetensors"), std::string::npos);
+}
 
-  const std::string foreign = make_run(directory / "foreign");
-  save_checkpoint(foreign + "/last.safetensors", Checkpoint());
-  EXPECT_EQ(reading(foreign), "[report] expected a checkpoint of a run, got " + foreign +
-                                  "/last.safetensors, which does not name its model");
+TEST(Report, WeightsThatCannotBeShownLeaveTheRest) {
+  TemporaryDirectory directory;
+  int count = 0;
+  const auto problem = [&](const std::function<void(const std::string& out)>& damage) {
+    const std::string out = make_run((directory / "run") + std::to_string(++count)), page = directory / "page.html";
+    damage(out);
+    RunRecord run = read_run(out);
+    EXPECT_FALSE(run.weights.has_value());
+    EXPECT_EQ(run.epochs.size(), 2u);
+    const Json shown = report_data({run}).at("runs")[0];
+    EXPECT_EQ(shown.at("weights_problem").as_string(), run.weights_problem);
+    EXPECT_FALSE(shown.contains("weights"));
+    EXPECT_EQ(shown.at("figures").at("top1").as_number(), 0.5);
+    EXPECT_TRUE(report_data({run, run}).at("runs")[1].contains("weights_problem"));
+    write_report(page, {out});
+    EXPECT_NE(io::read_file("test", page).find("\"weights_problem\":"), std::string::npos);
+    EXPECT_EQ(read_run(out, false).weights_problem, "") << "not looked at";
+    for (size_t at; (at = run.weights_problem.find(out)) != std::string::npos;)
+      run.weights_problem.replace(at, out.size(), "RUN");
+    return run.weights_problem;
+  };
+  const auto replaced = [&](const std::string& file, const std::string& text) {
+    return problem([&](const std::string& out) { write(out + "/" + file, text); });
+  };
+  EXPECT_EQ(replaced("layers.jsonl", "{\"epoch\":1,\"layers\":[{\"name\":\"a\"}]}\n"),
+            "[report] expected the layers that layers.jsonl names, got others in RUN/last.safetensors");
+  EXPECT_EQ(replaced("config.json", R"({"model": {"name": "resnet20"}})"),
+            "[report] expected a checkpoint of resnet20, as the run's config.json says, got one of mlp in "
+            "RUN/last.safetensors");
+  EXPECT_NE(replaced("last.safetensors", "too short").find("RUN/last.safetensors"), std::string::npos);
+  EXPECT_NE(problem([](const std::string& out) {
+              const std::string file = out + "/last.safetensors", bytes = io::read_file("test", file);
+              write(file, bytes.substr(0, bytes.size() - 1));
+            }).find("RUN/last.safetensors"),
+            std::string::npos);
+  // What a Trainer leaves that was given a model of one's own and no metadata: no settings either.
+  EXPECT_EQ(problem([](const std::string& out) {
+              std::filesystem::remove(out + "/config.json");
+              save_checkpoint(out + "/last.safetensors", Checkpoint());
+            }),
+            "[report] expected a checkpoint of a run, got RUN/last.safetensors, which does not name its model");
+
+  const RunRecord whole = read_run(make_run(directory / "whole"));
+  EXPECT_EQ(whole.weights_problem, "");
+  EXPECT_FALSE(report_data({whole}).at("runs")[0].contains("weights_problem"));
 }
 
 TEST(Report, ThePageStandsAlone) {

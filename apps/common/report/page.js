@@ -159,6 +159,8 @@ function status(run) {
     `${format.count(f.epochs)}${of} ${f.epochs === 1 && !of ? "epoch" : "epochs"}, ${format.count(f.steps)} steps`];
 }
 
+const noWeights = run => `Weights cannot be shown: ${run.weights_problem}.`;
+
 const modes = { none: "full precision", fixed: "CoDeQ, fixed bits", mixed: "CoDeQ, learned bits" };
 
 function showRun(run) {
@@ -186,7 +188,8 @@ function showRun(run) {
   const missing = [];
   if (!run.epochs.epoch) missing.push(run.language ? "Nothing has been measured yet." : "No epoch is complete yet.");
   if (!run.finished && run.epochs.epoch) missing.push(`The run has not come to its end, or was stopped before; figures are those of its last ${run.language ? "measurement" : "complete epoch"}.`);
-  if (!run.weights) missing.push("There is no checkpoint (last.safetensors), so weights cannot be shown.");
+  if (run.weights_problem) missing.push(noWeights(run));
+  else if (!run.weights) missing.push("There is no checkpoint (last.safetensors), so weights cannot be shown.");
   if (!e && !run.language) missing.push("There is no evaluation of the test images (evaluation.json), which a run writes at its end.");
   if (missing.length) page.append(element("p", { class: "note", style: "margin-top:14px" }, missing.join(" ")));
 
@@ -299,7 +302,8 @@ function layerDots(runs, key, title, value_format) {
 }
 
 function showComparison(runs, differences) {
-  page.append(element("header", null, element("h1", null, `Comparison of ${runs.length} runs`), element("p", { class: "lead" }, runs.map(r => r.name).join(" \u00b7 "))));
+  page.append(element("header", null, element("h1", null, `Comparison of ${runs.length} runs`), element("p", { class: "lead" }, runs.map(r => r.name).join(" \u00b7 ")),
+    runs.filter(r => r.weights_problem).map(r => element("p", { class: "note" }, `${r.name}: ${noWeights(r)}`))));
   const x_name = runs.every(r => r.language) ? "step" : "epoch";
   const overlay = (title, key, y_format, limits, note) => lineChart({ title, x_name, y_format, note, name_all: true, ...limits,
     series: runs.map((r, i) => ({ name: r.name, x: r.epochs[x_name] || [], y: r.epochs[key] || [], color: seriesColor(i), dash: seriesDash(i) })) });
