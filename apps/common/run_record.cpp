@@ -88,7 +88,8 @@ void check_layers(const std::string& path, const std::vector<Json>& rows) {
   }
 }
 
-// Each row's seconds count from the start of the program that wrote it, so they fall where the run was resumed.
+// A row's seconds go on counting where a run is resumed, so the last row has them all. In files of before they began
+// anew with every program, and fell there: then the parts add up.
 double seconds_of(const std::vector<Json>& epochs) {
   double total = 0, last = 0;
   for (const Json& row : epochs) {

@@ -86,7 +86,7 @@ struct RunRecord {
   std::optional<Evaluation> evaluation;  ///< evaluation.json, likewise
   std::optional<WeightsRecord> weights;  ///< of last.safetensors
   std::string weights_problem = {};      ///< why they are not there although the file is: one sentence
-  double seconds = 0;                    ///< of all complete epochs, resumed parts added up
+  double seconds = 0;                    ///< to the end of the last complete epoch, in all programs that trained it
 
   /// Whether all epochs were trained and measured.
   bool finished() const { return !summary.is_null(); }

@@ -353,6 +353,25 @@ TEST(Report, LongRunsAreThinned) {
             "[100.0,200.0,300.0,400.0,500.0,600.0,700.0,800.0,900.0,1000.0]");
 }
 
+TEST(Report, SecondsGoOnCountingOrFallWhereARunWasResumed) {
+  TemporaryDirectory directory;
+  const std::string out = make_run(directory / "run", "none");
+  const auto seconds = [&](const std::vector<std::string>& of_epochs) {
+    std::string rows;
+    for (size_t i = 0; i < of_epochs.size(); ++i)
+      rows += concat("{\"epoch\":", i + 1, ",\"step\":", 4 * (i + 1), ",\"train_loss\":1.0",
+                     of_epochs[i].empty() ? "" : ",\"seconds\":" + of_epochs[i], "}\n");
+    write(out + "/metrics.jsonl", rows);
+    return read_run(out, false).seconds;
+  };
+  EXPECT_EQ(seconds({"10.0", "25.0", "40.5"}), 40.5);
+  EXPECT_EQ(seconds({"10.0", "25.0", "5.0", "12.0"}), 37) << "resumed after the second epoch, by a Tern of before";
+  EXPECT_EQ(seconds({"10.0", "5.0", "25.0", "8.0"}), 43) << "twice";
+  EXPECT_EQ(seconds({"10.0", "5.0", "20.0", "35.0"}), 45) << "and then by one that goes on counting";
+  EXPECT_EQ(seconds({"10.0", "", "25.0"}), 25) << "a row without counts for nothing";
+  EXPECT_EQ(seconds({}), 0);
+}
+
 TEST(Report, EndsOfAnEarlierRunDoNotCount) {
   TemporaryDirectory directory;
   const std::string out = make_run(directory / "run", "none");
