@@ -9,19 +9,22 @@ namespace tern::train {
 
 /// What a run's directory is opened for.
 enum class OpenRun {
-  kNew,       ///< a directory that holds no run, made if it is not there
+  kNew,       ///< a directory without files of a run's names, made if it is not there
   kResume,    ///< one that holds a run, to go on with it
   kOverwrite  ///< either; what another run left goes with clear()
 };
 
-/// A run's directory, locked against other processes for as long as the object lives.
+/// A run's directory, locked against other processes for as long as the object lives. A run is there where config.json
+/// names the Tern that wrote it ("environment": {"tern": ...}), or without config.json what a program that was killed
+/// or a Trainer has left: its lock, metrics.jsonl or last.safetensors. Others' files of the same names, such as
+/// config.json and tokenizer.json of a Hugging Face model, are never touched.
 ///
 ///   const train::RunDirectory out("runs/a", train::OpenRun::kNew);
 ///   io::write_file_atomic("config", out.file("config.json"), text);
 class RunDirectory {
  public:
-  /// Throws UsageError for a directory in use (kNew), without a run (kResume), or locked by another process; IoError,
-  /// with the system's reason, where it cannot be made or written.
+  /// Throws UsageError for a directory in use (kNew), without a run (kResume), with others' files of a run's names, or
+  /// locked by another process; IoError, with the system's reason, where it cannot be made, read or written.
   RunDirectory(const std::string& path, OpenRun how);
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
@@ -34,11 +37,12 @@ class RunDirectory {
   /// Removes the files of a run; others stay. Throws IoError.
   void clear() const;
 
-  /// Names of the files that a run writes; the configuration, which comes first, is what makes a directory a run's.
+  /// Names of the files that a run writes, the configuration first.
   static const std::vector<std::string>& file_names();
 
  private:
-  void lock();
+  bool lock();  // whether a program that was killed had left its lock
+  void check_use(OpenRun how, bool was_killed) const;
 
   std::string path_;
   int descriptor_ = -1;  // of the lock
