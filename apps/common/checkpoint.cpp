@@ -37,7 +37,8 @@ void check_integrity(const std::string& path, const io::SafetensorsContent& cont
 
 const std::string& Checkpoint::metadata_at(const char* key) const {
   const auto it = metadata.find(key);
-  TERN_CHECK(it != metadata.end(), FormatError, "[checkpoint] expected metadata \"", key, "\", got a file without");
+  TERN_CHECK(it != metadata.end(), FormatError, "[checkpoint] expected metadata \"", key, "\"",
+             path.empty() ? "" : " in " + path, ", got none");
   return it->second;
 }
 
@@ -61,6 +62,7 @@ Checkpoint load_checkpoint(const std::string& path) {
   io::SafetensorsContent content = io::load_safetensors(path);
   check_integrity(path, content);
   Checkpoint checkpoint;
+  checkpoint.path = path;
   checkpoint.metadata = std::move(content.metadata);
   for (const auto& [name, tensor] : content.tensors) {
     if (checkpoint.is_ours() && name.starts_with(kStatePrefix))
@@ -108,6 +110,10 @@ void load_weights(nn::Module& model, const Checkpoint& checkpoint) {
   if (attach) quant::codeq::restore_attachment(model, quantizers->second);
   try {
     model.load_state_dict(checkpoint.weights.entries());
+  } catch (const ValueError& error) {
+    if (attach) quant::codeq::detach(model);
+    if (checkpoint.path.empty()) throw;
+    throw ValueError(concat(error.message(), "; the file is ", checkpoint.path));
   } catch (...) {
     if (attach) quant::codeq::detach(model);
     throw;

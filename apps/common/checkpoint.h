@@ -34,10 +34,11 @@ struct Checkpoint {
   io::TensorMap weights;  ///< under the module's names
   io::TensorMap state;    ///< optimizer, schedule, averages; without the prefix; empty in a file of weights
   io::Metadata metadata;
+  std::string path = {};  ///< the file it was read from, for messages; empty for one made in memory
 
   /// Whether one of our own programs or Trainer wrote it.
   bool is_ours() const { return metadata.contains(meta::kVersion); }
-  /// The metadata of that key. Throws FormatError, naming it, if there is none.
+  /// The metadata of that key. Throws FormatError, naming it and the file, if there is none.
   const std::string& metadata_at(const char* key) const;
 };
 
@@ -60,8 +61,8 @@ Checkpoint weights_of(const nn::Module& model);
 
 /// Puts a checkpoint's weights into a model: first converts the layers and attaches the quantizers that the file
 /// describes, unless the model has some, then loads strictly (ValueError with the missing, unexpected and misshapen
-/// names; quantizers are then taken off again, converted layers stay). Throws as quant::codeq::restore_attachment and
-/// quant::bitnet::restore_conversion where they do not fit.
+/// names, and the file; quantizers are then taken off again, converted layers stay). Throws as
+/// quant::codeq::restore_attachment and quant::bitnet::restore_conversion where they do not fit.
 void load_weights(nn::Module& model, const Checkpoint& checkpoint);
 
 }  // namespace tern::train

@@ -133,6 +133,12 @@ Header parse_header(std::string_view text, uint64_t data_bytes, const std::strin
 
 // The length field against the size of the file; returns the header's length.
 uint64_t check_length(uint64_t length, uint64_t file_bytes, const std::string& file) {
+  // Eight characters make a length that no file has: one who gave a JSON file, say, is not helped by that number.
+  const std::string_view bytes(reinterpret_cast<const char*>(&length), sizeof length);
+  const bool is_text = std::all_of(
+      bytes.begin(), bytes.end(), [](char c) { return (c >= ' ' && c <= '~') || c == '\n' || c == '\r' || c == '\t'; });
+  TERN_CHECK(!is_text, FormatError, "[", kLoad, "] expected the length of a header in the first 8 bytes of '", file,
+             "', got the text ", Json(bytes).dump(), "; this is not a safetensors file");
   TERN_CHECK(length <= kMaxSafetensorsHeader && length <= file_bytes - kLengthBytes, FormatError, "[", kLoad,
              "] expected a header length of at most ", std::min(kMaxSafetensorsHeader, file_bytes - kLengthBytes),
              " bytes in '", file, "' (", file_bytes, " bytes), got ", length);

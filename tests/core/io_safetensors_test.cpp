@@ -116,6 +116,23 @@ TEST(SafetensorsRules, HeaderLengthFitsTheFile) {
             "18446744073709551615");
 }
 
+TEST(SafetensorsRules, TextIsSaidToBeNoSafetensors) {
+  EXPECT_EQ(refused_safetensors("{\n  \"epochs\": 3\n}\n"),
+            "[load_safetensors] expected the length of a header in the first 8 bytes of 'f', got the text "
+            "\"{\\n  \\\"epo\"; this is not a safetensors file");
+  for (const char* text : {"version https://git-lfs", "\r\n\tEntry", "        "})
+    EXPECT_TRUE(refused_safetensors(text).ends_with("; this is not a safetensors file")) << text;
+  const ScratchDir dir;
+  write_raw(dir / "config.json", R"({"architectures": ["LlamaForCausalLM"]})");
+  EXPECT_EQ(sentence_of<FormatError>([&] { static_cast<void>(io::load_safetensors(dir / "config.json")); }),
+            "[load_safetensors] expected the length of a header in the first 8 bytes of '" + dir / "config.json" +
+                "', got the text \"{\\\"archit\"; this is not a safetensors file");
+  std::string one_byte_off = "{\"epochs";
+  one_byte_off[7] = '\0';
+  EXPECT_TRUE(
+      refused_safetensors(one_byte_off + "\": 3}").starts_with("[load_safetensors] expected a header length of"));
+}
+
 TEST(SafetensorsRules, HeaderIsACappedLength) {
   const ScratchDir dir;
   const uint64_t length = io::kMaxSafetensorsHeader + 1;

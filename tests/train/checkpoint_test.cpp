@@ -10,8 +10,10 @@
 #include <tern/core/io/file.h>
 #include <tern/core/io/safetensors.h>
 #include <tern/core/random.h>
+#include <tern/nn/linear.h>
 #include <tern/train/checkpoint.h>
 
+#include "message_of.h"
 #include "temporary_directory.h"
 
 namespace tern::train {
@@ -126,6 +128,23 @@ TEST(Checkpoint, SaysWhatIsWrongWithIt) {
   expect(meta::kChecksum, "0123456789abcdef", "expected content with the checksum 0123456789abcdef in " + path);
   expect(meta::kChecksum, "", "expected content with the checksum that the file lacks in " + path);
   expect(meta::kConfig, "{}", "; the file is damaged");
+}
+
+TEST(Checkpoint, WhatDoesNotFitNamesTheFile) {
+  TemporaryDirectory directory;
+  const std::string path = directory / "a.safetensors";
+  const auto linear = nn::make<nn::Linear>(nn::Linear::Options{.in_features = 2, .out_features = 3, .bias = false});
+  save_checkpoint(path, {.weights = {{"weight", ones({3, 2})}, {"other", ones({1})}}, .state = {}, .metadata = {}});
+  const Checkpoint read = load_checkpoint(path);
+  EXPECT_EQ(tern::test::message_of<FormatError>([&] { (void)read.metadata_at(meta::kPreprocessing); }),
+            "[checkpoint] expected metadata \"tern.preprocessing\" in " + path + ", got none");
+  EXPECT_EQ(tern::test::message_of<ValueError>([&] { load_weights(*linear, read); }),
+            "[load_state_dict] expected the 1 tensors of Linear, got 2; unexpected: other; the file is " + path);
+  Checkpoint made;
+  EXPECT_EQ(tern::test::message_of<FormatError>([&] { (void)made.metadata_at("tern.config"); }),
+            "[checkpoint] expected metadata \"tern.config\", got none");
+  EXPECT_EQ(tern::test::message_of<ValueError>([&] { load_weights(*linear, made); }),
+            "[load_state_dict] expected the 1 tensors of Linear, got 0; missing: weight");
 }
 
 // Files of other programs have neither format nor checksum.
