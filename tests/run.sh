@@ -3,8 +3,8 @@
 #
 #   ./tests/run.sh [--long] [-j JOBS]
 #
-# --long adds the long tests (ctest label "long"). Tests that need the full data sets run when TERN_TEST_DATA names their
-# directory and are skipped otherwise. TERN_DEV=ON makes warnings errors.
+# --long adds the long tests (ctest label "long"): more fuzzing and kills, mutants, data races (tests/tsan.sh). Tests that need the full
+# data sets run when TERN_TEST_DATA names their directory and are skipped otherwise. TERN_DEV=ON makes warnings errors.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . cmake/packages.sh

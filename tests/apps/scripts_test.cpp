@@ -13,7 +13,7 @@ ProcessResult script(const std::string& path, std::vector<std::string> arguments
 }
 
 TEST(Scripts, HelpAndUnknownArguments) {
-  for (const char* path : {"tests/run.sh", "apps/quickstart.sh"}) {
+  for (const char* path : {"tests/run.sh", "tests/tsan.sh", "apps/quickstart.sh"}) {
     const ProcessResult help = script(path, {"--help"});
     EXPECT_EQ(help.exit_code, 0) << help.err;
     EXPECT_NE(help.out.find(path), std::string::npos) << help.out;
@@ -23,6 +23,8 @@ TEST(Scripts, HelpAndUnknownArguments) {
     EXPECT_EQ(std::count(unknown.err.begin(), unknown.err.end(), '\n'), 1) << unknown.err;
   }
   EXPECT_EQ(script("tests/run.sh", {"-j", "0"}).exit_code, 2);
+  EXPECT_EQ(script("tests/tsan.sh", {"-j", "0"}).exit_code, 2);
+  EXPECT_EQ(script("tests/tsan.sh", {"-b"}).exit_code, 2);
   EXPECT_EQ(script("apps/quickstart.sh", {"--out"}).exit_code, 2);
 }
 
