@@ -204,7 +204,7 @@ TEST(Survival, StoppedWhileItIsMeasured) {
 // Before the first step and after the last one there is nothing to finish.
 TEST(Survival, StoppedOutsideOfTraining) {
   TemporaryDirectory directory;
-  const std::string out = directory / "run";
+  const std::string early = directory / "early", late = directory / "late";
   const auto stop_at = [](const char* text) {
     return [text, sent = false](pid_t child, const std::string& said) mutable {
       if (sent || said.find(text) == std::string::npos) return;
@@ -212,16 +212,15 @@ TEST(Survival, StoppedOutsideOfTraining) {
       kill(child, SIGTERM);
     };
   };
-  const ProcessResult early =
-      run_program("train_classifier", small_run(out, {"data.workers=0"}), stop_at(" parameters, "));
-  EXPECT_EQ(early.exit_code, 128 + SIGTERM) << early.out << early.err;
-  const ProcessResult late = run_program(
-      "train_classifier", small_run(out, {"data.test_limit=1000", "data.eval_batch_size=1"}), stop_at("top1="));
-  EXPECT_EQ(late.exit_code, 128 + SIGTERM) << late.out << late.err;
-  EXPECT_TRUE(fs::exists(out + "/summary.json"));
-  EXPECT_FALSE(fs::exists(out + "/evaluation.json")) << late.err;
-  EXPECT_EQ(run_program("train_classifier", resumed(out)).exit_code, 0);
-  EXPECT_TRUE(fs::exists(out + "/evaluation.json"));
+  const ProcessResult before = run_program("train_classifier", small_run(early), stop_at(" parameters, "));
+  EXPECT_EQ(before.exit_code, 128 + SIGTERM) << before.out << before.err;
+  const Arguments slow{"data.test_limit=1000", "data.eval_batch_size=1"};
+  const ProcessResult after = run_program("train_classifier", small_run(late, slow), stop_at("top1="));
+  EXPECT_EQ(after.exit_code, 128 + SIGTERM) << after.out << after.err;
+  EXPECT_TRUE(fs::exists(late + "/summary.json"));
+  EXPECT_FALSE(fs::exists(late + "/evaluation.json")) << after.err;
+  EXPECT_EQ(run_program("train_classifier", resumed(late)).exit_code, 0);
+  EXPECT_TRUE(fs::exists(late + "/evaluation.json"));
 }
 
 // OpenBLAS may get fewer threads than it asks for, and must not be waited for.
