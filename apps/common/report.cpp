@@ -114,14 +114,15 @@ Json pairs(const std::vector<Setting>& settings) {
   return out;
 }
 
-// Every layer over the epochs: {"names", "epochs", "bits": [layer][epoch], "sparsity", "dead_zone"}.
-Json layer_history(const std::vector<Json>& rows, int64_t points) {
+// Every layer over the epochs, or a language model's steps: {"names", "unit": "epoch" or "step", "at": [of the unit],
+// "bits": [layer][at], "sparsity", "dead_zone"}.
+Json layer_history(const std::vector<Json>& rows, const char* unit, int64_t points) {
   if (rows.empty()) return {};
   const std::vector<size_t> places = thinned(rows.size(), points);
   Json out = Json::object();
-  Json names = Json::array(), epochs = Json::array();
+  Json names = Json::array(), at = Json::array();
   for (const Json& layer : rows[0].at("layers").items()) names.push_back(layer.at("name"));
-  for (const size_t i : places) epochs.push_back(number(number_at(rows[i], "epoch")));
+  for (const size_t i : places) at.push_back(number(number_at(rows[i], unit)));
   for (const char* key : {"bits", "sparsity", "dead_zone"}) {
     Json table = Json::array();
     for (size_t layer = 0; layer < names.size(); ++layer) {
@@ -132,7 +133,8 @@ Json layer_history(const std::vector<Json>& rows, int64_t points) {
     out[key] = std::move(table);
   }
   out["names"] = std::move(names);
-  out["epochs"] = std::move(epochs);
+  out["unit"] = unit;
+  out["at"] = std::move(at);
   return out;
 }
 
@@ -310,7 +312,7 @@ Json run_data(const RunRecord& run, bool alone, const ReportOptions& options) {
   if (!run.samples.empty()) out["samples"] = last_samples(run.samples, kMaxSamples);
   out["config"] = pairs(run.config);
   out["environment"] = pairs(run.environment);
-  out["layers"] = layer_history(run.layers, options.layer_points);
+  out["layers"] = layer_history(run.layers, run.is_language() ? "step" : "epoch", options.layer_points);
   if (run.weights.has_value()) out["weights"] = weight_pictures(*run.weights);
   if (run.evaluation.has_value()) out["evaluation"] = evaluation_data(*run.evaluation);
   return out;

@@ -331,6 +331,8 @@ TEST(Report, LanguageModelsAreToldOfInSteps) {
   EXPECT_EQ(first.at("further").dump(), R"({"lambda":[0.75,1.0]})");
   EXPECT_EQ(first.at("steps").at("perplexity").dump(), "[12.2]");
   EXPECT_EQ(first.at("layers").at("sparsity").dump(), "[[0.1,0.3]]");
+  EXPECT_EQ(first.at("layers").at("unit").as_string(), "step");
+  EXPECT_EQ(first.at("layers").at("at").dump(), "[4.0,8.0]");
   EXPECT_EQ(first.at("samples").dump(), R"([{"step":8.0,"text":"b"},{"step":4.0,"text":"a </script>"}])");
   EXPECT_EQ(first.at("figures").at("bits_per_byte").as_number(), 1.5);
   EXPECT_EQ(first.at("figures").at("tokens_per_s").as_number(), 200);

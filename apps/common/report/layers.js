@@ -6,21 +6,21 @@ function layerHistory(history, key, title, note, value_format, top) {
   const known_values = values.flat().filter(known);
   if (known_values.length === 0) return null;
   const highest = top || known_values.reduce((a, b) => Math.max(a, b), 0) || 1;
-  const epochs = history.epochs;
-  const wanted = ticks(epochs[0], epochs[epochs.length - 1], 6).concat([epochs[epochs.length - 1]]);
+  const { at, unit } = history;
+  const wanted = ticks(at[0], at[at.length - 1], 6).concat([at[at.length - 1]]);
   const shown = [];
-  for (const epoch of [...new Set(wanted)]) {
-    const c = epochs.indexOf(epoch);
-    if (c >= 0 && shown.every(([other]) => Math.abs(other - c) > epochs.length / 12)) shown.push([c, format.plain(epoch)]);
+  for (const place of [...new Set(wanted)]) {
+    const c = at.indexOf(place);
+    if (c >= 0 && shown.every(([other]) => Math.abs(other - c) > at.length / 12)) shown.push([c, format.plain(place)]);
   }
   return gridChart({
     title, note,
-    label: title + " by layer and epoch.",
-    rows: history.names, columns: epochs.length, cell_height: history.names.length > 40 ? 10 : 15, column_ticks: shown, x_name: "epoch",
+    label: `${title} by layer and ${unit}.`,
+    rows: history.names, columns: at.length, cell_height: history.names.length > 40 ? 10 : 15, column_ticks: shown, x_name: unit,
     cell: (r, c) => known(values[r][c]) ? { opacity: Math.min(values[r][c] / highest, 1), color: "var(--accent)",
-      tip: [history.names[r], "epoch " + format.plain(epochs[c]), title + " " + value_format(values[r][c])] } : null,
+      tip: [history.names[r], `${unit} ${format.plain(at[c])}`, title + " " + value_format(values[r][c])] } : null,
     extra: element("p", { class: "note" }, "0 ", element("span", { class: "ramp" }), " " + value_format(highest)),
-    table: numbers(["layer", ...epochs.map(format.plain)], () => history.names.map((name, r) => [name, ...values[r].map(value_format)])),
+    table: numbers(["layer", ...at.map(format.plain)], () => history.names.map((name, r) => [name, ...values[r].map(value_format)])),
   });
 }
 
@@ -133,7 +133,7 @@ function layerExplorer(run) {
   const select = element("select", { id: "layer" }, layers.map((layer, i) => element("option", { value: i }, layer.name)));
   const buttons = layers.map((layer, i) => {
     const button = element("button", { type: "button", "aria-pressed": "false" },
-      element("strong", null, layer.name),
+      element("strong", { title: layer.name }, layer.name.length > 20 ? "\u2026" + layer.name.slice(-19) : layer.name),
       svg("svg", { viewBox: "0 0 160 54", preserveAspectRatio: "none", "aria-hidden": "true" }, histogramPicture(layer, 160, 54, false)),
       element("span", null, format.short_percent(rows[i].sparsity) + " zero, " + format.bits(rows[i].bits) + " bit"));
     button.addEventListener("click", () => choose(i));
