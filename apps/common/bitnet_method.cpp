@@ -41,6 +41,11 @@ int64_t zeros_of(const quant::bitnet::Ternary& ternary) {
   return zeros;
 }
 
+template <class... Text>
+void need_setting(bool condition, const Text&... text) {
+  if (!condition) throw UsageError(concat("[config] ", text...));
+}
+
 }  // namespace
 
 void declare(Schema& schema, BitnetConfig& c) {
@@ -72,48 +77,45 @@ void declare(Schema& schema, BitnetConfig& c) {
 }
 
 void check(const BitnetConfig& c) {
-  const auto need = [](bool condition, auto&&... text) {
-    if (!condition) throw UsageError(concat("[config] ", text...));
-  };
   const BitnetConfig::Lrc lrc;
   const BitnetConfig::Distill distill;
   const bool corrects = c.lrc.rank_percentage > 0, learns = !c.distill.teacher.empty();
-  need(c.enabled || (c.warmup_steps == 0 && !corrects && !learns && c.exclude.empty() && c.subln == "none"),
-       "expected bitnet.enabled with other settings of bitnet, got false");
-  need(c.warmup_steps > 0 || c.warmup_schedule == "linear",
-       "expected bitnet.warmup_steps above 0 with bitnet.warmup_schedule ", c.warmup_schedule, ", got 0");
-  need(corrects || (c.lrc.init == lrc.init && c.lrc.freeze == lrc.freeze),
-       "expected bitnet.lrc.rank_percentage above 0 with other settings of bitnet.lrc, got 0");
-  need(!corrects || c.warmup_steps == 0,
-       "expected no bitnet.warmup_steps with bitnet.lrc, whose layers are quantized wholly, got ", c.warmup_steps);
-  need(learns || (c.distill.teacher_config.empty() && c.distill.temperature == distill.temperature &&
-                  c.distill.logits_weight == distill.logits_weight && c.distill.relation_weight == 0 &&
-                  c.distill.splits == 0 && c.distill.layers.empty()),
-       "expected bitnet.distill.teacher with other settings of bitnet.distill, got none");
-  need(!learns || c.distill.logits_weight > 0 || c.distill.relation_weight > 0,
-       "expected a bitnet.distill.logits_weight or relation_weight above 0 with a teacher, got 0 for both");
-  need((c.distill.relation_weight > 0) == (c.distill.splits > 0) &&
-           (c.distill.relation_weight > 0) != c.distill.layers.empty(),
-       "expected bitnet.distill.splits and layers with a relation_weight and not without, got ", c.distill.splits,
-       " splits and ", c.distill.layers.size(), " layers with a weight of ", c.distill.relation_weight);
+  need_setting(c.enabled || (c.warmup_steps == 0 && !corrects && !learns && c.exclude.empty() && c.subln == "none"),
+               "expected bitnet.enabled with other settings of bitnet, got false");
+  need_setting(c.warmup_steps > 0 || c.warmup_schedule == "linear",
+               "expected bitnet.warmup_steps above 0 with bitnet.warmup_schedule ", c.warmup_schedule, ", got 0");
+  need_setting(corrects || (c.lrc.init == lrc.init && c.lrc.freeze == lrc.freeze),
+               "expected bitnet.lrc.rank_percentage above 0 with other settings of bitnet.lrc, got 0");
+  need_setting(!corrects || c.warmup_steps == 0,
+               "expected no bitnet.warmup_steps with bitnet.lrc, whose layers are quantized wholly, got ",
+               c.warmup_steps);
+  need_setting(learns || (c.distill.teacher_config.empty() && c.distill.temperature == distill.temperature &&
+                          c.distill.logits_weight == distill.logits_weight && c.distill.relation_weight == 0 &&
+                          c.distill.splits == 0 && c.distill.layers.empty()),
+               "expected bitnet.distill.teacher with other settings of bitnet.distill, got none");
+  need_setting(!learns || c.distill.logits_weight > 0 || c.distill.relation_weight > 0,
+               "expected a bitnet.distill.logits_weight or relation_weight above 0 with a teacher, got 0 for both");
+  need_setting((c.distill.relation_weight > 0) == (c.distill.splits > 0) &&
+                   (c.distill.relation_weight > 0) != c.distill.layers.empty(),
+               "expected bitnet.distill.splits and layers with a relation_weight and not without, got ",
+               c.distill.splits, " splits and ", c.distill.layers.size(), " layers with a weight of ",
+               c.distill.relation_weight);
 }
 
 std::string convert_to_bitnet(nn::Module& model, const BitnetConfig& config,
                               const std::function<void(nn::Module&)>& calibrate) {
   const quant::bitnet::ConvertOptions options{.exclude = config.exclude, .subln = subln_of(config.subln)};
-  const auto need = [](bool condition, auto&&... text) {
-    if (!condition) throw UsageError(concat("[config] ", text...));
-  };
   const quant::bitnet::ConvertReport layers = quant::bitnet::convert(model, options);
   for (const auto& layer : layers.before)
-    need(layer.subln == quant::bitnet::wants_subln(layer.path, options),
-         "expected bitnet.subln as the weights that are started from have it, got ", config.subln, ", but ", layer.path,
-         layer.subln ? " has a norm" : " has none");
+    need_setting(layer.subln == quant::bitnet::wants_subln(layer.path, options),
+                 "expected bitnet.subln as the weights that are started from have it, got ", config.subln, ", but ",
+                 layer.path, layer.subln ? " has a norm" : " has none");
   std::string text = to_string(layers);
   const quant::bitnet::LrcStats there = quant::bitnet::lrc_stats(model);
   if (config.lrc.rank_percentage == 0) {
-    need(there.layers == 0, "expected bitnet.lrc.rank_percentage above 0, as the weights that are started from have ",
-         there.layers, " low-rank corrections, got 0");
+    need_setting(there.layers == 0,
+                 "expected bitnet.lrc.rank_percentage above 0, as the weights that are started from have ",
+                 there.layers, " low-rank corrections, got 0");
     return "bitnet: " + text;
   }
   const quant::bitnet::LrcOptions lrc{.rank_percentage = config.lrc.rank_percentage,
@@ -124,11 +126,11 @@ std::string convert_to_bitnet(nn::Module& model, const BitnetConfig& config,
   for (const auto& [path, module] : model.named_modules())
     if (const auto* layer = dynamic_cast<const quant::bitnet::BitLinearLrc*>(module.get())) {
       const int64_t rank = quant::bitnet::rank_of(layer->options().layer, lrc);
-      need(layer->rank() == rank,
-           "expected bitnet.lrc.rank_percentage as the weights that are started from have it, got ",
-           config.lrc.rank_percentage, ", rank ", rank, " for ", path, ", which has rank ", layer->rank());
-      need(layer->options().trainable_weight != config.lrc.freeze,
-           "expected bitnet.lrc.freeze as the weights that are started from have it, got ", config.lrc.freeze);
+      need_setting(layer->rank() == rank,
+                   "expected bitnet.lrc.rank_percentage as the weights that are started from have it, got ",
+                   config.lrc.rank_percentage, ", rank ", rank, " for ", path, ", which has rank ", layer->rank());
+      need_setting(layer->options().trainable_weight != config.lrc.freeze,
+                   "expected bitnet.lrc.freeze as the weights that are started from have it, got ", config.lrc.freeze);
     }
   text += concat("; low-rank corrections for ", report.converted.size());
   if (!report.before.empty()) text += concat(" (", report.before.size(), " had theirs)");

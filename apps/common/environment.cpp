@@ -1,11 +1,12 @@
-#include <cerrno>
-#include <cstring>
-#include <fstream>
+#include <algorithm>
+#include <cstddef>
+#include <span>
 #include <vector>
 
 #include <tern/core/blas.h>
 #include <tern/core/cpu.h>
 #include <tern/core/error.h>
+#include <tern/core/io/file.h>
 #include <tern/core/io/hash.h>
 #include <tern/core/parallel.h>
 #include <tern/train/environment.h>
@@ -15,17 +16,15 @@
 namespace tern::train {
 
 io::Json file_identity(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  TERN_CHECK(file.is_open(), IoError, "[run] expected to read ", path, ", got: ", std::strerror(errno));
+  const io::InputFile file("run", path);
   io::Hash64 hash;
-  int64_t bytes = 0;
-  std::vector<char> block(1 << 20);
-  while (file.read(block.data(), static_cast<std::streamsize>(block.size())), file.gcount() > 0) {
-    hash.add(block.data(), static_cast<size_t>(file.gcount()));
-    bytes += file.gcount();
+  std::vector<std::byte> block(1 << 20);
+  for (uint64_t at = 0; at < file.size(); at += block.size()) {
+    const std::span<std::byte> part(block.data(), std::min<uint64_t>(block.size(), file.size() - at));
+    file.read_at(at, part);
+    hash.add(part.data(), part.size());
   }
-  TERN_CHECK(file.eof(), IoError, "[run] expected to read ", path, ", got an error after ", bytes, " bytes");
-  return io::Json::object({{"bytes", bytes}, {"fingerprint", io::hex(hash.value())}});
+  return io::Json::object({{"bytes", file.size()}, {"fingerprint", io::hex(hash.value())}});
 }
 
 const char* version() {

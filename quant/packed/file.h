@@ -57,8 +57,7 @@ void store(Content& content, const std::string& name, const PackedTernary& weigh
            const std::map<std::string, double>& settings = {});
 
 /// The packed ternary weight of that name. Throws ValueError if the file has none, FormatError, naming the weight, for
-/// another format or version, absent tensors and everything that check()
-/// refuses.
+/// another format or version, absent tensors and everything that check() refuses.
 [[nodiscard]] PackedTernary load(const Content& content, const std::string& name);
 
 /// A model's state with the weights of its PackedTernaryLinear layers in that format, and the metadata that load_into()
@@ -68,9 +67,9 @@ void store(Content& content, const std::string& name, const PackedTernary& weigh
 /// Puts a file's state into a model of the same structure whose layers are still Linear: each that the file has packed
 /// becomes a PackedTernaryLinear, with a SubLN where the metadata say so, then everything is loaded by name. Layers
 /// that are a PackedTernaryLinear already are loaded into. Throws FormatError as load(), for settings that a
-/// PackedTernaryLinear does not have and for a bias that is not finite, ValueError where a packed
-/// weight's layer is missing, is neither of the two, or has other sizes, and as Module::load_state_dict (strict) for
-/// the rest. The model is then as it was.
+/// PackedTernaryLinear does not have and for a bias that is not finite, ValueError where a packed weight's layer is
+/// missing, is neither of the two, or has other sizes, and as Module::load_state_dict (strict) for the rest. The model
+/// is then as it was.
 void load_into(nn::Module& model, const Content& content);
 
 }  // namespace tern::quant::packed
