@@ -100,6 +100,37 @@ TEST(DecodeImage, AFileCannotAskForMoreThanItsImageNeeds) {
   chunk.replace(33, 4, "\x5b\0\0\0", 4);
   ASSERT_EQ(chunk.substr(37, 4), "IDAT");
   refused_for_memory(chunk);
+  // The same of 64 MiB, in a file of an image that is wide and low: not more than its pixels need either.
+  std::string wide = test::png_of(pixels(9, 9, 3), 9, 9, 3);
+  wide.replace(16, 8, std::string("\0\1\0\x14\0\0\0\x0c", 8));  // 65556 x 12
+  wide.replace(33, 4, std::string("\4\0\0\0", 4));
+  refused_for_memory(wide);
+}
+
+// The bits of a scan may end anywhere, also within the number behind a code. Here the long codes, which begin with
+// ones, have numbers of 15 bits, and half of the scan is ones.
+TEST(DecodeImage, AScanMayEndAtAnyByte) {
+  std::mt19937 random(3);
+  std::string head = test::jpg_of(pixels(24, 16, 3), 24, 16, 3, 90);
+  const size_t scan = head.find("\xff\xda"), segment = head.find("\xff\xc4");
+  ASSERT_TRUE(segment < scan && scan < head.size());
+  head.resize(scan + 14);
+  for (size_t table = segment + 4; table < scan;) {  // its class, counts of the 16 lengths, values
+    size_t values = 0;
+    for (size_t i = 1; i <= 16; ++i) values += static_cast<uint8_t>(head[table + i]);
+    if (head[table] >= 16)
+      for (size_t i = values / 4; i < values; ++i) head[table + 17 + i] |= 15;
+    table += 17 + values;
+  }
+  for (int round = 0; round < 10'000; ++round) {
+    std::string file = head;
+    for (unsigned bytes = random() % 40; bytes > 0; --bytes)
+      file += random() % 2 == 0 ? std::string("\xff\0", 2) : std::string(1, static_cast<char>(random() % 255));
+    try {
+      EXPECT_EQ(decode(file + "\xff\xd9").shape(), (Shape{3, 16, 24}));
+    } catch (const FormatError&) {
+    }
+  }
 }
 
 TEST(DecodeImage, TruncationsAndRandomChangesAreReadOrRefused) {
