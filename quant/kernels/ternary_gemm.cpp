@@ -7,10 +7,15 @@
 //   One token: 13 vector operations and a load for 32 bytes of weights, 19 instructions with everything around them
 //   (2.52 million for 4096 x 4096, by callgrind). Zen 3's four vector pipes need 3.3 cycles for the 13 and take 3.5 to
 //   4: 25 to 29 GB/s at 3.2 GHz, somewhat above what memory delivers. Rows come one after the other: one stream to
-//   read. Several tokens: digits of 8 rows by 2048 weights are unpacked into the first cache and used for a block of
-//   tokens, 2 rows by 4 tokens in registers; the 64 additions of a sum end there exactly where int16 does.
+//   read.
+//   Several tokens: the digits of a panel of rows are unpacked into the first cache, four weights (a quad) of every row
+//   and then the next four, and used for a block of tokens, whose activations lie likewise. A quad of a token in every
+//   lane of a vector meets a quad of a row in each: lanes are rows, and nothing is added up across them. Zen 3 takes 5
+//   cycles for 256 products where nothing else limits it; four would be all that its two multipliers can.
 //
 // AVX-512 has vpdpbusd (VNNI), which multiplies, adds and widens in one; that version is only chosen where it exists.
+#include <tern/core/kernels/tile.h>
+#include <tern/core/scratch.h>
 #include <tern/quant/kernels/ternary_gemm.h>
 
 #if defined(__AVX2__)
@@ -21,29 +26,43 @@ namespace tern::kernels::TERN_ISA {
 namespace {
 
 constexpr int64_t kBlockBytes = kTernaryBlock / 4;
-constexpr int64_t kPanelRows = 8;
-constexpr int64_t kDepth = 2048;                      // weights of a row that are unpacked at a time
 constexpr int64_t kMostTokens = 128;                  // tokens of a block
 constexpr int64_t kManyBlocks = 8;                    // from so many on, threads take blocks, not rows
 constexpr int64_t kTokenBytes = 256 * 1024;           // activations that stay in the second cache
 constexpr int64_t kChunkProducts = int64_t{1} << 18;  // work of a chunk, at least
+
+constexpr int64_t kQuad = 4;  // numbers that lie together: what a lane of int32 multiplies and adds up
+
+// A tile: so many tokens by kTileVectors vectors of sums, whose lanes are the rows of a panel.
 #if defined(__AVX512VNNI__)
-constexpr int64_t kStep = 64;  // weights of a row that a tile takes at a time
+constexpr int64_t kTileTokens = 8, kLanes = 16;
 #else
-constexpr int64_t kStep = 32;
+constexpr int64_t kTileTokens = 4, kLanes = 8;
 #endif
-constexpr int64_t kTileRows = 2, kTileTokens = 4, kTile = kTileRows * kTileTokens;
+constexpr int64_t kTileVectors = 2, kPanelRows = kTileVectors * kLanes;
+#if defined(__AVX2__)
+constexpr int64_t kTogether = 8;  // rows unpacked side by side
+#else
+constexpr int64_t kTogether = 4;
+#endif
+constexpr int64_t kDepth = 16 * 1024 / kPanelRows;  // weights of a row that are unpacked at a time
+static_assert(kDepth % kTernaryBlock == 0 && kPanelRows % kTogether == 0);
 
 // -- writing results
 
+// What turns a token's sums into its results; sums alone need none.
+inline float factor_of(const TernaryProduct& p, int64_t token) {
+  return p.y != nullptr ? p.gamma[token] / 127.0F * p.scale : 0.0F;
+}
+
 // Of one token.
 struct Writer {
-  Writer(const TernaryProduct& product, int64_t token)
+  Writer(const TernaryProduct& product, int64_t token, float token_factor)
       : x_sum(product.x_sums[token]),
         bias(product.bias),
         sums(product.sums != nullptr ? product.sums + token * product.rows : nullptr),
         y(product.y != nullptr ? product.y + token * product.rows : nullptr),
-        factor(product.y != nullptr ? product.gamma[token] / 127.0F * product.scale : 0.0F) {}
+        factor(token_factor) {}
   // Sum of digits times activations of a row.
   [[gnu::always_inline]] inline void operator()(int64_t row, int32_t digit_sum) const {
     const int32_t sum = digit_sum - x_sum;
@@ -52,11 +71,10 @@ struct Writer {
     else
       y[row] = static_cast<float>(sum) * factor + (bias != nullptr ? bias[row] : 0.0F);
   }
-  // kPanelRows rows; the digit sums of a tile's rows lie together, those of tiles kTile apart.
-  [[gnu::always_inline]] inline void panel(int64_t row, const int32_t* digit_sums) const {
+  // Eight rows.
+  [[gnu::always_inline]] inline void eight(int64_t row, const int32_t* digit_sums) const {
 #if defined(__AVX2__)
-    static_assert(kPanelRows == 8 && kTileRows == 2);
-    const __m256i all = _mm256_set_m128i(pairs(digit_sums + 2 * kTile), pairs(digit_sums));
+    const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(digit_sums));
     const __m256i sum = _mm256_sub_epi32(all, _mm256_set1_epi32(x_sum));
     if (y == nullptr) {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + row), sum);
@@ -65,19 +83,11 @@ struct Writer {
     const __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_set1_ps(factor));
     _mm256_storeu_ps(y + row, bias == nullptr ? scaled : _mm256_add_ps(scaled, _mm256_loadu_ps(bias + row)));
 #else
-    for (int64_t r = 0; r < kPanelRows; ++r) (*this)(row + r, digit_sums[r / kTileRows * kTile + r % kTileRows]);
+    for (int64_t r = 0; r < 8; ++r) (*this)(row + r, digit_sums[r]);
 #endif
   }
 
  private:
-#if defined(__AVX2__)
-  // Of two tiles. (From four numbers of 64 bits GCC would make the vector in memory, and wait for it.)
-  [[gnu::always_inline]] static __m128i pairs(const int32_t* digit_sums) {
-    const __m128i low = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(digit_sums));
-    return _mm_castps_si128(_mm_loadh_pi(_mm_castsi128_ps(low), reinterpret_cast<const __m64*>(digit_sums + kTile)));
-  }
-#endif
-
   int32_t x_sum;
   const float* bias;
   int32_t* sums;
@@ -177,60 +187,80 @@ struct BlockSums {
   _mm256_store_si256(to + 3, _mm256_and_si256(v, low));
 }
 
-// Eight vectors of int32 lanes to the vector of their sums.
-[[gnu::always_inline]] inline __m256i sums_of_lanes(const __m256i* v) {
-  const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
-  const __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]), _mm256_hadd_epi32(v[6], v[7]));
-  return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+#if defined(__AVX512VNNI__)
+using Sums = __m512i;
+constexpr int64_t kMostQuads = kDepth / kQuad;
+[[gnu::always_inline]] inline Sums load_sums(const void* p) {
+  return _mm512_load_si512(p);
+}
+[[gnu::always_inline]] inline void store_sums(void* p, Sums v) {
+  _mm512_store_si512(p, v);
+}
+[[gnu::always_inline]] inline Sums everywhere(int32_t quad) {
+  return _mm512_set1_epi32(quad);
+}
+[[gnu::always_inline]] inline void multiply_add(Sums& sums, Sums digits, Sums x) {
+  sums = _mm512_dpbusd_epi32(sums, digits, x);
+}
+[[gnu::always_inline]] inline Sums add_wide(Sums total, Sums sums) {
+  return _mm512_add_epi32(total, sums);
+}
+#else
+using Sums = __m256i;
+constexpr int64_t kMostQuads = 64;  // additions of at most 512 in int16
+[[gnu::always_inline]] inline Sums load_sums(const void* p) {
+  return _mm256_load_si256(static_cast<const __m256i*>(p));
+}
+[[gnu::always_inline]] inline void store_sums(void* p, Sums v) {
+  _mm256_store_si256(static_cast<__m256i*>(p), v);
+}
+[[gnu::always_inline]] inline Sums everywhere(int32_t quad) {
+  Sums v = _mm256_set1_epi32(quad);
+  stay(v);  // one load for all products with it: more would be more than the processor does in that time
+  return v;
+}
+[[gnu::always_inline]] inline void multiply_add(Sums& sums, Sums digits, Sums x) {
+  asm("vpaddw %1, %0, %0" : "+x"(sums) : "x"(_mm256_maddubs_epi16(digits, x)));
+}
+[[gnu::always_inline]] inline Sums add_wide(Sums total, Sums sums) {
+  return _mm256_add_epi32(total, _mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
+}
+#endif
+
+[[gnu::always_inline]] inline void add_quad(Sums (&s)[kTileTokens][kTileVectors], const uint8_t* digits,
+                                            const uint8_t* x) {
+  Sums w[kTileVectors];
+#pragma GCC unroll 2
+  for (int v = 0; v < kTileVectors; ++v) w[v] = load_sums(digits + v * kLanes * kQuad);
+#pragma GCC unroll 8
+  for (int t = 0; t < kTileTokens; ++t) {
+    int32_t quad;
+    __builtin_memcpy(&quad, x + t * kQuad, sizeof quad);
+    const Sums a = everywhere(quad);
+#pragma GCC unroll 2
+    for (int v = 0; v < kTileVectors; ++v) multiply_add(s[t][v], w[v], a);
+  }
 }
 
-// sums[t * 2 + r] += digits of row r times activations of token t, over depth <= kDepth; the rows lie `step` apart.
-template <int kTokens>
-[[gnu::always_inline]] inline void tile(const uint8_t* digits, int64_t step, const int8_t* x, int64_t x_step,
-                                        int64_t depth, int32_t* sums) {
-  __m256i wide[kTile];
-#if defined(__AVX512VNNI__)
-  __m512i s[kTokens * kTileRows];
-#pragma GCC unroll 8
-  for (int i = 0; i < kTokens * kTileRows; ++i) s[i] = _mm512_setzero_si512();
-  for (int64_t k = 0; k < depth; k += kStep) {
-    const __m512i w0 = _mm512_loadu_si512(digits + k), w1 = _mm512_loadu_si512(digits + step + k);
-#pragma GCC unroll 4
-    for (int t = 0; t < kTokens; ++t) {
-      const __m512i a = _mm512_loadu_si512(x + t * x_step + k);
-      s[2 * t] = _mm512_dpbusd_epi32(s[2 * t], w0, a);
-      s[2 * t + 1] = _mm512_dpbusd_epi32(s[2 * t + 1], w1, a);
+// sums[t * kPanelRows + r] (+)= digits of row r times activations of token t, over so many quads.
+void tile(const uint8_t* digits, const uint8_t* x, int64_t quads, bool accumulate, int32_t* sums) {
+  constexpr int64_t kDigitStep = kPanelRows * kQuad, kTokenStep = kTileTokens * kQuad;
+  for (int64_t done = 0; done < quads; done += kMostQuads, accumulate = true) {
+    Sums s[kTileTokens][kTileVectors] = {};
+    int64_t left = quads - done < kMostQuads ? quads - done : kMostQuads;
+    for (; left >= 2; left -= 2, digits += 2 * kDigitStep, x += 2 * kTokenStep) {
+      add_quad(s, digits, x);
+      add_quad(s, digits + kDigitStep, x + kTokenStep);
     }
-  }
+    if (left > 0) add_quad(s, digits, x);  // only in the last round: kMostQuads is even
 #pragma GCC unroll 8
-  for (int i = 0; i < kTile; ++i)
-    wide[i] = i < kTokens * kTileRows ? _mm256_add_epi32(__builtin_shufflevector(s[i], s[i], 0, 1, 2, 3),
-                                                         __builtin_shufflevector(s[i], s[i], 4, 5, 6, 7))
-                                      : _mm256_setzero_si256();
-#else
-  __m256i s[kTokens * kTileRows];
-#pragma GCC unroll 8
-  for (int i = 0; i < kTokens * kTileRows; ++i) s[i] = _mm256_setzero_si256();
+    for (int t = 0; t < kTileTokens; ++t)
 #pragma GCC unroll 2
-  for (int64_t k = 0; k < depth; k += kStep) {
-    const __m256i w0 = load32(digits + k), w1 = load32(digits + step + k);
-#pragma GCC unroll 4
-    for (int t = 0; t < kTokens; ++t) {
-      __m256i a = load32(x + t * x_step + k);
-      stay(a);  // one load for both products: two would be more than the processor does in that time
-      s[2 * t] = _mm256_add_epi16(s[2 * t], _mm256_maddubs_epi16(w0, a));
-      s[2 * t + 1] = _mm256_add_epi16(s[2 * t + 1], _mm256_maddubs_epi16(w1, a));
-      stay(s[2 * t]);
-      stay(s[2 * t + 1]);
-    }
+      for (int v = 0; v < kTileVectors; ++v) {
+        int32_t* const to = sums + t * kPanelRows + v * kLanes;
+        store_sums(to, add_wide(accumulate ? load_sums(to) : Sums{}, s[t][v]));
+      }
   }
-  const __m256i ones = _mm256_set1_epi16(1);
-#pragma GCC unroll 8
-  for (int i = 0; i < kTile; ++i)
-    wide[i] = i < kTokens * kTileRows ? _mm256_madd_epi16(s[i], ones) : _mm256_setzero_si256();
-#endif
-  auto* to = reinterpret_cast<__m256i*>(sums);
-  _mm256_store_si256(to, _mm256_add_epi32(_mm256_load_si256(to), sums_of_lanes(wide)));
 }
 
 #else
@@ -244,17 +274,36 @@ template <int kTokens>
   }
 }
 
-template <int kTokens>
-inline void tile(const uint8_t* digits, int64_t step, const int8_t* x, int64_t x_step, int64_t depth, int32_t* sums) {
-  for (int t = 0; t < kTokens; ++t)
-    for (int r = 0; r < kTileRows; ++r) {
-      const uint8_t* w = digits + r * step;
-      const int8_t* a = x + t * x_step;
-      int32_t sum = 0;
-      for (int64_t k = 0; k < depth; ++k)
-        sum += static_cast<int16_t>(static_cast<int16_t>(w[k]) * static_cast<int16_t>(a[k]));
-      sums[t * kTileRows + r] += sum;
+void tile(const uint8_t* digits, const uint8_t* x, int64_t quads, bool accumulate, int32_t* sums) {
+  typedef int16_t Words __attribute__((vector_size(16)));
+  typedef uint8_t Bytes __attribute__((vector_size(16)));
+  typedef int64_t Halves __attribute__((vector_size(16)));
+  constexpr int64_t kVectors = kPanelRows * kQuad / 16;
+  constexpr int64_t kMostQuads = 128;  // additions of at most 256 in int16
+  const Bytes zeros = {};
+  for (int64_t t = 0; t < kTileTokens; ++t, x += kQuad, sums += kPanelRows) {
+    for (int64_t r = 0; r < kPanelRows && !accumulate; ++r) sums[r] = 0;
+    for (int64_t done = 0; done < quads; done += kMostQuads) {
+      Words s[kVectors][2] = {};
+      for (int64_t q = done; q < quads && q < done + kMostQuads; ++q) {
+        int8_t a[kQuad];
+        __builtin_memcpy(a, x + q * kTileTokens * kQuad, kQuad);
+        int64_t words = 0;
+        for (int i = 0; i < kQuad; ++i) words |= (static_cast<int64_t>(a[i]) & 0xFFFF) << (16 * i);
+        const Words both = reinterpret_cast<Words>(Halves{words, words});
+#pragma GCC unroll 4
+        for (int64_t v = 0; v < kVectors; ++v) {
+          Bytes d;
+          __builtin_memcpy(&d, digits + (q * kVectors + v) * 16, 16);
+          s[v][0] += both * reinterpret_cast<Words>(__builtin_shufflevector(d, zeros, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20,
+                                                                            5, 21, 6, 22, 7, 23));
+          s[v][1] += both * reinterpret_cast<Words>(__builtin_shufflevector(d, zeros, 8, 24, 9, 25, 10, 26, 11, 27, 12,
+                                                                            28, 13, 29, 14, 30, 15, 31));
+        }
+      }
+      for (int64_t i = 0; i < kPanelRows * kQuad; ++i) sums[i / kQuad] += s[i / 16][i / 8 % 2][i % 8];
     }
+  }
 }
 
 inline int32_t digits_times(const uint8_t* w, const int8_t* x, int64_t blocks) {
@@ -271,66 +320,95 @@ inline int32_t digits_times(const uint8_t* w, const int8_t* x, int64_t blocks) {
 #endif
 
 void one_token(const TernaryProduct& p, int64_t begin, int64_t end) {
-  const Writer write(p, 0);
+  const Writer write(p, 0, factor_of(p, 0));
   const int64_t row_bytes = p.width / 4, blocks = p.width / kTernaryBlock;
   for (int64_t r = begin; r < end; ++r) write(r, digits_times(p.w + r * row_bytes, p.x, blocks));
 }
 
-// Digits of a row's weights [k, k + depth), depth being rounded up to kStep from what there is.
-[[gnu::always_inline]] inline void unpack_row(const TernaryProduct& p, int64_t row, int64_t k, int64_t depth,
-                                              uint8_t* digits) {
-  if (p.w != nullptr) {
-    const uint8_t* const w = p.w + row * (p.width / 4) + k / 4;
-    for (int64_t d = 0; d < depth; d += kTernaryBlock) unpack_block(w + d / 4, digits + d);
-    return;
+// N rows of bytes, a multiple of 4 N of them, quad by quad: the first quad of each row, `step` bytes on the second of
+// each, and so on.
+template <int N>
+inline void interleave(const uint8_t* const (&rows)[N], int64_t bytes, uint8_t* to, int64_t step) {
+  typedef int32_t Quads __attribute__((vector_size(N * kQuad)));
+  for (int64_t k = 0; k < bytes; k += N * kQuad) {
+    Quads v[N];
+#pragma GCC unroll 8
+    for (int r = 0; r < N; ++r) __builtin_memcpy(&v[r], rows[r] + k, sizeof v[r]);
+    transpose<N>(v);
+#pragma GCC unroll 8
+    for (int q = 0; q < N; ++q, to += step) __builtin_memcpy(to, &v[q], sizeof v[q]);
   }
-  const int8_t* const codes = p.codes + row * p.n + k;
-  const int64_t there = p.n - k < depth ? p.n - k : depth;
-  for (int64_t d = 0; d < there; ++d) digits[d] = static_cast<uint8_t>(codes[d] + 1);
-  for (int64_t d = there; d < depth; ++d) digits[d] = 0;  // times zeros
 }
 
-// Rows [begin, end), at most kPanelRows, times tokens [first, last), at most kMostTokens.
-void panel(const TernaryProduct& p, int64_t begin, int64_t end, int64_t first, int64_t last) {
+// Digits of a row's weights [k, k + kTernaryBlock), zeros beyond its end.
+inline void unpack_row(const TernaryProduct& p, int64_t row, int64_t k, uint8_t* digits) {
+  if (p.w != nullptr) return unpack_block(p.w + row * (p.width / 4) + k / 4, digits);
+  const int8_t* const codes = p.codes + row * p.n + k;
+  const int64_t there = p.n - k < kTernaryBlock ? p.n - k : kTernaryBlock;
+  for (int64_t d = 0; d < there; ++d) digits[d] = static_cast<uint8_t>(codes[d] + 1);
+  for (int64_t d = there; d < kTernaryBlock; ++d) digits[d] = 0;
+}
+
+// Digits of weights [k, k + depth) of kPanelRows rows from `begin` on; for those from `end` on, whose sums nobody
+// reads, again the last one's.
+void unpack_panel(const TernaryProduct& p, int64_t begin, int64_t end, int64_t k, int64_t depth, uint8_t* digits) {
+  alignas(64) uint8_t block[kTogether][kTernaryBlock];
+  const uint8_t* rows[kTogether];
+  for (int64_t i = 0; i < kTogether; ++i) rows[i] = block[i];
+  for (int64_t d = 0; d < depth; d += kTernaryBlock)
+    for (int64_t r = 0; r < kPanelRows; r += kTogether) {
+      for (int64_t i = 0; i < kTogether; ++i)
+        unpack_row(p, begin + r + i < end ? begin + r + i : end - 1, k + d, block[i]);
+      interleave(rows, kTernaryBlock, digits + d * kPanelRows + r * kQuad, kPanelRows * kQuad);
+    }
+}
+
+// Tokens [first, last), at most kMostTokens: their activations, tile by tile and interleaved (those of tokens that fill
+// the last tile up are anything), and what each one's sums are multiplied by.
+struct TokenBlock {
+  int64_t first = 0, last = 0;
+  const uint8_t* x = nullptr;
+  float factors[kMostTokens];
+
+  // memory: for the activations of whole tiles.
+  void take(const TernaryProduct& p, int64_t first_token, int64_t last_token, uint8_t* memory) {
+    first = first_token, last = last_token, x = memory;
+    for (int64_t t = first; t < last; ++t) factors[t - first] = factor_of(p, t);
+    for (int64_t t = first; t < last; t += kTileTokens, memory += kTileTokens * p.width) {
+      const uint8_t* rows[kTileTokens];
+      for (int64_t i = 0; i < kTileTokens; ++i)
+        rows[i] = reinterpret_cast<const uint8_t*>(p.x + (t + i < last ? t + i : last - 1) * p.width);
+      interleave(rows, p.width, memory, kTileTokens * kQuad);
+    }
+  }
+};
+
+// Rows [begin, end), at most kPanelRows, times a block of tokens.
+void panel(const TernaryProduct& product, int64_t begin, int64_t end, const TokenBlock& block) {
   alignas(64) uint8_t digits[kPanelRows * kDepth];
-  alignas(64) int32_t sums[kMostTokens * kPanelRows];  // tile after tile: of four tokens, of two rows
-  const int64_t rows = end - begin, row_tiles = (rows + kTileRows - 1) / kTileRows;
-  const int64_t token_tiles = (last - first + kTileTokens - 1) / kTileTokens;
-  for (int64_t i = 0; i < token_tiles * row_tiles * kTile; ++i) sums[i] = 0;
-  const int64_t total = (p.n + kStep - 1) / kStep * kStep;
+  alignas(64) int32_t sums[(kMostTokens + kTileTokens) * kPanelRows];
+  const TernaryProduct p = product;  // of its own: what is written might be a part of the other one, for all GCC knows
+  const int64_t total = (p.n + kQuad - 1) / kQuad * kQuad;
   for (int64_t k = 0; k < total; k += kDepth) {
     const int64_t depth = total - k < kDepth ? total - k : kDepth;
-    const int64_t step = (depth + kTernaryBlock - 1) / kTernaryBlock * kTernaryBlock;
-    for (int64_t r = 0; r < row_tiles * kTileRows; ++r) {
-      // A tile's second row may be missing: the first one again, whose sums nobody reads.
-      unpack_row(p, begin + (r < rows ? r : rows - 1), k, depth, digits + r * step);
-    }
-    for (int64_t t = 0; t < token_tiles; ++t) {
-      const int8_t* x = p.x + (first + t * kTileTokens) * p.width + k;
-      const int64_t tokens = last - first - t * kTileTokens;
-      for (int64_t r = 0; r < row_tiles; ++r) {
-        const uint8_t* w = digits + r * kTileRows * step;
-        int32_t* to = sums + (t * row_tiles + r) * kTile;
-        if (tokens >= 4)
-          tile<4>(w, step, x, p.width, depth, to);
-        else if (tokens == 3)
-          tile<3>(w, step, x, p.width, depth, to);
-        else if (tokens == 2)
-          tile<2>(w, step, x, p.width, depth, to);
-        else
-          tile<1>(w, step, x, p.width, depth, to);
+    unpack_panel(p, begin, end, k, depth, digits);
+    for (int64_t t = 0; t < block.last - block.first; t += kTileTokens) {
+      int32_t* const tile_sums = sums + (depth == total ? 0 : t * kPanelRows);
+      tile(digits, block.x + t * p.width + k * kTileTokens, depth / kQuad, k > 0, tile_sums);
+      if (k + depth < total) continue;
+      for (int64_t i = t; i < t + kTileTokens && block.first + i < block.last; ++i) {
+        const Writer write(p, block.first + i, block.factors[i]);
+        const int32_t* from = tile_sums + (i - t) * kPanelRows - begin;
+        int64_t r = begin;
+        for (; r + 8 <= end; r += 8) write.eight(r, from + r);
+        for (; r < end; ++r) write(r, from[r]);
       }
     }
   }
-  for (int64_t t = first; t < last; ++t) {
-    const Writer write(p, t);
-    const int64_t i = t - first;
-    const int32_t* from = sums + i / kTileTokens * row_tiles * kTile + i % kTileTokens * kTileRows;
-    if (rows == kPanelRows)
-      write.panel(begin, from);
-    else
-      for (int64_t r = 0; r < rows; ++r) write(begin + r, from[r / kTileRows * kTile + r % kTileRows]);
-  }
+}
+
+void multiply_rows(const TernaryProduct& p, int64_t begin, int64_t end, const TokenBlock& block) {
+  for (int64_t r = begin; r < end; r += kPanelRows) panel(p, r, r + kPanelRows < end ? r + kPanelRows : end, block);
 }
 
 }  // namespace
@@ -338,22 +416,28 @@ void panel(const TernaryProduct& p, int64_t begin, int64_t end, int64_t first, i
 void ternary_product(const TernaryProduct& p) {
   int64_t block = kTokenBytes / p.width / kTileTokens * kTileTokens;
   block = block < kTileTokens ? kTileTokens : block > kMostTokens ? kMostTokens : block;
-  const auto part = [&](int64_t first_row, int64_t last_row, int64_t first_token, int64_t last_token) {
-    for (int64_t t = first_token; t < last_token; t += block)
-      for (int64_t r = first_row; r < last_row; r += kPanelRows)
-        panel(p, r, r + kPanelRows < last_row ? r + kPanelRows : last_row, t,
-              t + block < last_token ? t + block : last_token);
-  };
-  if (p.tokens >= kManyBlocks * block)  // training: a block's activations stay in the cache for all rows
-    return parallel_for(p.tokens, block, [&](int64_t begin, int64_t end) { part(0, p.rows, begin, end); });
+  if (p.tokens >= kManyBlocks * block) {  // training: a block's activations stay in the cache for all rows
+    return parallel_for(p.tokens, block, [&](int64_t begin, int64_t end) {
+      auto* const memory = static_cast<uint8_t*>(thread_scratch(block * p.width));
+      TokenBlock tokens;
+      for (int64_t t = begin; t < end; t += block) {
+        tokens.take(p, t, t + block < end ? t + block : end, memory);
+        multiply_rows(p, 0, p.rows, tokens);
+      }
+    });
+  }
   const int64_t products = p.width * p.tokens;
   int64_t rows = kChunkProducts / (products > 0 ? products : 1) / kPanelRows * kPanelRows;
   if (rows < kPanelRows) rows = kPanelRows;
+  if (p.tokens == 1 && p.w != nullptr)
+    return parallel_for(p.rows, rows, [&](int64_t begin, int64_t end) { one_token(p, begin, end); });
+  auto* memory = static_cast<uint8_t*>(thread_scratch((p.tokens + kTileTokens) * p.width));
+  TokenBlock blocks[kManyBlocks];
+  int64_t count = 0;
+  for (int64_t t = 0; t < p.tokens; t += block, memory += block * p.width)
+    blocks[count++].take(p, t, t + block < p.tokens ? t + block : p.tokens, memory);
   parallel_for(p.rows, rows, [&](int64_t begin, int64_t end) {
-    if (p.tokens == 1 && p.w != nullptr)
-      one_token(p, begin, end);
-    else
-      part(begin, end, 0, p.tokens);
+    for (int64_t i = 0; i < count; ++i) multiply_rows(p, begin, end, blocks[i]);
   });
 }
 
