@@ -101,7 +101,7 @@ LrcFactors start(const Chosen& c, const LrcOptions& options) {
   return {zeros({out, c.rank}, weight.dtype()), v};
 }
 
-// The layer but for the tensors that it shares with the one before, which hand_over() adds.
+// The layer but for the tensors that it shares with the one before, which share_tensors() adds.
 std::shared_ptr<BitLinearLrc> corrected(const Chosen& c, const LrcOptions& options, const LrcFactors& factors) {
   BitLinear& from = *c.layer;
   const auto layer = nn::make<BitLinearLrc>({.layer = from.options(),
@@ -121,7 +121,7 @@ std::shared_ptr<BitLinearLrc> corrected(const Chosen& c, const LrcOptions& optio
 }
 
 // The same weight and bias tensors, so that an optimizer that holds them follows.
-void hand_over(const BitLinear& from, BitLinearLrc& to) {
+void share_tensors(const BitLinear& from, BitLinearLrc& to) {
   if (to.weight.defined()) to.weight.set(from.weight.latent());
   if (to.bias.defined()) to.bias.set(from.bias.latent());
 }
@@ -270,7 +270,7 @@ LrcReport convert_to_lrc(nn::Module& model, const LrcOptions& options) {
   for (const Chosen& c : chosen)
     layers.push_back(in_module(c.path, [&] { return corrected(c, options, start(c, options)); }));
   for (size_t i = 0; i < chosen.size(); ++i) {
-    hand_over(*chosen[i].layer, *layers[i]);
+    share_tensors(*chosen[i].layer, *layers[i]);
     model.replace(chosen[i].path, layers[i]);
     report.converted.emplace_back(chosen[i].path, chosen[i].rank);
   }
