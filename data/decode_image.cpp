@@ -11,8 +11,9 @@ namespace {
 // inflates to), so it gets no block larger than this. decode_image sets it from the sizes of the file and of the image.
 thread_local size_t largest_block = 0;
 
+// Zeros: a JPEG whose scans lack tables, or that lacks scans, is decoded from what was allocated.
 void* limited_malloc(size_t bytes) {
-  return bytes <= largest_block ? std::malloc(bytes) : nullptr;
+  return bytes <= largest_block ? std::calloc(1, bytes) : nullptr;
 }
 void* limited_realloc(void* block, size_t bytes) {
   return bytes <= largest_block ? std::realloc(block, bytes) : nullptr;
@@ -23,7 +24,7 @@ void* limited_realloc(void* block, size_t bytes) {
 #define STBI_MALLOC(bytes) limited_malloc(bytes)
 #define STBI_REALLOC(block, bytes) limited_realloc(block, bytes)
 #define STBI_FREE(block) std::free(block)
-// A damaged JPEG can break one of its assertions, about bits that are only pixels then.
+// A damaged JPEG can break one of its assertions, about a code; what a wrong one decodes to are only pixels.
 #define STBI_ASSERT(condition) static_cast<void>(0)
 
 #define STB_IMAGE_IMPLEMENTATION
@@ -47,8 +48,8 @@ constexpr int64_t kMaxPixelsPerByte = 1032 * 8;
 
 // What decoding needs in one block: the file twice (its data, gathered in a buffer that doubles), or the pixels, of at
 // most four samples of two bytes and a byte before each row, in a buffer that doubles likewise, or two bytes for each
-// pixel of one colour in whole squares of a JPEG, of 32 at most; and the tables of a decoder.
-constexpr int64_t kBytesPerPixel = 2 * 4 * 2, kBytesPerRow = 2, kSquare = 64, kTables = int64_t{1} << 20;
+// pixel of one colour in whole squares of a JPEG; and the tables of a decoder.
+constexpr int64_t kBytesPerPixel = 2 * 4 * 2, kBytesPerRow = 2, kSquare = 32, kTables = int64_t{1} << 20;
 size_t block_limit(int64_t file_bytes, int64_t width, int64_t height, bool jpeg) {
   const int64_t squares = jpeg ? 2 * (width + kSquare) * (height + kSquare) : 0;
   const int64_t rows = kBytesPerPixel * width * height + kBytesPerRow * height;
@@ -76,15 +77,21 @@ PngSize png_size(std::span<const std::byte> bytes) {
   return {big_endian(sizeof kStart), big_endian(sizeof kStart + 4)};
 }
 
-// The most codes of any Huffman table in a JPEG, -1 for other files. stb_image stores a table's codes without looking
-// whether they are more than the 256 that the format allows, so they are counted before. Finds tables where stb_image
-// finds them: segment after segment by their lengths, and by their markers after the data of a scan.
-int64_t most_huffman_codes(std::span<const std::byte> bytes) {
+// What stb_image does not look at in a JPEG: whether a Huffman table has more than the 256 codes that the format
+// allows, for which it has room, and whether there is a scan at all. Found where it finds them: segment after segment
+// by their lengths, and by their markers after the data of a scan.
+struct JpegFacts {
+  bool jpeg = false;
+  int64_t most_codes = 0;  // of any Huffman table
+  int64_t scans = 0;
+};
+JpegFacts jpeg_facts(std::span<const std::byte> bytes) {
+  JpegFacts facts;
   const auto byte = [&](size_t at) { return at < bytes.size() ? std::to_integer<unsigned>(bytes[at]) : 0U; };
   size_t start = 0;
   while (byte(start) == 0xFF) ++start;  // a marker may have any number of fill bytes in front
-  if (start == 0 || byte(start) != 0xD8) return -1;
-  int64_t most = 0;
+  facts.jpeg = start > 0 && byte(start) == 0xD8;
+  if (!facts.jpeg) return facts;
   for (size_t at = start + 1; at + 1 < bytes.size();) {
     if (byte(at) != 0xFF || byte(at + 1) == 0xFF || byte(at + 1) == 0) {
       ++at;  // padding, fill bytes, or the data of a scan
@@ -95,19 +102,20 @@ int64_t most_huffman_codes(std::span<const std::byte> bytes) {
     if (marker == 0xD9) break;                                           // end of image
     if ((marker >= 0xD0 && marker <= 0xD8) || marker == 0x01) continue;  // markers without a segment
     const int64_t length = byte(at) << 8 | byte(at + 1);
+    if (marker == 0xDA) ++facts.scans;
     if (marker == 0xC4) {  // a segment of tables: class, counts of the 16 lengths, values
       size_t table = at + 2;
       for (int64_t left = length - 2; left > 0 && table < bytes.size();) {
         int64_t codes = 0;
         for (size_t i = 1; i <= 16; ++i) codes += byte(table + i);
-        most = std::max(most, codes);
+        facts.most_codes = std::max(facts.most_codes, codes);
         table += 17 + static_cast<size_t>(codes);
         left -= 17 + codes;
       }
     }
     at += static_cast<size_t>(std::max<int64_t>(length, 2));
   }
-  return most;
+  return facts;
 }
 
 }  // namespace
@@ -123,19 +131,21 @@ Tensor decode_image(std::span<const std::byte> bytes, const std::string& name, c
                limits.max_pixels, " pixels in '", name, "', got ", w, " x ", h);
   };
   if (const auto [w, h] = png_size(bytes); w > 0 && h > 0) check_pixels(w, h);
-  const int64_t codes = most_huffman_codes(bytes);
-  TERN_CHECK(codes <= 256, FormatError, "[", kOp, "] expected Huffman tables of at most 256 codes in '", name,
-             "', got ", codes);
+  const JpegFacts facts = jpeg_facts(bytes);
+  TERN_CHECK(facts.most_codes <= 256, FormatError, "[", kOp, "] expected Huffman tables of at most 256 codes in '",
+             name, "', got ", facts.most_codes);
   int width = 0, height = 0, channels = 0;
-  const bool jpeg = codes >= 0;
-  largest_block = block_limit(size, 0, 0, jpeg);
+  largest_block = block_limit(size, 0, 0, facts.jpeg);
   TERN_CHECK(stbi_info_from_memory(data, static_cast<int>(size), &width, &height, &channels) != 0, FormatError, "[",
              kOp, "] expected a PNG, JPEG or BMP image in '", name, "', got other content (", reason(), ")");
+  TERN_CHECK(!facts.jpeg || facts.scans > 0, FormatError, "[", kOp, "] expected a whole image in '", name,
+             "', got a JPEG without a scan");
+  if (height < 0 && height > INT_MIN) height = -height;  // a BMP whose rows go from top to bottom
   const int64_t pixels = int64_t{width} * height;
   check_pixels(width, height);
   TERN_CHECK(pixels <= size * kMaxPixelsPerByte, FormatError, "[", kOp, "] expected the pixels of a ", width, " x ",
              height, " image in '", name, "', got a file of only ", size, " bytes");
-  largest_block = block_limit(size, width, height, jpeg);
+  largest_block = block_limit(size, width, height, facts.jpeg);
   int decoded_width = 0, decoded_height = 0;
   const std::unique_ptr<stbi_uc, void (*)(void*)> interleaved(
       stbi_load_from_memory(data, static_cast<int>(size), &decoded_width, &decoded_height, &channels, 3),

@@ -1,7 +1,7 @@
 // The layout is pack2_block128: 32 bytes hold 128 weights, byte p those at p, p + 32, p + 64 and p + 96. One vector
 // load then gives four vectors of 32 digits (0, 1, 2; a weight plus one), each matching 32 consecutive activations,
 // with no shuffle: two masks (bits 0-1, and 2-3 as four times the digit), one shift by four, and the same two masks.
-// Sums of digits times activations are corrected at the end: sum of weight * x = sum of digit * x - sum of x.
+// Lanes of digits times activations are corrected at the end: sum of weight * x = sum of digit * x - sum of x.
 //   AVX2: vpmaddubsw makes int16 sums of two products, at most 2 * 2 * 128 = 512 in size (2048 for the fourfold ones);
 //   they are added in int16 and widened by vpmaddwd before 32768 is reached: after 64 (16) additions.
 //   One token: 13 vector operations and a load for 32 bytes of weights, 19 instructions with everything around them
@@ -11,7 +11,7 @@
 //   Several tokens: the digits of a panel of rows are unpacked into the first cache, four weights (a quad) of every row
 //   and then the next four, and used for a block of tokens, whose activations lie likewise. A quad of a token in every
 //   lane of a vector meets a quad of a row in each: lanes are rows, and nothing is added up across them. Zen 3 takes 5
-//   cycles for 256 products where nothing else limits it; four would be all that its two multipliers can.
+//   cycles for 256 products; its two multipliers would allow 4.
 //
 // AVX-512 has vpdpbusd (VNNI), which multiplies, adds and widens in one; that version is only chosen where it exists.
 #include <tern/core/kernels/tile.h>
@@ -119,7 +119,7 @@ constexpr int64_t kPrefetchBlock = 512, kPrefetchAhead = 3072;
   return _mm_cvtsi128_si32(s);
 }
 
-// Sums of products of blocks: of digits with activations, and of digits times four; two of each, so that additions do
+// Lanes of products of blocks: of digits with activations, and of digits times four; two of each, so that additions do
 // not wait for one another. int16 lanes, or int32 lanes where the processor widens by itself.
 struct BlockSums {
   __m256i once[2], fourfold[2];
@@ -188,65 +188,68 @@ struct BlockSums {
 }
 
 #if defined(__AVX512VNNI__)
-using Sums = __m512i;
+using Lanes = __m512i;
 constexpr int64_t kMostQuads = kDepth / kQuad;
-[[gnu::always_inline]] inline Sums load_sums(const void* p) {
+[[gnu::always_inline]] inline Lanes load_lanes(const void* p) {
   return _mm512_load_si512(p);
 }
-[[gnu::always_inline]] inline void store_sums(void* p, Sums v) {
+[[gnu::always_inline]] inline void store_lanes(void* p, Lanes v) {
   _mm512_store_si512(p, v);
 }
-[[gnu::always_inline]] inline Sums everywhere(int32_t quad) {
+[[gnu::always_inline]] inline Lanes everywhere(int32_t quad) {
   return _mm512_set1_epi32(quad);
 }
-[[gnu::always_inline]] inline void multiply_add(Sums& sums, Sums digits, Sums x) {
+[[gnu::always_inline]] inline void multiply_add(Lanes& sums, Lanes digits, Lanes x) {
   sums = _mm512_dpbusd_epi32(sums, digits, x);
 }
-[[gnu::always_inline]] inline Sums add_wide(Sums total, Sums sums) {
+[[gnu::always_inline]] inline Lanes add_wide(Lanes total, Lanes sums) {
   return _mm512_add_epi32(total, sums);
 }
 #else
-using Sums = __m256i;
+using Lanes = __m256i;
 constexpr int64_t kMostQuads = 64;  // additions of at most 512 in int16
-[[gnu::always_inline]] inline Sums load_sums(const void* p) {
+[[gnu::always_inline]] inline Lanes load_lanes(const void* p) {
   return _mm256_load_si256(static_cast<const __m256i*>(p));
 }
-[[gnu::always_inline]] inline void store_sums(void* p, Sums v) {
+[[gnu::always_inline]] inline void store_lanes(void* p, Lanes v) {
   _mm256_store_si256(static_cast<__m256i*>(p), v);
 }
-[[gnu::always_inline]] inline Sums everywhere(int32_t quad) {
-  Sums v = _mm256_set1_epi32(quad);
+[[gnu::always_inline]] inline Lanes everywhere(int32_t quad) {
+  Lanes v = _mm256_set1_epi32(quad);
   stay(v);  // one load for all products with it: more would be more than the processor does in that time
   return v;
 }
-[[gnu::always_inline]] inline void multiply_add(Sums& sums, Sums digits, Sums x) {
+[[gnu::always_inline]] inline void multiply_add(Lanes& sums, Lanes digits, Lanes x) {
   asm("vpaddw %1, %0, %0" : "+x"(sums) : "x"(_mm256_maddubs_epi16(digits, x)));
 }
-[[gnu::always_inline]] inline Sums add_wide(Sums total, Sums sums) {
+[[gnu::always_inline]] inline Lanes add_wide(Lanes total, Lanes sums) {
   return _mm256_add_epi32(total, _mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
 }
 #endif
 
-[[gnu::always_inline]] inline void add_quad(Sums (&s)[kTileTokens][kTileVectors], const uint8_t* digits,
+template <int kTokens>
+[[gnu::always_inline]] inline void add_quad(Lanes (&s)[kTokens][kTileVectors], const uint8_t* digits,
                                             const uint8_t* x) {
-  Sums w[kTileVectors];
+  Lanes w[kTileVectors];
 #pragma GCC unroll 2
-  for (int v = 0; v < kTileVectors; ++v) w[v] = load_sums(digits + v * kLanes * kQuad);
+  for (int v = 0; v < kTileVectors; ++v) w[v] = load_lanes(digits + v * kLanes * kQuad);
 #pragma GCC unroll 8
-  for (int t = 0; t < kTileTokens; ++t) {
+  for (int t = 0; t < kTokens; ++t) {
     int32_t quad;
     __builtin_memcpy(&quad, x + t * kQuad, sizeof quad);
-    const Sums a = everywhere(quad);
+    const Lanes a = everywhere(quad);
 #pragma GCC unroll 2
     for (int v = 0; v < kTileVectors; ++v) multiply_add(s[t][v], w[v], a);
   }
 }
 
-// sums[t * kPanelRows + r] (+)= digits of row r times activations of token t, over so many quads.
+// sums[t * kPanelRows + r] (+)= digits of row r times activations of token t, over so many quads, for the first kTokens
+// of a tile's tokens.
+template <int kTokens>
 void tile(const uint8_t* digits, const uint8_t* x, int64_t quads, bool accumulate, int32_t* sums) {
   constexpr int64_t kDigitStep = kPanelRows * kQuad, kTokenStep = kTileTokens * kQuad;
   for (int64_t done = 0; done < quads; done += kMostQuads, accumulate = true) {
-    Sums s[kTileTokens][kTileVectors] = {};
+    Lanes s[kTokens][kTileVectors] = {};
     int64_t left = quads - done < kMostQuads ? quads - done : kMostQuads;
     for (; left >= 2; left -= 2, digits += 2 * kDigitStep, x += 2 * kTokenStep) {
       add_quad(s, digits, x);
@@ -254,11 +257,11 @@ void tile(const uint8_t* digits, const uint8_t* x, int64_t quads, bool accumulat
     }
     if (left > 0) add_quad(s, digits, x);  // only in the last round: kMostQuads is even
 #pragma GCC unroll 8
-    for (int t = 0; t < kTileTokens; ++t)
+    for (int t = 0; t < kTokens; ++t)
 #pragma GCC unroll 2
       for (int v = 0; v < kTileVectors; ++v) {
         int32_t* const to = sums + t * kPanelRows + v * kLanes;
-        store_sums(to, add_wide(accumulate ? load_sums(to) : Sums{}, s[t][v]));
+        store_lanes(to, add_wide(accumulate ? load_lanes(to) : Lanes{}, s[t][v]));
       }
   }
 }
@@ -274,6 +277,7 @@ void tile(const uint8_t* digits, const uint8_t* x, int64_t quads, bool accumulat
   }
 }
 
+template <int kTokens>
 void tile(const uint8_t* digits, const uint8_t* x, int64_t quads, bool accumulate, int32_t* sums) {
   typedef int16_t Words __attribute__((vector_size(16)));
   typedef uint8_t Bytes __attribute__((vector_size(16)));
@@ -281,7 +285,7 @@ void tile(const uint8_t* digits, const uint8_t* x, int64_t quads, bool accumulat
   constexpr int64_t kVectors = kPanelRows * kQuad / 16;
   constexpr int64_t kMostQuads = 128;  // additions of at most 256 in int16
   const Bytes zeros = {};
-  for (int64_t t = 0; t < kTileTokens; ++t, x += kQuad, sums += kPanelRows) {
+  for (int64_t t = 0; t < kTokens; ++t, x += kQuad, sums += kPanelRows) {
     for (int64_t r = 0; r < kPanelRows && !accumulate; ++r) sums[r] = 0;
     for (int64_t done = 0; done < quads; done += kMostQuads) {
       Words s[kVectors][2] = {};
@@ -363,8 +367,8 @@ void unpack_panel(const TernaryProduct& p, int64_t begin, int64_t end, int64_t k
     }
 }
 
-// Tokens [first, last), at most kMostTokens: their activations, tile by tile and interleaved (those of tokens that fill
-// the last tile up are anything), and what each one's sums are multiplied by.
+// Tokens [first, last), at most kMostTokens: their activations, tile by tile and interleaved (the last token again
+// where the last tile has too few), and what each one's sums are multiplied by.
 struct TokenBlock {
   int64_t first = 0, last = 0;
   const uint8_t* x = nullptr;
@@ -386,22 +390,28 @@ struct TokenBlock {
 // Rows [begin, end), at most kPanelRows, times a block of tokens.
 void panel(const TernaryProduct& product, int64_t begin, int64_t end, const TokenBlock& block) {
   alignas(64) uint8_t digits[kPanelRows * kDepth];
-  alignas(64) int32_t sums[(kMostTokens + kTileTokens) * kPanelRows];
-  const TernaryProduct p = product;  // of its own: what is written might be a part of the other one, for all GCC knows
+  alignas(64) int32_t sums[kMostTokens * kPanelRows];
+  static_assert(kMostTokens % kTileTokens == 0);
+  const TernaryProduct p = product;  // a copy, so that the compiler knows that no result is written into it
   const int64_t total = (p.n + kQuad - 1) / kQuad * kQuad;
   for (int64_t k = 0; k < total; k += kDepth) {
     const int64_t depth = total - k < kDepth ? total - k : kDepth;
     unpack_panel(p, begin, end, k, depth, digits);
-    for (int64_t t = 0; t < block.last - block.first; t += kTileTokens) {
+    const int64_t count = block.last - block.first;
+    for (int64_t t = 0; t < count; t += kTileTokens) {
       int32_t* const tile_sums = sums + (depth == total ? 0 : t * kPanelRows);
-      tile(digits, block.x + t * p.width + k * kTileTokens, depth / kQuad, k > 0, tile_sums);
+      const uint8_t* const x = block.x + t * p.width + k * kTileTokens;
+      if (count - t == 1)
+        tile<1>(digits, x, depth / kQuad, k > 0, tile_sums);
+      else
+        tile<kTileTokens>(digits, x, depth / kQuad, k > 0, tile_sums);
       if (k + depth < total) continue;
-      for (int64_t i = t; i < t + kTileTokens && block.first + i < block.last; ++i) {
+      for (int64_t i = t; i < t + kTileTokens && i < count; ++i) {
         const Writer write(p, block.first + i, block.factors[i]);
-        const int32_t* from = tile_sums + (i - t) * kPanelRows - begin;
+        const int32_t* const from = tile_sums + (i - t) * kPanelRows;
         int64_t r = begin;
-        for (; r + 8 <= end; r += 8) write.eight(r, from + r);
-        for (; r < end; ++r) write(r, from[r]);
+        for (; r + 8 <= end; r += 8) write.eight(r, from + (r - begin));
+        for (; r < end; ++r) write(r, from[r - begin]);
       }
     }
   }

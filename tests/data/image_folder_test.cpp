@@ -1,3 +1,5 @@
+#include <array>
+
 #include <tern/core/error.h>
 #include <tern/core/io/bytes.h>
 #include <tern/data/image_folder.h>
@@ -49,6 +51,29 @@ TEST(DecodeImage, JpegIsClose) {
   const auto got = decode(test::jpg_of(rows, 24, 16, 3, 95)).to_vector<uint8_t>();
   const auto wanted = planes(rows, 24, 16, 3);
   for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], wanted[i], 8);
+}
+
+TEST(DecodeImage, RowsOfABmpMayGoFromTopToBottom) {
+  const auto rows = pixels(7, 5, 3);
+  std::string file = test::bmp_of(rows, 7, 5, 3);
+  file.replace(
+      22, 4, "\xfb\xff\xff\xff");  // a height of -5: the rows of the file, the lowest first, are now the highest first
+  std::vector<uint8_t> turned;
+  for (int y = 4; y >= 0; --y) turned.insert(turned.end(), rows.begin() + y * 21, rows.begin() + (y + 1) * 21);
+  EXPECT_EQ(decode(file).to_vector<uint8_t>(), planes(turned, 7, 5, 3));
+  file.replace(22, 4, std::string("\0\0\0\x80", 4));
+  EXPECT_THROW(static_cast<void>(decode(file)), FormatError);
+}
+
+TEST(DecodeImage, LargeImagesOfAnyShapeAreRead) {
+  for (const auto& [width, height, channels] :
+       {std::array{900, 700, 4}, {1, 1'000'000, 1}, {1'000'000, 1, 1}, {3000, 2, 3}}) {
+    const std::vector<uint8_t> rows(static_cast<size_t>(width * height * channels), 200);
+    EXPECT_EQ(decode(test::png_of(rows, width, height, channels)).shape(), (Shape{3, height, width}));
+    if (width > 65'535 || height > 65'535) continue;
+    EXPECT_EQ(decode(test::jpg_of(rows, width, height, channels, 50)).shape(), (Shape{3, height, width}));
+    EXPECT_EQ(decode(test::bmp_of(rows, width, height, channels)).shape(), (Shape{3, height, width}));
+  }
 }
 
 TEST(DecodeImage, OtherContentIsRefused) {
@@ -122,14 +147,43 @@ TEST(DecodeImage, AScanMayEndAtAnyByte) {
       for (size_t i = values / 4; i < values; ++i) head[table + 17 + i] |= 15;
     table += 17 + values;
   }
+  int read = 0, refused = 0;
   for (int round = 0; round < 10'000; ++round) {
     std::string file = head;
     for (unsigned bytes = random() % 40; bytes > 0; --bytes)
       file += random() % 2 == 0 ? std::string("\xff\0", 2) : std::string(1, static_cast<char>(random() % 255));
     try {
       EXPECT_EQ(decode(file + "\xff\xd9").shape(), (Shape{3, 16, 24}));
+      ++read;
     } catch (const FormatError&) {
+      ++refused;
     }
+  }
+  EXPECT_GT(read, 100);
+  EXPECT_GT(refused, 100);
+}
+
+// Nothing of one image comes into another: what a damaged file leaves open is the same every time.
+TEST(DecodeImage, WhatADamagedJpegLacksIsNotTakenFromMemory) {
+  const std::string noise = test::jpg_of(pixels(64, 64, 3), 64, 64, 3, 95);
+  std::string file = test::jpg_of(std::vector<uint8_t>(64 * 64 * 3, 90), 64, 64, 3, 95);
+  const size_t scan = file.find("\xff\xda"), tables = file.find("\xff\xc4");
+  ASSERT_TRUE(tables < scan && scan < file.size());
+  EXPECT_EQ(sentence_of<FormatError>([&] { static_cast<void>(decode(file.substr(0, scan) + "\xff\xd9")); }),
+            "[decode_image] expected a whole image in 'f', got a JPEG without a scan");
+  const auto outcome = [](const std::string& damaged) {
+    try {
+      return decode(damaged).to_vector<uint8_t>();
+    } catch (const FormatError&) {
+      return std::vector<uint8_t>();
+    }
+  };
+  const std::string no_tables = file.substr(0, tables) + file.substr(scan),
+                    half = file.substr(0, scan + 40) + "\xff\xd9";
+  for (const std::string& damaged : {no_tables, half}) {
+    const auto first = outcome(damaged);
+    static_cast<void>(decode(noise));
+    EXPECT_EQ(outcome(damaged), first);
   }
 }
 
