@@ -11,7 +11,7 @@ namespace {
 // inflates to), so it gets no block larger than this. decode_image sets it from the sizes of the file and of the image.
 thread_local size_t largest_block = 0;
 
-// Zeros: a JPEG whose scans lack tables, or that lacks scans, is decoded from what was allocated.
+// Zeros: what the scans of a damaged JPEG leave out, tables or pixels, is taken from the memory as it was allocated.
 void* limited_malloc(size_t bytes) {
   return bytes <= largest_block ? std::calloc(1, bytes) : nullptr;
 }

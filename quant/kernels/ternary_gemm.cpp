@@ -5,13 +5,12 @@
 //   AVX2: vpmaddubsw makes int16 sums of two products, at most 2 * 2 * 128 = 512 in size (2048 for the fourfold ones);
 //   they are added in int16 and widened by vpmaddwd before 32768 is reached: after 64 (16) additions.
 //   One token: 13 vector operations and a load for 32 bytes of weights, 19 instructions with everything around them
-//   (2.52 million for 4096 x 4096, by callgrind). Zen 3's four vector pipes need 3.3 cycles for the 13 and take 3.5 to
-//   4: 25 to 29 GB/s at 3.2 GHz, somewhat above what memory delivers. Rows come one after the other: one stream to
-//   read.
-//   Several tokens: the digits of a panel of rows are unpacked into the first cache, four weights (a quad) of every row
-//   and then the next four, and used for a block of tokens, whose activations lie likewise. A quad of a token in every
-//   lane of a vector meets a quad of a row in each: lanes are rows, and nothing is added up across them. Zen 3 takes 5
-//   cycles for 256 products; its two multipliers would allow 4.
+//   (2.52 million for 4096 x 4096, by callgrind). Zen 3's four vector pipes need 3.3 cycles for the 13 and took 3.5 to
+//   7, the more the busier the machine: 29 to 15 GB/s at 3.2 GHz, where memory delivers some 20. Rows come one after
+//   the other: one stream to read. Several tokens: the digits of a panel of rows are unpacked into the first cache,
+//   four weights (a quad) of every row and then the next four, and used for a block of tokens, whose activations lie
+//   likewise. A quad of a token in every lane of a vector meets a quad of a row in each: lanes are rows, and nothing is
+//   added up across them. Zen 3 takes 5 cycles for 256 products; its two multipliers would allow 4.
 //
 // AVX-512 has vpdpbusd (VNNI), which multiplies, adds and widens in one; that version is only chosen where it exists.
 #include <tern/core/kernels/tile.h>

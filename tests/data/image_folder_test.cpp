@@ -56,8 +56,8 @@ TEST(DecodeImage, JpegIsClose) {
 TEST(DecodeImage, RowsOfABmpMayGoFromTopToBottom) {
   const auto rows = pixels(7, 5, 3);
   std::string file = test::bmp_of(rows, 7, 5, 3);
-  file.replace(
-      22, 4, "\xfb\xff\xff\xff");  // a height of -5: the rows of the file, the lowest first, are now the highest first
+  // A height of -5: the rows of the file, of which the lowest came first, now begin with the highest.
+  file.replace(22, 4, "\xfb\xff\xff\xff");
   std::vector<uint8_t> turned;
   for (int y = 4; y >= 0; --y) turned.insert(turned.end(), rows.begin() + y * 21, rows.begin() + (y + 1) * 21);
   EXPECT_EQ(decode(file).to_vector<uint8_t>(), planes(turned, 7, 5, 3));

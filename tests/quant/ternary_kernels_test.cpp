@@ -153,15 +153,17 @@ TEST(TernaryKernels, SameSumsOnEveryInstructionSet) {
   std::vector<std::pair<const char*, void (*)(const kernels::TernaryProduct&)>> versions;
   if (isa() >= Isa::kAvx2) versions.emplace_back("avx2", &kernels::TERN_AVX2_OR_LOWER::ternary_product);
   if (isa() >= Isa::kAvx512) versions.emplace_back("avx512", &kernels::TERN_AVX512_OR_LOWER::ternary_product);
-  for (const int64_t tokens : {1, 6, 1030}) {
-    const QuantizedTokens x = tokens_of(integers({tokens, 3000}, -128, 127, 11));
-    const Tensor codes = integers({45, 3000}, -1, 1, 12);
+  // Weights unpacked in one piece and in several; tokens in part of a tile, in some blocks, and in many.
+  for (const auto& [tokens, n] : std::vector<std::pair<int64_t, int64_t>>{
+           {1, 3000}, {6, 3000}, {300, 3000}, {1030, 3000}, {5, 290}, {300, 290}, {1030, 290}}) {
+    const QuantizedTokens x = tokens_of(integers({tokens, n}, -128, 127, 11));
+    const Tensor codes = integers({45, n}, -1, 1, 12);
     const PackedTernary w = pack(codes, 1, kExecutionFormat);
-    const auto sums = [&](auto* version, bool packed) {
+    const auto sums = [&, tokens = tokens, n = n](auto* version, bool packed) {
       kernels::TernaryProduct p;
       p.tokens = tokens;
       p.rows = 45;
-      p.n = 3000;
+      p.n = n;
       p.width = x.codes.size(1);
       p.x = x.codes.data<int8_t>();
       p.x_sums = x.sums.data<int32_t>();
@@ -178,7 +180,8 @@ TEST(TernaryKernels, SameSumsOnEveryInstructionSet) {
     EXPECT_EQ(sums(&kernels::portable::ternary_product, false), wanted);
     EXPECT_EQ(ternary_sums(x, w).to_vector<int32_t>(), wanted);
     for (const auto& [name, version] : versions)
-      for (const bool packed : {true, false}) EXPECT_EQ(sums(version, packed), wanted) << name << " " << packed;
+      for (const bool packed : {true, false})
+        EXPECT_EQ(sums(version, packed), wanted) << name << " " << packed << " " << tokens << " " << n;
   }
 }
 
