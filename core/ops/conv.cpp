@@ -9,8 +9,8 @@
 #include <tern/core/elementwise_detail.h>
 #include <tern/core/error.h>
 #include <tern/core/kernels/batch_norm.h>
-#include <tern/core/kernels/conv_depthwise.h>
 #include <tern/core/kernels/conv_direct.h>
+#include <tern/core/kernels/conv_grouped.h>
 #include <tern/core/kernels/conv_weight_grad.h>
 #include <tern/core/scratch.h>
 #include <tern/core/shape.h>
@@ -55,10 +55,6 @@ WeightStrides strides_of(const Tensor& weight, const DirectConv& c) {
   return {0, c.out_channels * s[0], s[0], s[1], s[2], s[3]};
 }
 
-bool is_depthwise(const DirectConv& c) {
-  return c.groups > 1 && c.channels == 1 && c.out_channels == 1;
-}
-
 // The convolution itself, of whichever kind. weights: at the strides.
 template <class T>
 void convolve(const DirectConv& c, const T* x, const T* weights, const WeightStrides& strides,
@@ -71,14 +67,15 @@ void convolve(const DirectConv& c, const T* x, const T* weights, const WeightStr
       return;
     }
   }
-  Tensor packed = empty({c.groups * c.packed_group()}, dtype_of<T>());
-  if (is_depthwise(c)) {
-    TERN_KERNEL(conv_depthwise_pack<T>)(c, weights, strides, packed.data<T>());
-    TERN_KERNEL(conv_depthwise<T>)(c, x, packed.data<T>(), finish, y);
-  } else {
-    TERN_KERNEL(conv_pack<T>)(c, weights, strides, packed.data<T>());
-    TERN_KERNEL(conv_direct<T>)(c, x, packed.data<T>(), finish, y);
+  if (is_grouped_conv(c)) {
+    Tensor packed = empty({c.depth() * c.groups * c.out_channels}, dtype_of<T>());
+    TERN_KERNEL(conv_grouped_pack<T>)(c, weights, strides, packed.data<T>());
+    TERN_KERNEL(conv_grouped<T>)(c, x, packed.data<T>(), finish, y);
+    return;
   }
+  Tensor packed = empty({c.groups * c.packed_group()}, dtype_of<T>());
+  TERN_KERNEL(conv_pack<T>)(c, weights, strides, packed.data<T>());
+  TERN_KERNEL(conv_direct<T>)(c, x, packed.data<T>(), finish, y);
 }
 
 // The taps of one axis that reach the input positions phase, phase + stride, ...: tap first, first - dilation', ... in
@@ -194,13 +191,13 @@ Tensor grad_weight(const Tensor& grad, const Tensor& x, const Shape& weight_shap
   const DirectConv c = forward_conv(x.shape(), weight_shape, o);
   Tensor grad_w = empty(weight_shape, x.dtype());
   const WeightStrides strides = strides_of(grad_w, c);
-  if (is_depthwise(c)) {
+  if (is_grouped_conv(c)) {
     const WeightGradPlan plan = plan_weight_grad(c, sizeof(T));
     Tensor partials = empty({plan.count, plan.elements}, x.dtype());
-    Tensor sums = empty({c.taps_h, c.taps_w, c.groups, 1}, x.dtype());
-    TERN_KERNEL(conv_depthwise_weight_grad<T>)
+    Tensor sums = empty({c.taps_h, c.taps_w, c.channels, c.groups * c.out_channels}, x.dtype());
+    TERN_KERNEL(conv_grouped_weight_grad<T>)
     (c, plan, x.data<T>(), grad.data<T>(), partials.data<T>(), sums.data<T>());
-    return contiguous(permute(sums, {2, 3, 0, 1}));
+    return contiguous(permute(sums, {3, 2, 0, 1}));
   }
   if constexpr (std::is_same_v<T, float>) {
     if (const WinogradPlan plan = winograd_plan(c, true); plan.tile > 0) {

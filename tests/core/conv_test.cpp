@@ -59,16 +59,20 @@ TEST_P(ConvAccuracy, SinglePrecision) {
 
 INSTANTIATE_TEST_SUITE_P(
     Paths, ConvAccuracy,
-    ::testing::Values(Path{"stem", {16, 3, 32, 32}, {16, 3, 3, 3}, {.padding = 1}},
-                      Path{"16 channels", {16, 16, 32, 32}, {16, 16, 3, 3}, {.padding = 1}},
-                      Path{"32 channels", {16, 32, 16, 16}, {32, 32, 3, 3}, {.padding = 1}},
-                      Path{"64 channels", {16, 64, 8, 8}, {64, 64, 3, 3}, {.padding = 1}},
-                      Path{"stride 2", {16, 16, 32, 32}, {32, 16, 3, 3}, {.stride = 2, .padding = 1}},
-                      Path{"large weights", {4, 160, 7, 7}, {160, 160, 3, 3}, {.padding = 1}},
-                      Path{"1x1", {8, 64, 14, 14}, {96, 64, 1, 1}, {}},
-                      Path{"patches", {8, 3, 32, 32}, {96, 3, 4, 4}, {.stride = 4}},
-                      Path{"depthwise", {8, 24, 20, 20}, {24, 1, 3, 3}, {.padding = 1, .groups = 24}},
-                      Path{"groups", {4, 32, 14, 14}, {32, 8, 3, 3}, {.padding = 1, .groups = 4}}),
+    ::testing::Values(
+        Path{"stem", {16, 3, 32, 32}, {16, 3, 3, 3}, {.padding = 1}},
+        Path{"16 channels", {16, 16, 32, 32}, {16, 16, 3, 3}, {.padding = 1}},
+        Path{"32 channels", {16, 32, 16, 16}, {32, 32, 3, 3}, {.padding = 1}},
+        Path{"64 channels", {16, 64, 8, 8}, {64, 64, 3, 3}, {.padding = 1}},
+        Path{"stride 2", {16, 16, 32, 32}, {32, 16, 3, 3}, {.stride = 2, .padding = 1}},
+        Path{"large weights", {4, 160, 7, 7}, {160, 160, 3, 3}, {.padding = 1}},
+        Path{"1x1", {8, 64, 14, 14}, {96, 64, 1, 1}, {}}, Path{"patches", {8, 3, 32, 32}, {96, 3, 4, 4}, {.stride = 4}},
+        Path{"depthwise", {8, 24, 20, 20}, {24, 1, 3, 3}, {.padding = 1, .groups = 24}},
+        Path{"depthwise stride 2", {8, 40, 20, 21}, {40, 1, 5, 5}, {.stride = 2, .padding = 2, .groups = 40}},
+        Path{"groups of 4", {4, 64, 14, 14}, {64, 4, 3, 3}, {.padding = 1, .groups = 16}},
+        Path{"groups of 8", {4, 32, 14, 14}, {32, 8, 3, 3}, {.padding = 1, .groups = 4}},
+        Path{"groups of 16", {4, 64, 14, 14}, {64, 16, 3, 3}, {.padding = 1, .groups = 4}},
+        Path{"two outputs per group", {4, 24, 14, 14}, {48, 1, 3, 3}, {.padding = 1, .groups = 24}}),
     path_name);
 
 TEST(Conv2d, OutputIsChannelsLastWhateverTheInput) {

@@ -39,7 +39,7 @@ double multiply_adds(const Inputs& in, const Conv2dOptions& o) {
   return 2.0 * static_cast<double>(y.numel()) * static_cast<double>(in[1].numel() / in[1].shape()[0]);
 }
 
-OpEntry entry(const char* variant, const Conv2dOptions& o, std::vector<Inputs> samples,
+OpEntry entry(const std::string& variant, const Conv2dOptions& o, std::vector<Inputs> samples,
               std::vector<Inputs> large = {}) {
   return {
       .name = "conv2d",
@@ -172,6 +172,40 @@ TERN_OP_FAMILY(conv) {
                   {images({2, 5, 4, 3}, {5, 1, 3, 3}, true), images({1, 5, 3, 3}, {10, 1, 3, 3})}));
   table.add(entry("depthwise wide", {.stride = 2, .padding = 2, .groups = 20}, {images({1, 20, 3, 3}, {20, 1, 5, 5})},
                   {images({4, 20, 30, 25}, {20, 1, 5, 5}, true)}));
+  // Every number of channels per group that has kernels of its own, in whole vectors and with a rest, by taps with and
+  // without loops of their own.
+  table.add(entry("depthwise 3x3", {.padding = 1, .groups = 37}, {images({1, 37, 3, 3}, {37, 1, 3, 3})},
+                  {images({3, 37, 9, 15}, {37, 1, 3, 3}, true)}));
+  table.add(entry("depthwise 3x3 stride 2", {.stride = 2, .padding = 1, .groups = 37},
+                  {images({1, 37, 4, 3}, {37, 1, 3, 3})}, {images({3, 37, 13, 20}, {37, 1, 3, 3}, true)}));
+  table.add(entry("depthwise 5x5", {.padding = 2, .groups = 32}, {images({1, 32, 2, 3}, {32, 1, 5, 5})},
+                  {images({2, 32, 11, 14}, {32, 1, 5, 5}, true)}));
+  table.add(entry("depthwise 7x7", {.padding = 3, .groups = 17}, {images({1, 17, 1, 2}, {17, 1, 7, 7})},
+                  {images({2, 17, 13, 15}, {17, 1, 7, 7})}));
+  table.add(entry("depthwise 7x7 stride 2", {.stride = 2, .padding = 3, .groups = 17},
+                  {images({1, 17, 2, 1}, {17, 1, 7, 7})}, {images({2, 17, 16, 15}, {17, 1, 7, 7})}));
+  table.add(entry("depthwise dilated", {.padding = {4, 3}, .dilation = {2, 3}, .groups = 17},
+                  {images({1, 17, 3, 2}, {17, 1, 3, 3})}, {images({2, 17, 9, 15}, {17, 1, 3, 3})}));
+  table.add(entry("depthwise row", {.stride = {1, 3}, .padding = {0, 1}, .groups = 20},
+                  {images({1, 20, 2, 4}, {20, 1, 1, 3})}, {images({2, 20, 3, 32}, {20, 1, 1, 3})}));
+  for (const int64_t channels : {2, 4, 8}) {
+    const int64_t groups = 20 / channels, all = groups * channels;
+    const std::string name = concat("groups of ", channels);
+    table.add(
+        entry(name, {.padding = 1, .groups = groups},
+              {images({1, all, 3, 2}, {all, channels, 3, 3}, true), images({1, all, 2, 1}, {all, channels, 2, 1})},
+              {images({2, all, 9, 13}, {all, channels, 3, 3}, true)}));
+    table.add(entry(name + " stride 2", {.stride = 2, .padding = 1, .groups = groups},
+                    {images({1, all, 4, 3}, {all, channels, 3, 3})},
+                    {images({2, all, 10, 19}, {all, channels, 3, 3}, true)}));
+    table.add(entry(name + " many", {.padding = 2, .dilation = {1, 2}, .groups = 5 * groups},
+                    {images({1, 5 * all, 1, 2}, {5 * all, channels, 3, 3})},
+                    {images({2, 5 * all, 6, 9}, {5 * all, channels, 3, 3}, true)}));
+  }
+  table.add(entry("two outputs per group", {.padding = 1, .groups = 19}, {images({1, 19, 2, 3}, {38, 1, 3, 3}, true)},
+                  {images({3, 19, 9, 13}, {38, 1, 3, 3})}));
+  table.add(entry("two inputs per group", {.stride = 2, .padding = 1, .groups = 19},
+                  {images({1, 38, 2, 3}, {19, 2, 3, 3}, true)}, {images({3, 38, 9, 13}, {19, 2, 3, 3})}));
 
   const Conv2dOptions same{.padding = 1}, halving{.stride = 2, .padding = 1};
   const Conv2dOptions groups{.padding = 1, .groups = 2}, depthwise{.padding = 1, .groups = 5};
