@@ -18,8 +18,9 @@ import subprocess
 import sys
 import time
 
-NAMES = ("resnet20_train", "resnet20_qat", "resnet20_infer", "vit_tiny_train", "vit_tiny_infer", "lm_train", "bitnet_lm_train",
-         "conv3x3_c16", "conv3x3_c32", "conv3x3_c64", "matmul_1024", "attention")
+NAMES = ("resnet20_train", "resnet20_qat", "resnet20_infer", "vit_tiny_train", "vit_tiny_infer", "mobilenetv2_train", "resnext29_train",
+         "lm_train", "bitnet_lm_train", "conv3x3_c16", "conv3x3_c32", "conv3x3_c64", "conv1x1", "grouped3x3_g4", "depthwise3x3",
+         "depthwise3x3_s2", "matmul_1024", "attention")
 
 
 # -- PyTorch's side: a function for each workload gives the step to time
@@ -56,6 +57,45 @@ def workloads():
                 layers.append(Basic(width, stage, 2 if stage > width else 1))
                 width = stage
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+    def conv_bn(channels_in, channels_out, kernel=1, stride=1, groups=1):
+        return nn.Sequential(nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False),
+                             nn.BatchNorm2d(channels_out))
+
+    class Grouped(nn.Module):
+        """1 x 1, a grouped 3 x 3, 1 x 1, beside a shortcut."""
+
+        def __init__(self, channels_in, width, channels_out, groups, stride, shortcut, activate):
+            super().__init__()
+            self.conv1, self.conv2 = conv_bn(channels_in, width), conv_bn(width, width, 3, stride, groups)
+            self.conv3, self.activate, self.shortcut = conv_bn(width, channels_out), activate, None
+            if shortcut:
+                same = channels_in == channels_out and stride == 1
+                self.shortcut = nn.Identity() if same else conv_bn(channels_in, channels_out, 1, stride)
+
+        def forward(self, x):
+            y = self.conv3(F.relu(self.conv2(F.relu(self.conv1(x)))))
+            if self.shortcut is not None:
+                y = y + self.shortcut(x)
+            return F.relu(y) if self.activate else y
+
+    def mobilenetv2():
+        layers, width = [conv_bn(3, 32, 3), nn.ReLU()], 32
+        for expansion, channels, blocks, first in ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),
+                                                   (6, 160, 3, 2), (6, 320, 1, 1)):
+            for stride in [first] + [1] * (blocks - 1):
+                wide = width * expansion
+                layers.append(Grouped(width, wide, channels, wide, stride, stride == 1, False))
+                width = channels
+        return nn.Sequential(*layers, conv_bn(320, 1280), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 10))
+
+    def resnext29():
+        layers, channels = [conv_bn(3, 64), nn.ReLU()], 64
+        for width in (128, 256, 512):
+            for block in range(3):
+                layers.append(Grouped(channels, width, 2 * width, 32, 2 if block == 0 and width > 128 else 1, True, True))
+                channels = 2 * width
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1024, 10))
 
     class Attention(nn.Module):
         def __init__(self, width, heads):
@@ -218,6 +258,13 @@ def workloads():
     def resnet20_infer(layout):
         return inference(resnet20().to(memory_format=layout), images(128)[0].to(memory_format=layout))
 
+    def grouped_train(network, batch):
+        def make(layout):
+            x, y = images(batch)
+            model = network().to(memory_format=layout)
+            return training(model, sgd(model.parameters()), x.to(memory_format=layout), y)
+        return make
+
     def vit_train():
         model = Vit()
         return training(model, torch.optim.AdamW(model.parameters()), *images(64))
@@ -226,12 +273,12 @@ def workloads():
         model, tokens = Decoder(ternary=ternary), torch.randint(512, (16, 257))
         return training(model, torch.optim.AdamW(model.parameters()), tokens[:, :256], tokens[:, 1:].contiguous())
 
-    def one_conv(channels, side):
+    def one_conv(count, channels, side, kernel, channels_out, groups=1, stride=1):
         def make(layout):
-            x, g = (torch.randn(128, channels, side, side).to(memory_format=layout) for _ in range(2))
-            w = torch.randn(channels, channels, 3, 3).to(memory_format=layout)
-            x.requires_grad_(), w.requires_grad_()
-            return lambda: torch.autograd.grad(F.conv2d(x, w, padding=1), (x, w), g)
+            x, g = (torch.randn(count, c, s, s).to(memory_format=layout).requires_grad_()
+                    for c, s in ((channels, side), (channels_out, side // stride)))
+            w = torch.randn(channels_out, channels // groups, kernel, kernel).to(memory_format=layout).requires_grad_()
+            return lambda: torch.autograd.grad(F.conv2d(x, w, padding=kernel // 2, stride=stride, groups=groups), (x, w), g.detach())
         return make
 
     def matmul():
@@ -248,7 +295,11 @@ def workloads():
     return {"resnet20_train": either(resnet20_train), "resnet20_qat": either(resnet20_qat), "resnet20_infer": either(resnet20_infer),
             "vit_tiny_train": [vit_train], "vit_tiny_infer": [lambda: inference(Vit(), images(64)[0])], "lm_train": [lm_train],
             "bitnet_lm_train": [lambda: lm_train(ternary=True)],
-            "conv3x3_c16": either(one_conv(16, 32)), "conv3x3_c32": either(one_conv(32, 16)), "conv3x3_c64": either(one_conv(64, 8)),
+            "mobilenetv2_train": either(grouped_train(mobilenetv2, 64)), "resnext29_train": either(grouped_train(resnext29, 32)),
+            "conv3x3_c16": either(one_conv(128, 16, 32, 3, 16)), "conv3x3_c32": either(one_conv(128, 32, 16, 3, 32)),
+            "conv3x3_c64": either(one_conv(128, 64, 8, 3, 64)), "conv1x1": either(one_conv(64, 64, 32, 1, 256)),
+            "grouped3x3_g4": either(one_conv(32, 128, 32, 3, 128, 32)), "depthwise3x3": either(one_conv(64, 144, 32, 3, 144, 144)),
+            "depthwise3x3_s2": either(one_conv(64, 144, 32, 3, 144, 144, 2)),
             "matmul_1024": [matmul], "attention": [attention]}
 
 
@@ -303,13 +354,13 @@ def main():
     else:
         print("against_torch: without libopenblas0-openmp PyTorch is slower than it could be", file=sys.stderr)
     tail = ["--threads", str(a.threads), "--reps", str(a.reps)]
-    print(f"{'workload':16} {'Tern ms':>9} {'torch ms':>9} {'ratio':>6}  spread" + ("      Tern MB  torch MB" if a.peak else ""))
+    print(f"{'workload':18} {'Tern ms':>9} {'torch ms':>9} {'ratio':>6}  spread" + ("      Tern MB  torch MB" if a.peak else ""))
     for name in a.only:
         pairs = [(run([a.bench, "--only", name, "--json", *tail]),
                   run([sys.executable, os.path.abspath(__file__), "--torch-side", name, *tail], environment)) for _ in range(a.rounds)]
         ratios = sorted(theirs["ms"] / ours["ms"] for ours, theirs in pairs)
         ms = [statistics.median(side["ms"] for side in sides) for sides in zip(*pairs)]
-        line = f"{name:16} {ms[0]:9.2f} {ms[1]:9.2f} {statistics.median(ratios):6.2f}  {ratios[0]:.2f}-{ratios[-1]:.2f}"
+        line = f"{name:18} {ms[0]:9.2f} {ms[1]:9.2f} {statistics.median(ratios):6.2f}  {ratios[0]:.2f}-{ratios[-1]:.2f}"
         if a.peak:
             idle = run([a.bench, "--only", "matmul_1024", "--json", "--reps", "1", "--threads", "1"])["rss"]
             line += f"    {(pairs[0][0]['rss'] - idle) / 1e6:9.0f} {pairs[0][1]['peak'] / 1e6:9.0f}"

@@ -27,7 +27,7 @@ constexpr int kWarmUp = 2;
 
 std::vector<Workload> all_workloads() {
   std::vector<Workload> all = vision_workloads();
-  for (auto more : {language_workloads(), operator_workloads(), packed_workloads()})
+  for (auto more : {grouped_workloads(), language_workloads(), operator_workloads(), packed_workloads()})
     std::move(more.begin(), more.end(), std::back_inserter(all));
   return all;
 }

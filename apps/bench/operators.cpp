@@ -14,20 +14,26 @@ void gradients(const Tensor& output, std::initializer_list<Tensor> inputs, const
   static_cast<void>(autograd::grad({&output, 1}, inputs, {&grad_output, 1}));
 }
 
-Workload conv3x3(int64_t channels, int64_t side) {
-  constexpr int64_t kImages = 128;
-  const auto prepare = [channels, side]() -> Prepared {
-    const Shape image{kImages, channels, side, side};
-    Tensor x = randn(image).contiguous(MemoryFormat::kChannelsLast).requires_grad_();
-    Tensor w = randn({channels, channels, 3, 3}).requires_grad_();
-    const Tensor g = randn(image).contiguous(MemoryFormat::kChannelsLast);
-    return {.step = [x, w, g] { gradients(conv2d(x, w, {}, {.padding = 1}), {x, w}, g); }};
+Workload conv(const std::string& name, int64_t images, int64_t channels, int64_t side, int64_t kernel_size,
+              int64_t out_channels, int64_t groups = 1, int64_t stride = 1) {
+  const Conv2dOptions options{.stride = stride, .padding = kernel_size / 2, .groups = groups};
+  const Shape in{images, channels, side, side}, out{images, out_channels, side / stride, side / stride};
+  const Shape weight{out_channels, channels / groups, kernel_size, kernel_size};
+  const auto prepare = [in, out, weight, options]() -> Prepared {
+    Tensor x = randn(in).contiguous(MemoryFormat::kChannelsLast).requires_grad_();
+    Tensor w = randn(weight).requires_grad_();
+    const Tensor g = randn(out).contiguous(MemoryFormat::kChannelsLast);
+    return {.step = [x, w, g, options] { gradients(conv2d(x, w, {}, options), {x, w}, g); }};
   };
-  return {.name = concat("conv3x3_c", channels),
-          .what = concat("one 3x3 convolution, ", channels, " channels, batch 128 of ", side, "x", side,
+  const std::string kind = groups == 1          ? concat(channels, " to ", out_channels, " channels")
+                           : groups == channels ? concat(channels, " channels, depthwise")
+                                                : concat(channels, " channels in groups of ", channels / groups);
+  return {.name = name,
+          .what = concat("one ", kernel_size, "x", kernel_size, " convolution, ", kind,
+                         stride > 1 ? concat(", stride ", stride) : "", ", batch ", images, " of ", side, "x", side,
                          ", forward and both gradients"),
-          .items = kImages,
-          .flop = 3 * 2.0 * 9 * static_cast<double>(kImages * side * side * channels * channels),
+          .items = images,
+          .flop = 3 * 2.0 * static_cast<double>(numel_of(out) * weight[1] * kernel_size * kernel_size),
           .prepare = prepare};
 }
 
@@ -48,9 +54,13 @@ Prepared attention() {
 }  // namespace
 
 std::vector<Workload> operator_workloads() {
-  return {conv3x3(16, 32),
-          conv3x3(32, 16),
-          conv3x3(64, 8),
+  return {conv("conv3x3_c16", 128, 16, 32, 3, 16),
+          conv("conv3x3_c32", 128, 32, 16, 3, 32),
+          conv("conv3x3_c64", 128, 64, 8, 3, 64),
+          conv("conv1x1", 64, 64, 32, 1, 256),
+          conv("grouped3x3_g4", 32, 128, 32, 3, 128, 32),
+          conv("depthwise3x3", 64, 144, 32, 3, 144, 144),
+          conv("depthwise3x3_s2", 64, 144, 32, 3, 144, 144, 2),
           {.name = "matmul_1024",
            .what = "the product of two 1024 x 1024 matrices",
            .items = 1,

@@ -32,6 +32,7 @@ struct Workload {
 };
 
 std::vector<Workload> vision_workloads();
+std::vector<Workload> grouped_workloads();
 std::vector<Workload> language_workloads();
 std::vector<Workload> operator_workloads();
 std::vector<Workload> packed_workloads();

@@ -51,8 +51,10 @@ TEST(Bench, TrainingRowsHaveALossThatThreadsDoNotChange) {
 
 // Those that the tests above leave out.
 TEST(Bench, TheOtherWorkloadsRun) {
-  const std::vector<std::string> names{"resnet20_infer",  "vit_tiny_train", "vit_tiny_infer", "lm_train",
-                                       "bitnet_lm_train", "conv3x3_c16",    "conv3x3_c32"};
+  const std::vector<std::string> names{"resnet20_infer",  "vit_tiny_train", "vit_tiny_infer",  "lm_train",
+                                       "bitnet_lm_train", "conv3x3_c16",    "conv3x3_c32",     "conv1x1",
+                                       "grouped3x3_g4",   "depthwise3x3",   "depthwise3x3_s2", "mobilenetv2_train",
+                                       "resnext29_train"};
   std::vector<std::string> arguments{"--reps", "1", "--json", "--only"};
   arguments.insert(arguments.end(), names.begin(), names.end());
   const auto lines = lines_of(run_program("bench", arguments));
