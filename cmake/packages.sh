@@ -20,7 +20,9 @@ tern_has() {
     libopenblas-dev) tern_has_header cblas.h ;;
     libgtest-dev) tern_has_header gtest/gtest.h ;;
     nlohmann-json3-dev) tern_has_header nlohmann/json.hpp ;;
-    libstb-dev) tern_has_header stb/stb_image.h ;;
+    libpng-dev) tern_has_header png.h ;;
+    libjpeg-dev) tern_has_header jpeglib.h ;;
+    libstb-dev) tern_has_header stb/stb_image_write.h ;;
     libclang-rt-14-dev) compgen -G "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*.a" > /dev/null ;;
     *) command -v "$1" > /dev/null ;;
   esac

@@ -1,3 +1,5 @@
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
+find_dependency(PNG)
+find_dependency(JPEG)
 include(${CMAKE_CURRENT_LIST_DIR}/ternTargets.cmake)

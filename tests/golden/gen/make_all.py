@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Makes every reference file again: /usr/bin/python3 tests/golden/gen/make_all.py [ops] [optim] [traces] [data] [codeq]
+"""Makes every reference file again: /usr/bin/python3 tests/golden/gen/make_all.py [ops] [optim] [traces] [data] [codeq] [images]
 
-Needs Debian's python3-torch and python3-numpy (written with torch 1.13, numpy 1.24). Without arguments everything is
+Needs Debian's python3-torch, python3-numpy and, for images, python3-pil (written with torch 1.13, numpy 1.24, Pillow 9.4). Without arguments everything is
 made; afterwards verify.py reads all files back. Values may move in the last digits with another torch or CPU.
 """
 import os
@@ -15,6 +15,7 @@ PARTS = {
     "traces": ["model_traces.py", "codeq_traces.py"],
     "data": ["data_resize.py"],
     "codeq": [os.path.join("codeq", "codeq_golden.py")],
+    "images": ["images.py"],
 }
 
 

@@ -1,0 +1,10 @@
+// Reads BMP. Not part of the public interface.
+#pragma once
+
+#include <tern/data/detail/image_file.h>
+
+namespace tern::data::detail {
+
+Tensor read_bmp(const ImageFile& file);
+
+}  // namespace tern::data::detail
