@@ -35,6 +35,7 @@
 #include <tern/core/parallel.h>
 #include <tern/core/pool.h>
 #include <tern/core/random.h>
+#include <tern/core/recurrent.h>
 #include <tern/core/reduce.h>
 #include <tern/core/rope.h>
 #include <tern/core/rounding.h>
@@ -90,6 +91,7 @@
 #include <tern/nn/parameter.h>
 #include <tern/nn/parametrization.h>
 #include <tern/nn/pool.h>
+#include <tern/nn/recurrent.h>
 #include <tern/nn/rotary.h>
 #include <tern/nn/summary.h>
 #include <tern/nn/weight_decay.h>

@@ -13,7 +13,10 @@ namespace tern::test {
 namespace {
 
 // Golden ops that another test runs, and which.
-const std::map<std::string, std::string> kElsewhere{{"MultiheadAttention", "tests/nn/attention_test.cpp"}};
+const std::map<std::string, std::string> kElsewhere{{"MultiheadAttention", "tests/nn/attention_test.cpp"},
+                                                    {"LSTM", "tests/nn/recurrent_test.cpp"},
+                                                    {"GRU", "tests/nn/recurrent_test.cpp"},
+                                                    {"RNN", "tests/nn/recurrent_test.cpp"}};
 
 const std::vector<GoldenCase>& cases() {
   static const std::vector<GoldenCase> all = load_golden_ops();
