@@ -19,7 +19,7 @@ import sys
 import time
 
 NAMES = ("resnet20_train", "resnet20_qat", "resnet20_infer", "vit_tiny_train", "vit_tiny_infer", "mobilenetv2_train", "resnext29_train",
-         "lm_train", "bitnet_lm_train", "conv3x3_c16", "conv3x3_c32", "conv3x3_c64", "conv1x1", "grouped3x3_g4", "depthwise3x3",
+         "lm_train", "bitnet_lm_train", "lstm_train", "conv3x3_c16", "conv3x3_c32", "conv3x3_c64", "conv1x1", "grouped3x3_g4", "depthwise3x3",
          "depthwise3x3_s2", "matmul_1024", "attention")
 
 
@@ -273,6 +273,18 @@ def workloads():
         model, tokens = Decoder(ternary=ternary), torch.randint(512, (16, 257))
         return training(model, torch.optim.AdamW(model.parameters()), tokens[:, :256], tokens[:, 1:].contiguous())
 
+    class CharLstm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.lstm, self.head = nn.Embedding(65, 128), nn.LSTM(128, 512, 2, batch_first=True), nn.Linear(512, 65)
+
+        def forward(self, x):
+            return self.head(self.lstm(self.embed(x))[0])
+
+    def lstm_train():
+        model, tokens = CharLstm(), torch.randint(65, (50, 51))
+        return training(model, torch.optim.AdamW(model.parameters()), tokens[:, :50], tokens[:, 1:].contiguous())
+
     def one_conv(count, channels, side, kernel, channels_out, groups=1, stride=1):
         def make(layout):
             x, g = (torch.randn(count, c, s, s).to(memory_format=layout).requires_grad_()
@@ -294,7 +306,7 @@ def workloads():
     either = lambda make: [lambda layout=layout: make(layout) for layout in formats]
     return {"resnet20_train": either(resnet20_train), "resnet20_qat": either(resnet20_qat), "resnet20_infer": either(resnet20_infer),
             "vit_tiny_train": [vit_train], "vit_tiny_infer": [lambda: inference(Vit(), images(64)[0])], "lm_train": [lm_train],
-            "bitnet_lm_train": [lambda: lm_train(ternary=True)],
+            "bitnet_lm_train": [lambda: lm_train(ternary=True)], "lstm_train": [lstm_train],
             "mobilenetv2_train": either(grouped_train(mobilenetv2, 64)), "resnext29_train": either(grouped_train(resnext29, 32)),
             "conv3x3_c16": either(one_conv(128, 16, 32, 3, 16)), "conv3x3_c32": either(one_conv(128, 32, 16, 3, 32)),
             "conv3x3_c64": either(one_conv(128, 64, 8, 3, 64)), "conv1x1": either(one_conv(64, 64, 32, 1, 256)),

@@ -1,6 +1,9 @@
-// A small llama-architecture decoder.
+// A small llama-architecture decoder, and a character LSTM.
 #include <tern/core/create.h>
+#include <tern/nn/embedding.h>
+#include <tern/nn/linear.h>
 #include <tern/nn/models/llama.h>
+#include <tern/nn/recurrent.h>
 #include <tern/optim/adam.h>
 #include <tern/quant/bitnet/convert.h>
 
@@ -39,6 +42,28 @@ Prepared train(bool ternary) {
                   tokens.slice(1, 1, kContext + 1).contiguous());
 }
 
+constexpr int64_t kCharacters = 65, kCharacterWidth = 128, kHidden = 512, kCharacterBatch = 50, kCharacterSteps = 50;
+
+struct CharLstm : nn::Module {
+  nn::Child<nn::Embedding> embed{this, "embed", {.num_embeddings = kCharacters, .embedding_dim = kCharacterWidth}};
+  nn::Child<nn::LSTM> lstm{
+      this, "lstm", {.input_size = kCharacterWidth, .hidden_size = kHidden, .num_layers = 2, .batch_first = true}};
+  nn::Child<nn::Linear> head{this, "head", {.in_features = kHidden, .out_features = kCharacters}};
+  Tensor forward(const Tensor& x) override { return head(lstm(embed(x)).output); }
+};
+
+int64_t char_lstm_macs() {
+  return 4 * kHidden * (kCharacterWidth + 3 * kHidden) + kHidden * kCharacters;
+}
+
+Prepared train_lstm() {
+  auto model = nn::make<CharLstm>();
+  auto optimizer = std::make_shared<optim::AdamW>(model->parameters(), optim::AdamWOptions{.lr = 1e-3});
+  const Tensor tokens = randint(0, kCharacters, {kCharacterBatch, kCharacterSteps + 1});
+  return training(model, optimizer, tokens.slice(1, 0, kCharacterSteps).contiguous(),
+                  tokens.slice(1, 1, kCharacterSteps + 1).contiguous());
+}
+
 }  // namespace
 
 std::vector<Workload> language_workloads() {
@@ -52,7 +77,12 @@ std::vector<Workload> language_workloads() {
        .what = "the same decoder with ternary weights, int8 activations and SubLN in front of the output projections",
        .items = kBatch * kContext,
        .flop = 3 * 2.0 * kBatch * kContext * static_cast<double>(lm_macs()),
-       .prepare = [] { return train(true); }}};
+       .prepare = [] { return train(true); }},
+      {.name = "lstm_train",
+       .what = "character LSTM, two layers of 512, 65 characters, batch 50, 50 steps, AdamW, one full step",
+       .items = kCharacterBatch * kCharacterSteps,
+       .flop = 3 * 2.0 * kCharacterBatch * kCharacterSteps * static_cast<double>(char_lstm_macs()),
+       .prepare = train_lstm}};
 }
 
 }  // namespace tern::bench

@@ -54,7 +54,7 @@ TEST(Bench, TheOtherWorkloadsRun) {
   const std::vector<std::string> names{"resnet20_infer",  "vit_tiny_train", "vit_tiny_infer",  "lm_train",
                                        "bitnet_lm_train", "conv3x3_c16",    "conv3x3_c32",     "conv1x1",
                                        "grouped3x3_g4",   "depthwise3x3",   "depthwise3x3_s2", "mobilenetv2_train",
-                                       "resnext29_train"};
+                                       "resnext29_train", "lstm_train"};
   std::vector<std::string> arguments{"--reps", "1", "--json", "--only"};
   arguments.insert(arguments.end(), names.begin(), names.end());
   const auto lines = lines_of(run_program("bench", arguments));
@@ -106,8 +106,8 @@ TEST(Bench, HelpListsTheWorkloads) {
   const ProcessResult result = run_program("bench", {"--help"});
   EXPECT_EQ(result.exit_code, 0);
   for (const char* name : {"resnet20_train", "resnet20_qat", "resnet20_infer", "vit_tiny_train", "vit_tiny_infer",
-                           "lm_train", "bitnet_lm_train", "conv3x3_c16", "conv3x3_c32", "conv3x3_c64", "matmul_1024",
-                           "attention", "ternary_gemv_4096", "ternary_gemm_4096x64", "memory_read"})
+                           "lm_train", "bitnet_lm_train", "lstm_train", "conv3x3_c16", "conv3x3_c32", "conv3x3_c64",
+                           "matmul_1024", "attention", "ternary_gemv_4096", "ternary_gemm_4096x64", "memory_read"})
     EXPECT_NE(result.out.find(std::string("\n  ") + name + " "), std::string::npos) << name;
 }
 
