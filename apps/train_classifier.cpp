@@ -241,19 +241,26 @@ int run(int argc, char** argv) {
   run.begin(
       trainer, schema, description,
       {"epochs", "test_every", "save_every", "save_every_steps", "data.path", "data.workers", "data.eval_batch_size"});
-  if (config.codeq.mode != "none" || method != nullptr) layers = run.log("layers.jsonl", trainer);
+  if (!run.is_over() && (config.codeq.mode != "none" || method != nullptr)) layers = run.log("layers.jsonl", trainer);
 
-  const train::FitResult result = trainer.fit(task);
-  if (const int status =
-          run.stopped(result, concat("stopped in epoch ", result.epochs + 1, " after ", result.steps, " steps")))
-    return status;
+  train::FitResult result;
+  if (!run.is_over()) {
+    result = trainer.fit(task);
+    if (const int status =
+            run.stopped(result, concat("stopped in epoch ", result.epochs + 1, " after ", result.steps, " steps")))
+      return status;
+  }
   std::unique_ptr<optim::WeightEma::Swapped> averaged;
   if (ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*ema);
-  report(subject, config, result, run);
-  run.try_to_write("evaluation.json", [&](const std::string& path) {
-    train::write_evaluation(path, model, test_loader, result.steps, {.stop = train::TrainingRun::is_interrupted});
-  });
-  run.write_page();
+  if (!run.is_over()) report(subject, config, result, run);
+  const int64_t made = trainer.global_step();
+  if (run.lacks("evaluation.json", "step", made)) {
+    run.remove("report.html");  // it tells of the evaluation
+    run.try_to_write("evaluation.json", [&](const std::string& path) {
+      train::write_evaluation(path, model, test_loader, made, {.stop = train::TrainingRun::is_interrupted});
+    });
+  }
+  if (run.lacks_page()) run.write_page();
   return run.interrupted("after the last step, without evaluation.json");
 }
 

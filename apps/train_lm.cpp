@@ -129,7 +129,8 @@ io::Json describe_run(const train::LanguageConfig& config, const train::Schema& 
 // Writes and prints what came of a run: summary.json, and the last line.
 void report(const Subject& subject, const train::FitResult& result, const train::TrainingRun& run) {
   const train::EvalResult& measured = result.validation;
-  train::MetricRow figures{{"train_loss", result.train.loss}};
+  train::MetricRow figures;
+  if (result.train.n > 0) figures.push_back({"train_loss", result.train.loss});
   if (measured.n > 0) {
     figures.push_back({"val_loss", measured.loss});
     figures.push_back({"val_perplexity", std::exp(measured.loss)});
@@ -175,8 +176,6 @@ int run(int argc, char** argv) {
                     }); },
               "windows");
   const auto sample = [&](int64_t epoch, int64_t step) {
-    std::unique_ptr<optim::WeightEma::Swapped> averaged;
-    if (ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*ema);
     const std::string text = train::sample_text(model, subject.tokenizer, config.sample, seed);
     std::cout << concat("---- sample after step ", step, "\n", train::without_controls(text), "\n----") << std::endl;
     if (samples != nullptr)
@@ -204,6 +203,10 @@ int run(int argc, char** argv) {
             {"steps", "save_every", "data.files", "tokenizer.file", "sample.every", "sample.prompt", "sample.tokens",
              "sample.temperature", "sample.top_p"});
   if (run.out() != nullptr && run.checkpoint().empty()) subject.tokenizer.save(run.out()->path());
+  if (run.is_over()) {
+    if (run.lacks_page()) run.write_page();
+    return 0;
+  }
   samples = run.log("samples.jsonl", trainer);
   if (method != nullptr && !method->layers().is_null()) layers = run.log("layers.jsonl", trainer);
 

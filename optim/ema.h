@@ -45,16 +45,25 @@ class WeightEma {
   io::TensorMap state_dict() const;
   void load_state_dict(const io::TensorMap& state);
 
-  /// Swaps the averages in for a scope.
+  /// Which of the two are in the tensors.
+  enum class Values { kAverages, kTrained };
+
+  /// Puts the averages into the tensors for a scope, or the trained values for one inside such a scope. Where they are
+  /// there already, it changes nothing, so that scopes may stand inside one another.
   class Swapped {
    public:
-    explicit Swapped(WeightEma& ema) : ema_(ema) { ema_.swap(); }
-    ~Swapped() { ema_.swap(); }
+    explicit Swapped(WeightEma& ema, Values values = Values::kAverages)
+        : ema_(ema.swapped() == (values == Values::kAverages) ? nullptr : &ema) {
+      if (ema_ != nullptr) ema_->swap();
+    }
+    ~Swapped() {
+      if (ema_ != nullptr) ema_->swap();
+    }
     Swapped(const Swapped&) = delete;
     Swapped& operator=(const Swapped&) = delete;
 
    private:
-    WeightEma& ema_;
+    WeightEma* ema_;
   };
 
  private:

@@ -21,6 +21,8 @@ inline constexpr const char* kQuantizers = "tern.quantizers";  ///< JSON: what q
 inline constexpr const char* kBitnet = "tern.bitnet";          ///< JSON: what quant::bitnet::describe_conversion says
 inline constexpr const char* kPreprocessing = "tern.preprocessing";  ///< JSON: mean, std, resize, crop
 inline constexpr const char* kTrainState = "tern.train_state";       ///< JSON: what Trainer needs to go on
+inline constexpr const char* kBest =
+    "tern.best";  ///< JSON: of a best checkpoint, what BestMark (best_checkpoint.h) has
 }  // namespace meta
 
 /// Version of what our files mean; one that is higher is refused.

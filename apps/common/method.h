@@ -18,8 +18,9 @@ class Method {
  public:
   virtual ~Method() = default;
 
-  /// Called before each optimizer step; step: those made so far, before a resume included. What it sets must follow
-  /// from the step and the saved state alone.
+  /// Called before each optimizer step; step: those made so far, before a resume included. Trainer::load calls it for
+  /// the last step that the checkpoint has made, so that a measurement that comes before the next step sees what it set
+  /// then. What it sets must follow from the step and the saved state alone.
   virtual void before_step([[maybe_unused]] int64_t step) {}
   /// Whether the model computes by now as it will when it is used. A measurement before that cannot be the best one.
   virtual bool has_set_in() const { return true; }

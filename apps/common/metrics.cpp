@@ -53,7 +53,8 @@ void MetricsLog::write(const io::Json& row) {
 double cut_metrics_after(const std::string& path, int64_t step, int64_t epochs) {
   double seconds = 0;
   if (!std::filesystem::exists(path)) return seconds;
-  std::istringstream lines(io::read_file("metrics", path));
+  const std::string content = io::read_file("metrics", path);
+  std::istringstream lines(content);
   std::string kept;
   for (std::string line; std::getline(lines, line);) {
     try {
@@ -69,7 +70,7 @@ double cut_metrics_after(const std::string& path, int64_t step, int64_t epochs) 
     }
     kept += line + "\n";
   }
-  io::write_file_atomic("metrics", path, kept);
+  if (kept != content) io::write_file_atomic("metrics", path, kept);
   return seconds;
 }
 

@@ -52,7 +52,8 @@ class MetricsLog {
 
 /// Drops what a resumed run will write again: a metrics file ends before the first line whose "step" is beyond `step`,
 /// that is an epoch's beyond `epochs` complete ones ("epoch", without the "loss" of a row within an epoch), or that is
-/// no JSON object, such as one that was cut off. A file that is not there stays so. Returns the "seconds" of the last
+/// no JSON object, such as one that was cut off. A file that is not there stays so, and one without such a line is not
+/// touched. Returns the "seconds" of the last
 /// line that is left and has them, or 0. Throws IoError where it cannot be read or rewritten.
 double cut_metrics_after(const std::string& path, int64_t step, int64_t epochs);
 

@@ -36,10 +36,13 @@ bool is_config_of_run(const std::string& path) {
 }  // namespace
 
 const std::vector<std::string>& RunDirectory::file_names() {
-  static const std::vector<std::string> names{
-      "config.json",   "metrics.jsonl",   "layers.jsonl", "last.safetensors", "best.safetensors",
-      "summary.json",  "evaluation.json", "report.html",  "profile.json",     "trace.json",
-      "samples.jsonl", "tokenizer.json",  "tokenizer.bin"};
+  static const std::vector<std::string> names{"config.json",      "metrics.jsonl",
+                                              "layers.jsonl",     "last.safetensors",
+                                              "best.safetensors", "summary.json",
+                                              "evaluation.json",  "report.html",
+                                              "profile.json",     "trace.json",
+                                              "samples.jsonl",    "tokenizer.json",
+                                              "tokenizer.bin",    "best.previous.safetensors"};
   return names;
 }
 

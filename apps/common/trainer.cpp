@@ -1,4 +1,3 @@
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -13,9 +12,11 @@
 #include <tern/core/reduce.h>
 #include <tern/core/text.h>
 #include <tern/optim/clip.h>
+#include <tern/train/best_checkpoint.h>
 #include <tern/train/classifier_task.h>
 #include <tern/train/process.h>
 #include <tern/train/progress.h>
+#include <tern/train/train_state.h>
 #include <tern/train/trainer.h>
 
 namespace tern::train {
@@ -25,25 +26,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// 64-bit integers travel as texts: JSON numbers beyond 2^63 would lose bits.
-uint64_t whole(const io::Json& json) {
-  const std::string& text = json.as_string();
-  uint64_t number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [last, error] = std::from_chars(text.data(), end, number);
-  TERN_CHECK(error == std::errc() && last == end, FormatError,
-             "[checkpoint] expected a whole number of at most 64 bits, got \"", text, "\"");
-  return number;
-}
-
-io::Json json_of(const Generator::State& state) {
-  io::Json json = io::Json::object();
-  json["seed"] = std::to_string(state.seed);
-  json["stream"] = std::to_string(state.stream);
-  json["position"] = std::to_string(state.position);
-  return json;
 }
 
 void append_with_prefix(io::TensorMap& to, const char* prefix, const io::TensorMap& from) {
@@ -74,13 +56,7 @@ constexpr const char* kAverage = "average.";
 }  // namespace
 
 // Where the run is: everything that is neither in the model nor in the objects the options name.
-struct Trainer::State {
-  int64_t epoch = 0;                    // completed
-  int64_t batch = 0;                    // batches done in the epoch under way
-  int64_t step = 0;                     // optimizer steps
-  double loss_sum = 0;                  // of the epoch under way, weighted by examples
-  Accuracy::Sums sums = {};             // of the epoch under way
-  double best = -1;                     // score of a validation
+struct Trainer::State : TrainState {
   io::TensorMap position = {};          // where the task is, if in the middle of an epoch
   std::string saved = {};               // the last checkpoint written or loaded
   int64_t saved_step = 0;               // and its step
@@ -90,15 +66,6 @@ struct Trainer::State {
   std::string last_good() const {
     return saved.empty() ? std::string("; there is no checkpoint")
                          : concat("; the last good checkpoint is ", saved, " of step ", saved_step);
-  }
-
-  // Of the epoch under way, in training mode, with the loss as the task has it.
-  EvalResult result() const {
-    Accuracy accuracy;
-    accuracy.set_sums(sums);
-    EvalResult out = accuracy.result();
-    out.loss = sums.n > 0 ? loss_sum / static_cast<double>(sums.n) : 0;
-    return out;
   }
 };
 
@@ -128,6 +95,9 @@ Trainer::Trainer(nn::Module& model, const TrainerOptions& options)
 
 Trainer::~Trainer() = default;
 
+bool Trainer::is_complete() const {
+  return state_->epoch >= options_.epochs;
+}
 int64_t Trainer::epoch() const {
   return state_->epoch;
 }
@@ -135,11 +105,26 @@ int64_t Trainer::global_step() const {
   return state_->step;
 }
 
+// The weights that are measured, recorded and saved, for a scope; null without averages.
+std::unique_ptr<optim::WeightEma::Swapped> Trainer::averages_in_place() const {
+  return options_.ema != nullptr ? std::make_unique<optim::WeightEma::Swapped>(*options_.ema) : nullptr;
+}
+
+MetricRow Trainer::method_metrics() const {
+  const auto averaged = averages_in_place();
+  return options_.method != nullptr ? options_.method->metrics() : MetricRow{};
+}
+
 MetricRow Trainer::observe() const {
+  const auto averaged = averages_in_place();
   MetricRow row = options_.observe ? options_.observe() : MetricRow{};
-  if (options_.method != nullptr)
-    for (Metric& metric : options_.method->metrics()) row.push_back(std::move(metric));
+  for (Metric& metric : method_metrics()) row.push_back(std::move(metric));
   return row;
+}
+
+// The method as it was in the last of so many steps.
+void Trainer::set_method(int64_t step) const {
+  if (options_.method != nullptr) options_.method->before_step(std::max<int64_t>(step - 1, 0));
 }
 
 // "step 10 (epoch 2)"
@@ -219,6 +204,9 @@ double Trainer::step(const Task& task, std::span<const Batch> batches) {
 
 void Trainer::save(const std::string& path) const {
   const Profiler::Span span(options_.profiler, "checkpoint");
+  std::unique_ptr<optim::WeightEma::Swapped> trained;
+  if (options_.ema != nullptr)
+    trained = std::make_unique<optim::WeightEma::Swapped>(*options_.ema, optim::WeightEma::Values::kTrained);
   Checkpoint checkpoint = weights_of(model_);
   checkpoint.metadata.insert(options_.metadata.begin(), options_.metadata.end());
   append_with_prefix(checkpoint.state, kOptimizer, options_.optimizer.state_dict());
@@ -236,51 +224,26 @@ void Trainer::save(const std::string& path) const {
       checkpoint.weights.set(name, average);
     }
   }
-  const State& s = *state_;
-  io::Json json = io::Json::object();
-  json["epoch"] = s.epoch;
-  json["batch"] = s.batch;
-  json["step"] = s.step;
-  json["loss_sum"] = s.loss_sum;
-  json["seen"] = s.sums.n;
-  json["top1"] = s.sums.top1;
-  json["top5"] = s.sums.top5;
-  json["nll"] = s.sums.loss;
-  json["best"] = s.best;
-  json["random"] = json_of(random_state());
-  checkpoint.metadata[meta::kTrainState] = json.dump();
+  state_->random = random_state();
+  checkpoint.metadata[meta::kTrainState] = to_json(*state_).dump();
   save_checkpoint(path, checkpoint);
   state_->saved = path;
-  state_->saved_step = s.step;
+  state_->saved_step = state_->step;
 }
 
 void Trainer::load(const std::string& path) {
   const Checkpoint checkpoint = load_checkpoint(path);
   TERN_CHECK(checkpoint.is_ours() && checkpoint.metadata.contains(meta::kTrainState), FormatError,
              "[trainer] expected a checkpoint with the state of a run, got ", path);
-  const io::Json json = io::Json::parse("trainer", path, checkpoint.metadata_at(meta::kTrainState));
-  State loaded{.epoch = json.at("epoch").as_int(),
-               .batch = json.at("batch").as_int(),
-               .step = json.at("step").as_int(),
-               .loss_sum = json.at("loss_sum").as_number(),
-               .sums = {.n = json.at("seen").as_int(),
-                        .top1 = json.at("top1").as_int(),
-                        .top5 = json.at("top5").as_int(),
-                        .loss = json.at("nll").as_number()},
-               .best = json.at(json.contains("best") ? "best" : "best_top1").as_number()};  // its name until 0.1
-  TERN_CHECK(loaded.epoch >= 0 && loaded.batch >= 0 && loaded.step >= 0, FormatError,
-             "[trainer] expected counts of at least 0 in ", path, ", got epoch ", loaded.epoch, ", batch ",
-             loaded.batch, ", step ", loaded.step);
+  State loaded;
+  static_cast<TrainState&>(loaded) =
+      train_state_from(io::Json::parse("trainer", path, checkpoint.metadata_at(meta::kTrainState)), path);
   TERN_CHECK(loaded.epoch <= options_.epochs, ValueError, "[trainer] expected a run of at least the ", loaded.epoch,
              " epochs that ", path, " has done, got ", options_.epochs);
   for (const auto& [name, tensor] : checkpoint.state)
     TERN_CHECK(name == kUpdates || name.starts_with(kOptimizer) || name.starts_with(kSchedule) ||
                    name.starts_with(kPosition) || name.starts_with(kMethod) || name.starts_with(kRaw),
                FormatError, "[trainer] expected the state of a run alone in ", path, ", got also ", name);
-  const io::Json& random = json.at("random");
-  const Generator::State generator{
-      .seed = whole(random.at("seed")), .stream = whole(random.at("stream")), .position = whole(random.at("position"))};
-
   io::TensorMap weights = checkpoint.weights;
   io::TensorMap averages;
   const bool has_averages = checkpoint.state.contains(kUpdates);
@@ -313,15 +276,17 @@ void Trainer::load(const std::string& path) {
     options_.optimizer.load_state_dict(with_prefix(checkpoint.state, kOptimizer));
     if (options_.schedule != nullptr) options_.schedule->load_state_dict(schedule);
     if (options_.method != nullptr) options_.method->load_state_dict(method);
+    set_method(loaded.step);
     if (options_.ema != nullptr) options_.ema->load_state_dict(averages);
   } catch (...) {
     model_.load_state_dict(old_weights.entries());
     options_.optimizer.load_state_dict(old_optimizer);
     if (options_.schedule != nullptr) options_.schedule->load_state_dict(old_schedule);
     if (options_.method != nullptr) options_.method->load_state_dict(old_method);
+    if (state_->step > 0) set_method(state_->step);
     throw;
   }
-  set_random_state(generator);
+  set_random_state(loaded.random);
   loaded.saved = path;
   loaded.saved_step = loaded.step;
   *state_ = loaded;
@@ -353,9 +318,24 @@ struct Trainer::Loop {
                StateError, "[trainer] expected a directory without a run's checkpoint, got ", options.out,
                "; load() goes on from it, and TrainerOptions::overwrite replaces it");
     if (state.step > 0) before = cut_metrics_after(file("metrics.jsonl"), state.step, state.epoch);
+    settle_best();
+    if (trainer.is_complete()) return;
     log = std::make_unique<MetricsLog>(file("metrics.jsonl"),
                                        state.step > 0 ? MetricsLog::Open::kAppend : MetricsLog::Open::kNew);
     if (state.saved.empty()) save();  // so that the run can be resumed whatever happens from here on
+  }
+
+  // Leaves the best checkpoint that belongs to where the run is, if there is one.
+  void settle_best() {
+    const BestCheckpoint checkpoint(options.out);
+    if (state.saved.empty()) return checkpoint.remove();
+    if (!state.knows_best_step || (!state.best.is_none() && checkpoint.restore(state.best))) return;
+    if (!state.best.is_none() && state.best.step == state.step && state.batch == 0) {
+      trainer.save_best(checkpoint.path());  // these are the weights
+      return checkpoint.forget_previous();
+    }
+    checkpoint.remove();
+    state.best = {};
   }
 
   void need_finite_parameters() const {  // the loss was looked at before the last update
@@ -370,6 +350,7 @@ struct Trainer::Loop {
     if (options.out.empty()) return;
     need_finite_parameters();
     trainer.save(file("last.safetensors"));
+    BestCheckpoint(options.out).forget_previous();
   }
 
   bool stopped() const {
@@ -444,15 +425,15 @@ struct Trainer::Loop {
     add_figures(row, "", state.result());
     row.push_back({"lr", options.optimizer.lr()});
     row.push_back({task.unit() + "_per_s", rate});
-    if (options.method != nullptr)
-      for (Metric& metric : options.method->metrics()) row.push_back(std::move(metric));
+    for (Metric& metric : trainer.method_metrics()) row.push_back(std::move(metric));
     return row;
   }
 
   // Measures, records and saves what a complete epoch has come to. False if stop() came while measuring: nothing is
-  // recorded then, and a resumed run measures again.
+  // recorded then, and a resumed run measures again. rate: 0 if nothing of the epoch was trained since a resume.
   bool finish_epoch(double rate) {
     need_finite_parameters();
+    auto averaged = trainer.averages_in_place();  // for all that is told of the model from here on
     const bool last = state.epoch + 1 == options.epochs;
     const auto due = [&](int64_t every) { return last || (every > 0 && (state.epoch + 1) % every == 0); };
     result.train = state.result();
@@ -460,20 +441,20 @@ struct Trainer::Loop {
     MetricRow row{{"epoch", state.epoch + 1}, {"step", state.step}};
     add_figures(row, "train_", result.train);
     row.push_back({"lr", options.optimizer.lr()});
-    row.push_back({task.unit() + "_per_s", rate});
-    row.push_back({"data_wait", task.loading().wait_share()});
+    if (rate > 0) {
+      row.push_back({task.unit() + "_per_s", rate});
+      row.push_back({"data_wait", task.loading().wait_share()});
+    }
     std::string line = task.tells_epochs() ? concat("epoch ", state.epoch + 1, "/", options.epochs)
                                            : concat("step ", state.step, "/", options.epochs * steps_an_epoch());
     line += concat(": train ", task.text(result.train));
     bool best = false;
     {
       const Profiler::Span span(options.profiler, "evaluation");
-      std::unique_ptr<optim::WeightEma::Swapped> averaged;
-      if (options.ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*options.ema);
       result.validation = task.validate(trainer.model_, options.stop);
       if (!result.validation.complete) return false;
       report("val", result.validation, row, line);
-      best = result.validation.n > 0 && task.score(result.validation) > state.best &&
+      best = result.validation.n > 0 && task.score(result.validation) > state.best.score &&
              (options.method == nullptr || options.method->has_set_in());
       if (due(options.test_every)) {
         result.test = task.test(trainer.model_, options.stop);
@@ -481,7 +462,10 @@ struct Trainer::Loop {
         report("test", result.test, row, line);
       }
     }
-    if (best) state.best = task.score(result.validation);
+    if (best) {
+      state.best = {.score = task.score(result.validation), .step = state.step};
+      state.knows_best_step = true;
+    }
     if (auto* plateau = dynamic_cast<optim::PlateauLr*>(options.schedule))
       plateau->report(result.validation.n > 0 ? result.validation.loss : result.train.loss);
     row.push_back({"seconds", elapsed()});
@@ -490,18 +474,26 @@ struct Trainer::Loop {
       if (const auto* real = std::get_if<double>(&metric.value))
         line += concat(" ", metric.name, format_text(" %.4f", *real));
     }
-    line += format_text(" lr %.6f %.0f %s/s wait %.1f%% %s", options.optimizer.lr(), rate, task.unit().c_str(),
-                        100 * task.loading().wait_share(), clock_text(elapsed()).c_str());
+    line += format_text(" lr %.6f", options.optimizer.lr());
+    if (rate > 0)
+      line += format_text(" %.0f %s/s wait %.1f%%", rate, task.unit().c_str(), 100 * task.loading().wait_share());
+    line += " " + clock_text(elapsed());
 
     ++state.epoch;
     state.batch = 0;
     state.loss_sum = 0;
     state.sums = {};
+    state.trained = result.train;
     record(row);
     if (progress != nullptr) progress->line(line);
     if (options.on_epoch) options.on_epoch(state.epoch, state.step);
+    averaged.reset();
     const bool save_now = last || (options.save_every > 0 && state.epoch % options.save_every == 0);
-    if (best && !options.out.empty()) trainer.save_best(file("best.safetensors"));
+    if (best && !options.out.empty()) {
+      const BestCheckpoint checkpoint(options.out);
+      checkpoint.keep_previous();
+      trainer.save_best(checkpoint.path());
+    }
     if (save_now) save();
     return true;
   }
@@ -517,10 +509,9 @@ struct Trainer::Loop {
   FitResult run() {
     open_files();
     bool complete = true;
-    result.best = state.best;
-    if (state.epoch >= options.epochs) {  // resumed after the end: only measure again
-      std::unique_ptr<optim::WeightEma::Swapped> averaged;
-      if (options.ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*options.ema);
+    result.train = state.trained;
+    if (trainer.is_complete()) {  // resumed after the end: only measure again
+      const auto averaged = trainer.averages_in_place();
       result.validation = task.validate(trainer.model_, options.stop);
       result.test = task.test(trainer.model_, options.stop);
       result.observed = trainer.observe();
@@ -531,11 +522,11 @@ struct Trainer::Loop {
       complete = run_epoch(rate);
       if (complete) complete = finish_epoch(rate) && (!stopped() || state.epoch == options.epochs);
     }
-    result.finished = complete && state.epoch >= options.epochs;
-    if (!result.finished) save();
+    result.finished = complete && trainer.is_complete();
+    if (!trainer.is_complete()) save();
     result.epochs = state.epoch;
     result.steps = state.step;
-    result.best = state.best;
+    result.best = state.best.score;
     return result;
   }
 };
@@ -544,6 +535,7 @@ void Trainer::save_best(const std::string& path) const {
   const Profiler::Span span(options_.profiler, "checkpoint");
   Checkpoint checkpoint = weights_of(model_);
   checkpoint.metadata.insert(options_.metadata.begin(), options_.metadata.end());
+  checkpoint.metadata[meta::kBest] = to_text(state_->best);
   if (options_.ema != nullptr)
     for (const auto& [name, average] : with_prefix(options_.ema->state_dict(), kAverage))
       checkpoint.weights.set(name, average);

@@ -27,7 +27,7 @@ struct TrainerOptions {
   optim::Optimizer& optimizer;             ///< must outlive the trainer, as must all that is pointed to below
   optim::LrScheduler* schedule = nullptr;  ///< stepped after each optimizer step; a PlateauLr gets a report an epoch
   optim::WeightEma* ema =
-      nullptr;  ///< over named floating entries of the model's state dict; what is then evaluated and saved
+      nullptr;  ///< over named floating entries of the model's state dict; what is then evaluated, recorded and saved
   Method* method = nullptr;  ///< told of every step; adds to the loss, the metrics and the checkpoints
   int64_t epochs = 1;        ///< in all, those before a resume included
   int64_t max_steps = 0;     ///< ends the run after so many optimizer steps in all; 0: no limit
@@ -44,7 +44,8 @@ struct TrainerOptions {
   io::Metadata metadata = {};    ///< travels with every checkpoint
   std::ostream* progress = nullptr;  ///< where progress is written; null: nowhere
   bool terminal = false;             ///< progress is a terminal: a bar is drawn
-  /// More to show and record, such as bits and zeros; called when a line is written and at the end of an epoch.
+  /// More to show and record, such as bits and zeros; called when a line is written and at the end of an epoch. Here,
+  /// in Method::metrics() and in on_epoch the model has its averages, if there are any.
   std::function<MetricRow()> observe = {};
   /// Called when an epoch is complete and told of, before checkpoints are written: for records of one's own.
   std::function<void(int64_t epoch, int64_t step)> on_epoch = {};
@@ -60,7 +61,7 @@ struct FitResult {
   bool finished = false;  ///< false: stop() or max_steps ended it
   int64_t epochs = 0;     ///< completed
   int64_t steps = 0;      ///< optimizer steps in all
-  EvalResult train;       ///< of the last epoch, in training mode, as the batches came
+  EvalResult train;  ///< of the last epoch, in training mode, as the batches came, of the weights as they were then
   EvalResult validation;  ///< of the last epoch; n = 0 where the task has none
   EvalResult test;        ///< of the last epoch; n = 0 likewise
   double best = -1;       ///< best Task::score() of a validation so far; -1 without one
@@ -75,14 +76,17 @@ struct FitResult {
 /// Files in `out`: metrics.jsonl, one JSON object an epoch; last.safetensors, weights and the whole state of the run,
 /// from before the first step on; best.safetensors, the weights of the epoch with the best validation. A run that is
 /// saved, loaded into a trainer set up alike and continued gives the same bits as one that was never interrupted,
-/// wherever it was saved.
+/// wherever it was saved. best.safetensors is of an epoch of the run as it was continued: one that was written after
+/// the checkpoint that was loaded gives way to the one before it (best.previous.safetensors, which is there between a
+/// new best checkpoint and the next last.safetensors).
 class Trainer {
  public:
   /// Throws ValueError for options out of range.
   Trainer(nn::Module& model, const TrainerOptions& options);
   ~Trainer();
 
-  /// Trains until options.epochs are complete, going on from where load() left off. Throws NonFiniteError where the
+  /// Trains until options.epochs are complete, going on from where load() left off; a run that is complete is only
+  /// measured again, and its files stay as they are. Throws NonFiniteError where the
   /// loss, a gradient or a parameter is NaN or infinite, naming the step, the first op and module that produced such a
   /// value and the last checkpoint, which it leaves alone; the model's state is then undefined. Throws StateError for a
   /// directory with another run's checkpoint, unless options.overwrite, and IoError where files cannot be written. Who
@@ -104,6 +108,7 @@ class Trainer {
   void save(const std::string& path) const;
   void load(const std::string& path);
 
+  bool is_complete() const;     ///< all of options.epochs are completed
   int64_t epoch() const;        ///< epochs completed
   int64_t global_step() const;  ///< optimizer steps made
 
@@ -111,7 +116,10 @@ class Trainer {
   struct State;
   struct Loop;
   void save_best(const std::string& path) const;
+  std::unique_ptr<optim::WeightEma::Swapped> averages_in_place() const;
   MetricRow observe() const;
+  MetricRow method_metrics() const;
+  void set_method(int64_t step) const;
   std::string place(const Task& task, int64_t step) const;
   [[noreturn]] void diverged(const std::string& expected, const Task& task, std::span<const Batch> batches) const;
   nn::Module& model_;

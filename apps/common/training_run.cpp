@@ -1,5 +1,8 @@
+#include <filesystem>
 #include <ostream>
+#include <system_error>
 
+#include <tern/core/error.h>
 #include <tern/core/io/file.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
@@ -51,6 +54,8 @@ void TrainingRun::begin(Trainer& trainer, const Schema& schema, const io::Json& 
   if (!checkpoint_.empty()) {
     need_same_run(program_, schema, description, *out_, free);
     trainer.load(checkpoint_);
+    is_over_ = trainer.is_complete() && !lacks("summary.json", "steps", trainer.global_step());
+    if (is_over_) return print_summary();
     if (out_->has("config.json"))
       config = with_history(std::move(config), io::Json::parse_file(program_, out_->file("config.json")),
                             trainer.global_step());
@@ -62,8 +67,39 @@ void TrainingRun::begin(Trainer& trainer, const Schema& schema, const io::Json& 
     out_->clear();
     remove_event_files(out_->path());
   }
+  for (const char* name : {"summary.json", "evaluation.json", "report.html"}) remove(name);
   if (arguments_.tensorboard) events_ = std::make_unique<EventWriter>(out_->path(), trainer.global_step());
   io::write_file_atomic("config", out_->file("config.json"), config.dump(2) + "\n");
+}
+
+bool TrainingRun::lacks(const char* name, const char* key, int64_t steps) const {
+  if (out_ == nullptr) return false;
+  try {
+    const io::Json json = io::Json::parse_file(program_, out_->file(name));
+    const io::Json* at = json.is_object() ? json.find(key) : nullptr;
+    return at == nullptr || !at->is_integer() || at->as_int() != steps;
+  } catch (const Error&) {  // not there, or no JSON
+    return true;
+  }
+}
+
+bool TrainingRun::lacks_page() const {
+  std::error_code ignored;
+  return out_ != nullptr && !std::filesystem::is_regular_file(out_->file("report.html"), ignored);
+}
+
+void TrainingRun::remove(const char* name) const {
+  std::error_code ignored;
+  if (out_ != nullptr) std::filesystem::remove(out_->file(name), ignored);
+}
+
+void TrainingRun::print_summary() const {
+  progress_ << concat("the run in ", out_->path(), " is complete") << std::endl;
+  const io::Json summary = io::Json::parse_file(program_, out_->file("summary.json"));
+  std::string line;
+  for (const auto& [name, value] : summary.members())
+    if (value.is_number()) line += concat(line.empty() ? "" : " ", name, "=", value.as_number());
+  progress_ << line << std::endl;
 }
 
 std::unique_ptr<MetricsLog> TrainingRun::log(const char* name, const Trainer& trainer) const {

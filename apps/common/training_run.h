@@ -23,9 +23,12 @@ namespace tern::train {
 ///   run.profile([&] { return nn::summary(net, {1, 3, 32, 32}); }, "images");
 ///   Trainer trainer(net, run.watch(net, {.optimizer = opt, .epochs = 10}));
 ///   run.begin(trainer, schema, description, {"epochs"});
-///   const FitResult result = trainer.fit(task);
-///   if (const int status = run.stopped(result, "stopped early")) return status;
-///   run.write_summary(figures);
+///   if (!run.is_over()) {
+///     const FitResult result = trainer.fit(task);
+///     if (const int status = run.stopped(result, "stopped early")) return status;
+///     run.write_summary(figures);
+///   }
+///   if (run.lacks_page()) run.write_page();
 class TrainingRun {
  public:
   /// arguments: settled. out: what RunArguments::open gave; null: nothing is written. Sets the threads and the seed,
@@ -44,8 +47,18 @@ class TrainingRun {
   /// the stop by a signal. What on_epoch and on_row they have is called first.
   TrainerOptions watch(nn::Module& model, TrainerOptions options);
   /// Goes on from the checkpoint, if the run is the same but for the settings in `free` (as need_same_run throws); then
-  /// makes the directory ready and writes config.json. Throws IoError, and as Trainer::load.
+  /// makes the directory ready, without what tells of an earlier end, and writes config.json. Of a run that is over it
+  /// changes nothing, and prints its figures. Throws IoError, and as Trainer::load.
   void begin(Trainer& trainer, const Schema& schema, const io::Json& description, const std::vector<std::string>& free);
+  /// After begin(): whether the run was complete, summary.json included, so that no file of its directory may change.
+  bool is_over() const { return is_over_; }
+  /// Whether a JSON file of the run's end is missing, or of another end than that at so many steps, which it has under
+  /// `key`; false without a directory.
+  bool lacks(const char* name, const char* key, int64_t steps) const;
+  /// Whether there is a directory without report.html.
+  bool lacks_page() const;
+  /// Removes a file that the run is about to write again; what cannot be removed is told of by who writes it.
+  void remove(const char* name) const;
   /// A log in the directory that goes on where the trainer does; null without a directory. Called after begin(). Throws
   /// IoError.
   std::unique_ptr<MetricsLog> log(const char* name, const Trainer& trainer) const;
@@ -67,6 +80,8 @@ class TrainingRun {
   void try_to_write(const char* name, const std::function<void(const std::string& path)>& write) const;
 
  private:
+  void print_summary() const;
+
   const char* program_;
   RunArguments arguments_;
   std::unique_ptr<const RunDirectory> out_;
@@ -76,6 +91,7 @@ class TrainingRun {
   StopSignal signals_;
   std::unique_ptr<Profiler> profiler_;
   std::unique_ptr<EventWriter> events_;
+  bool is_over_ = false;
 };
 
 }  // namespace tern::train

@@ -162,6 +162,10 @@ TEST(TrainClassifier, ProfileAndTensorBoardChangeNothing) {
   };
   EXPECT_EQ(event_files(), 1);
   EXPECT_EQ(run_program("train_classifier", {"--out", watched, "--resume", "--tensorboard"}).exit_code, 0);
+  EXPECT_EQ(event_files(), 1) << "nothing is left to tell of";
+  EXPECT_EQ(
+      run_program("train_classifier", {"--out", watched, "--resume", "--tensorboard", "--set", "epochs=3"}).exit_code,
+      0);
   EXPECT_EQ(event_files(), 2);
   ASSERT_EQ(run_program("train_classifier", short_run(watched, {"--overwrite"})).exit_code, 0);
   EXPECT_EQ(event_files(), 0);
