@@ -5,6 +5,7 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/blas.h>
 #include <tern/core/conv.h>
+#include <tern/core/conv_detail.h>
 #include <tern/core/copy.h>
 #include <tern/core/elementwise_detail.h>
 #include <tern/core/error.h>
@@ -24,8 +25,13 @@ int64_t output_size(int64_t in, int64_t kernel, int64_t stride, int64_t padding,
   return room < 0 ? 0 : room / stride + 1;
 }
 
+Size2 output_size(const Shape& x_shape, const Shape& weight_shape, const Conv2dOptions& o) {
+  return {output_size(x_shape[2], weight_shape[2], o.stride.h, o.padding.h, o.dilation.h),
+          output_size(x_shape[3], weight_shape[3], o.stride.w, o.padding.w, o.dilation.w)};
+}
+
 // The forward convolution as the kernels see it. x_shape [N, C, H, W], weight_shape [O, C / groups, kh, kw].
-DirectConv forward_conv(const Shape& x_shape, const Shape& weight_shape, const Conv2dOptions& o) {
+DirectConv forward_conv(const Shape& x_shape, const Shape& weight_shape, Size2 out, const Conv2dOptions& o) {
   DirectConv c;
   c.batch = x_shape[0];
   c.groups = o.groups;
@@ -35,8 +41,8 @@ DirectConv forward_conv(const Shape& x_shape, const Shape& weight_shape, const C
   c.channels = weight_shape[1];
   c.taps_h = weight_shape[2];
   c.taps_w = weight_shape[3];
-  c.out_h = output_size(c.in_h, c.taps_h, o.stride.h, o.padding.h, o.dilation.h);
-  c.out_w = output_size(c.in_w, c.taps_w, o.stride.w, o.padding.w, o.dilation.w);
+  c.out_h = out.h;
+  c.out_w = out.w;
   c.out_pixel = weight_shape[0];
   c.out_row = c.out_w * c.out_pixel;
   c.out_image = c.out_h * c.out_row;
@@ -101,18 +107,27 @@ std::vector<Phase> phases_of(int64_t kernel, int64_t stride, int64_t padding, in
   return phases;
 }
 
+Size2 image_size(const Tensor& images) {
+  return {images.shape()[2], images.shape()[3]};
+}
+
 // Gradient of the input: for each phase of the stride a convolution of the output's gradient, with the taps that reach
-// that phase, in reverse, and the roles of the channels exchanged.
+// that phase, in reverse, and the roles of the channels exchanged. A bias is added to every pixel.
 template <class T>
-Tensor grad_input(const Tensor& grad, const Tensor& weight, const Shape& x_shape, const Conv2dOptions& o) {
-  const DirectConv f = forward_conv(x_shape, weight.shape(), o);
+Tensor grad_input(const Tensor& grad, const Tensor& weight, const Shape& x_shape, const Conv2dOptions& o,
+                  const Tensor& bias = {}) {
+  const DirectConv f = forward_conv(x_shape, weight.shape(), image_size(grad), o);
   Tensor grad_x = empty(x_shape, weight.dtype(), MemoryFormat::kChannelsLast);
   const auto row_phases = phases_of(f.taps_h, o.stride.h, o.padding.h, o.dilation.h);
   const auto column_phases = phases_of(f.taps_w, o.stride.w, o.padding.w, o.dilation.w);
   const auto unreached = [](const Phase& p) { return p.taps == 0; };
   if (std::any_of(row_phases.begin(), row_phases.end(), unreached) ||
-      std::any_of(column_phases.begin(), column_phases.end(), unreached))
-    grad_x.zero_();
+      std::any_of(column_phases.begin(), column_phases.end(), unreached)) {
+    if (bias.defined())
+      grad_x.copy_(reshape(bias, {1, f.in_pixel, 1, 1}));
+    else
+      grad_x.zero_();
+  }
   const WeightStrides s = strides_of(weight, f);
   for (int64_t a = 0; a < o.stride.h && a < f.in_h; ++a) {
     const Phase& rows = row_phases[static_cast<size_t>(a)];
@@ -145,7 +160,8 @@ Tensor grad_input(const Tensor& grad, const Tensor& weight, const Shape& x_shape
                                    -rows.tap_step * s.tap_h,
                                    -columns.tap_step * s.tap_w};
       T* to = grad_x.data<T>() + (a * f.in_w + b) * f.in_pixel;
-      convolve<T>(c, grad.data<T>(), weight.data<T>(), reversed, {}, to);
+      convolve<T>(c, grad.data<T>(), weight.data<T>(), reversed,
+                  {.bias = bias.defined() ? bias.data<T>() : nullptr, .residual = nullptr, .relu = false}, to);
     }
   }
   return grad_x;
@@ -188,7 +204,7 @@ void grad_weight_by_products(const DirectConv& c, const T* grad, const T* x, T* 
 
 template <class T>
 Tensor grad_weight(const Tensor& grad, const Tensor& x, const Shape& weight_shape, const Conv2dOptions& o) {
-  const DirectConv c = forward_conv(x.shape(), weight_shape, o);
+  const DirectConv c = forward_conv(x.shape(), weight_shape, image_size(grad), o);
   Tensor grad_w = empty(weight_shape, x.dtype());
   const WeightStrides strides = strides_of(grad_w, c);
   if (is_grouped_conv(c)) {
@@ -303,9 +319,9 @@ void check(const char* op, const Tensor& x, const Tensor& weight, const Tensor& 
 }
 
 // x: channels-last.
-Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
+Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual, Size2 out,
                const Conv2dOptions& options, bool relu) {
-  const DirectConv c = forward_conv(x.shape(), weight.shape(), options);
+  const DirectConv c = forward_conv(x.shape(), weight.shape(), out, options);
   Tensor y = empty({c.batch, weight.shape()[0], c.out_h, c.out_w}, x.dtype(), MemoryFormat::kChannelsLast);
   if (residual.defined()) {
     TERN_CHECK(residual.shape() == y.shape(), ShapeError, "[conv2d_act] expected a residual of the result's shape ",
@@ -330,7 +346,7 @@ Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const 
 Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
   check("conv2d", input, weight, bias, options);
   const Tensor x = contiguous(input, MemoryFormat::kChannelsLast);
-  const Tensor y = forward(x, weight, bias, {}, options, false);
+  const Tensor y = forward(x, weight, bias, {}, output_size(x.shape(), weight.shape(), options), options, false);
   return autograd::record<Conv2dBackward>(y, {x, weight, bias}, {.x = x, .weight = weight, .options = options});
 }
 
@@ -338,10 +354,38 @@ Tensor conv2d_act(const Tensor& input, const Tensor& weight, const Tensor& bias,
                   const Conv2dOptions& options, bool relu) {
   check("conv2d_act", input, weight, bias, options);
   const Tensor x = contiguous(input, MemoryFormat::kChannelsLast);
-  const Tensor y = forward(x, weight, bias, residual, options, relu);
+  const Tensor y = forward(x, weight, bias, residual, output_size(x.shape(), weight.shape(), options), options, relu);
   return autograd::record<Conv2dActBackward>(
       y, {x, weight, bias, residual},
       {.conv = {.x = x, .weight = weight, .options = options}, .y = relu ? y : Tensor()});
 }
+
+namespace detail {
+
+Tensor conv_forward(const Tensor& x, const Tensor& weight, Size2 out, const Conv2dOptions& options) {
+  return forward(x, weight, {}, {}, out, options, false);
+}
+
+Tensor conv_input_gradient(const Tensor& grad, const Tensor& weight, const Shape& x_shape, const Conv2dOptions& options,
+                           const Tensor& bias) {
+  Tensor out;
+  dispatch_float("conv2d", grad.dtype(), [&]<class T>() { out = grad_input<T>(grad, weight, x_shape, options, bias); });
+  return out;
+}
+
+Tensor conv_weight_gradient(const Tensor& grad, const Tensor& x, const Shape& weight_shape,
+                            const Conv2dOptions& options) {
+  Tensor out;
+  dispatch_float("conv2d", grad.dtype(), [&]<class T>() { out = grad_weight<T>(grad, x, weight_shape, options); });
+  return out;
+}
+
+Tensor conv_bias_gradient(const Tensor& grad) {
+  Tensor out;
+  dispatch_float("conv2d", grad.dtype(), [&]<class T>() { out = grad_bias<T>(grad); });
+  return out;
+}
+
+}  // namespace detail
 
 }  // namespace tern
