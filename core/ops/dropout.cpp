@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/copy.h>
 #include <tern/core/dropout.h>
@@ -35,14 +37,32 @@ struct DropoutBackward {
   Gradients backward(const Tensor& grad_output) const { return {omit(grad_output, state, p)}; }
 };
 
-struct DropPathBackward {
-  static constexpr const char* kName = "drop_path";
+struct GroupDropoutBackward {
+  const char* name = nullptr;
   SavedTensor factors;
   Gradients backward(const Tensor& grad_output) const { return {grad_output.clone().mul_(*factors)}; }
 };
 
 void check_probability(const char* op, double p) {
   TERN_CHECK(p >= 0 && p <= 1, ValueError, "[", op, "] expected a probability in [0, 1], got ", p);
+}
+
+// Drops x[i, ...] for whole indices i of the first `axes` axes.
+Tensor drop_groups(const char* op, const Tensor& x, int64_t axes, double p, bool training) {
+  check_probability(op, p);
+  dispatch_float(op, x.dtype(), []<class T>() {});
+  if (!training || p == 0) return x;
+  Shape shape(x.dim(), 1);
+  std::copy_n(x.shape().begin(), axes, shape.begin());
+  const int64_t groups = numel_of(shape);
+  Generator generator = reserve_random(static_cast<uint64_t>(groups));
+  Tensor factors = empty(shape, x.dtype());
+  dispatch_float(op, x.dtype(), [&]<class T>() {
+    for (int64_t i = 0; i < groups; ++i)
+      factors.data<T>()[i] = generator.uniform() >= p ? static_cast<T>(factor_of(p)) : T(0);
+  });
+  return autograd::record<GroupDropoutBackward>(x.detach().clone().mul_(factors), {x},
+                                                {.name = op, .factors = factors});
 }
 
 }  // namespace
@@ -57,22 +77,16 @@ Tensor dropout(const Tensor& x, double p, bool training) {
   return autograd::record<DropoutBackward>(omit(x.detach(), state, p), {x}, {.state = state, .p = p});
 }
 
+Tensor dropout2d(const Tensor& x, double p, bool training) {
+  check_defined("dropout2d", x);
+  TERN_CHECK(x.dim() >= 2, ShapeError, "[dropout2d] expected an input of shape [N, C, ...], got ", x.shape());
+  return drop_groups("dropout2d", x, 2, p, training);
+}
+
 Tensor drop_path(const Tensor& x, double p, bool training) {
   check_defined("drop_path", x);
-  check_probability("drop_path", p);
   TERN_CHECK(x.dim() >= 1, ShapeError, "[drop_path] expected at least one axis, got a scalar");
-  dispatch_float("drop_path", x.dtype(), []<class T>() {});
-  if (!training || p == 0) return x;
-  const int64_t samples = x.shape()[0];
-  Generator generator = reserve_random(static_cast<uint64_t>(samples));
-  Shape shape(x.dim(), 1);
-  shape[0] = samples;
-  Tensor factors = empty(shape, x.dtype());
-  dispatch_float("drop_path", x.dtype(), [&]<class T>() {
-    for (int64_t i = 0; i < samples; ++i)
-      factors.data<T>()[i] = generator.uniform() >= p ? static_cast<T>(factor_of(p)) : T(0);
-  });
-  return autograd::record<DropPathBackward>(x.detach().clone().mul_(factors), {x}, {.factors = factors});
+  return drop_groups("drop_path", x, 1, p, training);
 }
 
 }  // namespace tern

@@ -11,6 +11,10 @@ namespace tern {
 /// <= 1.
 [[nodiscard]] Tensor dropout(const Tensor& x, double p = 0.5, bool training = true);
 
+/// The same for whole channels, x[n, c, ...], as torch.nn.functional.dropout2d (Tompson et al., 2015): neighbouring
+/// pixels of a feature map are too much alike to be dropped one by one. x: [N, C, ...] (ShapeError).
+[[nodiscard]] Tensor dropout2d(const Tensor& x, double p = 0.5, bool training = true);
+
 /// Stochastic depth (Huang et al., 2016): the same for whole samples, x[i, ...] for each i of axis 0. x: at least one
 /// axis (ShapeError).
 [[nodiscard]] Tensor drop_path(const Tensor& x, double p = 0, bool training = true);

@@ -144,6 +144,17 @@ Tensor mean_over(const Tensor& input, Windows rows, Windows columns) {
                                             {.images = images, .rows = std::move(rows), .columns = std::move(columns)});
 }
 
+Tensor max_over(const Tensor& input, const Windows& rows, const Windows& columns) {
+  const Tensor x = dense_images(input);
+  const PoolImages images = images_of(x, rows.count(), columns.count());
+  Tensor y = empty({images.batch, images.channels, images.out_h, images.out_w}, x.dtype(), format_of(images));
+  Tensor index = empty_like(y, DType::kI32);
+  dispatch_float("max_pool2d", x.dtype(), [&]<class T>() {
+    TERN_KERNEL(max_pool<T>)(images, rows.axis(), columns.axis(), x.data<T>(), y.data<T>(), index.data<int32_t>());
+  });
+  return autograd::record<MaxPoolBackward>(y, {x}, {.images = images, .index = index});
+}
+
 struct ShortcutBackward {
   static constexpr const char* kName = "shortcut_a";
   PoolImages images;
@@ -160,23 +171,16 @@ struct ShortcutBackward {
 
 }  // namespace
 
-Tensor max_pool2d(const Tensor& input, const MaxPool2dOptions& o) {
-  check_images("max_pool2d", input);
+Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& o) {
+  check_images("max_pool2d", x);
   const Size2 stride{o.stride.h == 0 ? o.kernel_size.h : o.stride.h, o.stride.w == 0 ? o.kernel_size.w : o.stride.w};
   check_window("max_pool2d", o.kernel_size, stride, o.padding, o.dilation);
-  const Tensor x = dense_images(input);
   const Windows rows =
       sliding_windows({x.shape()[2], o.kernel_size.h, stride.h, o.padding.h, o.dilation.h, o.ceil_mode}, false);
   const Windows columns =
       sliding_windows({x.shape()[3], o.kernel_size.w, stride.w, o.padding.w, o.dilation.w, o.ceil_mode}, false);
   check_output("max_pool2d", x, rows, columns, o.kernel_size);
-  const PoolImages images = images_of(x, rows.count(), columns.count());
-  Tensor y = empty({images.batch, images.channels, images.out_h, images.out_w}, x.dtype(), format_of(images));
-  Tensor index = empty_like(y, DType::kI32);
-  dispatch_float("max_pool2d", x.dtype(), [&]<class T>() {
-    TERN_KERNEL(max_pool<T>)(images, rows.axis(), columns.axis(), x.data<T>(), y.data<T>(), index.data<int32_t>());
-  });
-  return autograd::record<MaxPoolBackward>(y, {x}, {.images = images, .index = index});
+  return max_over(x, rows, columns);
 }
 
 Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& o) {
@@ -196,6 +200,13 @@ Tensor adaptive_avg_pool2d(const Tensor& x, Size2 output_size) {
   TERN_CHECK(output_size.h >= 1 && output_size.w >= 1, ValueError,
              "[adaptive_avg_pool2d] expected an output_size of at least 1, got ", output_size);
   return mean_over(x, covering_windows(x.shape()[2], output_size.h), covering_windows(x.shape()[3], output_size.w));
+}
+
+Tensor adaptive_max_pool2d(const Tensor& x, Size2 output_size) {
+  check_images("adaptive_max_pool2d", x);
+  TERN_CHECK(output_size.h >= 1 && output_size.w >= 1, ValueError,
+             "[adaptive_max_pool2d] expected an output_size of at least 1, got ", output_size);
+  return max_over(x, covering_windows(x.shape()[2], output_size.h), covering_windows(x.shape()[3], output_size.w));
 }
 
 Tensor global_avg_pool(const Tensor& x) {

@@ -42,6 +42,9 @@ struct AvgPool2dOptions {
 /// max_pool2d.
 [[nodiscard]] Tensor adaptive_avg_pool2d(const Tensor& x, Size2 output_size);
 
+/// The largest values of the same windows; gradients and NaN as max_pool2d. Otherwise as adaptive_avg_pool2d.
+[[nodiscard]] Tensor adaptive_max_pool2d(const Tensor& x, Size2 output_size);
+
 /// The mean of each channel of each image. x: [N, C, H, W], f32 or f64; result: [N, C].
 [[nodiscard]] Tensor global_avg_pool(const Tensor& x);
 

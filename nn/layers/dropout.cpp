@@ -18,6 +18,14 @@ Tensor Dropout::forward(const Tensor& x) {
   return dropout(x, options_.p, is_training());
 }
 
+Dropout2d::Dropout2d(const Options& options) : options_(options) {
+  check_probability("Dropout2d", options.p);
+}
+
+Tensor Dropout2d::forward(const Tensor& x) {
+  return dropout2d(x, options_.p, is_training());
+}
+
 DropPath::DropPath(const Options& options) : options_(options) {
   check_probability("DropPath", options.p);
 }

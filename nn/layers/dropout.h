@@ -21,6 +21,21 @@ class Dropout : public Module {
   Options options_;
 };
 
+/// The same for whole channels of x [N, C, ...] (ShapeError). Throws ValueError likewise.
+class Dropout2d : public Module {
+ public:
+  struct Options {
+    double p = 0.5;
+  };
+  explicit Dropout2d(const Options& options);
+  const Options& options() const { return options_; }
+  Tensor forward(const Tensor& x) override;
+  std::string extra_text() const override { return concat("p=", options_.p); }
+
+ private:
+  Options options_;
+};
+
 /// Stochastic depth: the same for whole samples of axis 0, on the branch of a residual block. Throws ValueError
 /// likewise.
 class DropPath : public Module {

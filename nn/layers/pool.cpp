@@ -41,6 +41,11 @@ AdaptiveAvgPool2d::AdaptiveAvgPool2d(const Options& options) : options_(options)
              "[AdaptiveAvgPool2d] expected an output_size of at least 1, got ", options.output_size);
 }
 
+AdaptiveMaxPool2d::AdaptiveMaxPool2d(const Options& options) : options_(options) {
+  TERN_CHECK(options.output_size.h >= 1 && options.output_size.w >= 1, ValueError,
+             "[AdaptiveMaxPool2d] expected an output_size of at least 1, got ", options.output_size);
+}
+
 std::string MaxPool2d::extra_text() const {
   std::string text = window_text(options_);
   if (options_.dilation != Size2(1)) text += concat(", dilation=", options_.dilation);
@@ -54,6 +59,10 @@ std::string AvgPool2d::extra_text() const {
 }
 
 std::string AdaptiveAvgPool2d::extra_text() const {
+  return concat("output_size=", options_.output_size);
+}
+
+std::string AdaptiveMaxPool2d::extra_text() const {
   return concat("output_size=", options_.output_size);
 }
 

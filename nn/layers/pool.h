@@ -51,6 +51,22 @@ class AdaptiveAvgPool2d : public Module {
   Options options_;
 };
 
+/// tern::adaptive_max_pool2d. x: [N, C, H, W]; result [N, C, output_size].
+class AdaptiveMaxPool2d : public Module {
+ public:
+  struct Options {
+    Size2 output_size = 1;  ///< height and width
+  };
+  /// Throws ValueError for an output_size below 1.
+  explicit AdaptiveMaxPool2d(const Options& options);
+  const Options& options() const { return options_; }
+  Tensor forward(const Tensor& x) override { return adaptive_max_pool2d(x, options_.output_size); }
+  std::string extra_text() const override;
+
+ private:
+  Options options_;
+};
+
 /// tern::global_avg_pool. x: [N, C, H, W]; result [N, C].
 class GlobalAvgPool : public Module {
  public:

@@ -20,11 +20,14 @@ Array dropped(const Array& x, double p) {
   return out;
 }
 
-Array paths_dropped(const Array& x, double p) {
+// One number for each index of the first `axes` axes.
+Array groups_dropped(const Array& x, int64_t axes, double p) {
   Generator generator(kSeed);
   Array out(x.shape);
-  const size_t samples = static_cast<size_t>(x.shape[0]), size = samples == 0 ? 0 : x.v.size() / samples;
-  for (size_t n = 0; n < samples; ++n) {
+  size_t groups = 1;
+  for (int64_t a = 0; a < axes; ++a) groups *= static_cast<size_t>(x.shape[a]);
+  const size_t size = groups == 0 ? 0 : x.v.size() / groups;
+  for (size_t n = 0; n < groups; ++n) {
     const double factor = generator.uniform() >= p ? 1 / (1 - p) : 0;
     for (size_t i = 0; i < size; ++i) out.v[n * size + i] = x.v[n * size + i] * factor;
   }
@@ -73,6 +76,23 @@ TERN_OP_FAMILY(dropout) {
       .reference = [](const Arrays& in) { return map(in[0], [](double) { return 0.0; }); },
   });
   table.add({
+      .name = "dropout2d",
+      .call =
+          [](const Inputs& in) {
+            manual_seed(kSeed);
+            return dropout2d(in[0], 0.4, true);
+          },
+      .samples = {{uniform({3, 4, 2, 3})}, {uniform({2, 5})}, {channels_last({2, 3, 2, 2})}, {uniform({0, 2, 3, 3})}},
+      .large = {{uniform({10, 7, 30, 20})}},
+      .reference = [](const Arrays& in) { return groups_dropped(in[0], 2, 0.4); },
+      .rejects = {{{uniform({3})}, "[dropout2d] expected an input of shape [N, C, ...], got [3]"},
+                  {{int_range({3, 2})}, "[dropout2d] expected f32 or f64, got i64"},
+                  {{uniform({3, 2})},
+                   "[dropout2d] expected a probability in [0, 1], got 2",
+                   [](const Inputs& in) { return dropout2d(in[0], 2); }}},
+      .keeps_format = true,
+  });
+  table.add({
       .name = "drop_path",
       .call =
           [](const Inputs& in) {
@@ -81,7 +101,7 @@ TERN_OP_FAMILY(dropout) {
           },
       .samples = {{uniform({6, 3})}, {uniform({5})}, {channels_last({4, 3, 2, 2})}, {uniform({0, 2})}},
       .large = {{uniform({50, 1001})}},
-      .reference = [](const Arrays& in) { return paths_dropped(in[0], 0.4); },
+      .reference = [](const Arrays& in) { return groups_dropped(in[0], 1, 0.4); },
       .rejects = {{{uniform({})}, "[drop_path] expected at least one axis, got a scalar"},
                   {{int_range({3})}, "[drop_path] expected f32 or f64, got i64"},
                   {{uniform({3})},

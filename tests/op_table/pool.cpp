@@ -76,6 +76,16 @@ Array adaptive(const Array& x, Size2 size) {
   return y;
 }
 
+Array adaptive_max(const Array& x, Size2 size) {
+  Array y(Shape{x.shape[0], x.shape[1], size.h, size.w}, -INFINITY);
+  for_each_index(y.shape, [&](const Dims& at) {
+    for (int64_t i = at[2] * x.shape[2] / size.h; i * size.h < (at[2] + 1) * x.shape[2]; ++i)
+      for (int64_t j = at[3] * x.shape[3] / size.w; j * size.w < (at[3] + 1) * x.shape[3]; ++j)
+        y.at(at) = std::max(y.at(at), x(at[0], at[1], i, j));
+  });
+  return y;
+}
+
 OpEntry max_entry(const char* variant, const MaxPool2dOptions& o, std::vector<Inputs> samples,
                   std::vector<Inputs> large = {}) {
   return {
@@ -194,6 +204,31 @@ TERN_OP_FAMILY(pool) {
       .f32 = tol::kF32Sum,
   });
   table.add({
+      .name = "adaptive_max_pool2d",
+      .call =
+          [](const Inputs& in) {
+            return adaptive_max_pool2d(in[0], {3, 2});
+          },
+      .samples = {{distinct({2, 3, 6, 4})},
+                  {distinct({1, 2, 7, 5})},
+                  {channels_last(distinct({1, 3, 2, 1}))},
+                  {distinct({0, 2, 3, 3})},
+                  {strided(distinct({1, 2, 5, 3}))}},
+      .large = {{channels_last(distinct({8, 24, 30, 20}, 0.001))}, {distinct({8, 24, 30, 20}, 0.001)}},
+      .reference =
+          [](const Arrays& in) {
+            return adaptive_max(in[0], {3, 2});
+          },
+      .rejects = {{{uniform({3, 4, 4})},
+                   "[adaptive_max_pool2d] expected an input of shape [N, C, H, W], got [3, 4, 4]"},
+                  {{uniform({1, 3, 4, 4})},
+                   "[adaptive_max_pool2d] expected an output_size of at least 1, got [0, 0]",
+                   [](const Inputs& in) { return adaptive_max_pool2d(in[0], 0); }}},
+      .f64 = tol::kExact,
+      .f32 = tol::kExact,
+      .f32_gradient = tol::kF32Sum,
+  });
+  table.add({
       .name = "global_avg_pool",
       .call = [](const Inputs& in) { return global_avg_pool(in[0]); },
       .samples =
@@ -254,6 +289,8 @@ TERN_OP_FAMILY(pool) {
   });
   table.golden("adaptive_avg_pool2d",
                [=](const Json& a, const Inputs& in) { return adaptive_avg_pool2d(in[0], pair(a, "output_size")); });
+  table.golden("adaptive_max_pool2d",
+               [=](const Json& a, const Inputs& in) { return adaptive_max_pool2d(in[0], pair(a, "output_size")); });
   table.golden("global_avg_pool", [](const Json&, const Inputs& in) { return global_avg_pool(in[0]); });
 }
 
