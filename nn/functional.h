@@ -5,6 +5,8 @@
 #include <tern/core/attention.h>
 #include <tern/core/batch_norm.h>
 #include <tern/core/conv.h>
+#include <tern/core/conv1d.h>
+#include <tern/core/conv_transpose.h>
 #include <tern/core/dropout.h>
 #include <tern/core/embedding.h>
 #include <tern/core/index.h>
@@ -13,7 +15,10 @@
 #include <tern/core/loss.h>
 #include <tern/core/norm.h>
 #include <tern/core/pool.h>
+#include <tern/core/pool1d.h>
+#include <tern/core/resample.h>
 #include <tern/core/rope.h>
+#include <tern/core/shuffle.h>
 #include <tern/core/softmax.h>
 
 namespace tern::nn {
@@ -40,19 +45,33 @@ using tern::group_norm;
 using tern::layer_norm;
 using tern::rms_norm;
 
+using tern::channel_shuffle;
+using tern::conv1d;
 using tern::conv2d;
+using tern::conv_transpose2d;
 using tern::drop_path;
 using tern::dropout;
+using tern::dropout2d;
 using tern::embedding;
+using tern::interpolate;
 using tern::linear;
 using tern::one_hot;
 using tern::pad;
+using tern::pixel_shuffle;
+using tern::pixel_unshuffle;
+using tern::reflection_pad2d;
+using tern::replication_pad2d;
 using tern::rotary_embedding;
 using tern::scaled_dot_product_attention;
 
+using tern::adaptive_avg_pool1d;
 using tern::adaptive_avg_pool2d;
+using tern::adaptive_max_pool1d;
+using tern::adaptive_max_pool2d;
+using tern::avg_pool1d;
 using tern::avg_pool2d;
 using tern::global_avg_pool;
+using tern::max_pool1d;
 using tern::max_pool2d;
 
 using tern::bce_with_logits;

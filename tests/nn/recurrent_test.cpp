@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <tern/core/autograd/autograd.h>
+#include <tern/core/elementwise.h>
 #include <tern/core/random.h>
 #include <tern/core/reduce.h>
 #include <tern/core/shape.h>
 #include <tern/nn/child.h>
+#include <tern/nn/parametrization.h>
 #include <tern/nn/recurrent.h>
 #include <tern/nn/summary.h>
 
@@ -183,6 +186,30 @@ TEST(RecurrentLayers, AreChildrenThatSummariesKnow) {
   const auto copy = clone(model);
   const Tensor x = random({2, 5, 3}, DType::kF32);
   EXPECT_EQ(largest_difference(model(x), (*copy)(x)), 0);
+}
+
+// A weight counts for half of what is trained.
+struct HalfOfIt : Parametrization {
+  HalfOfIt() : Parametrization("half") {}
+  Tensor effective(const Tensor& latent) override { return mul(latent, 0.5); }
+};
+
+TEST(RecurrentLayers, ReadTheirWeightsThroughParametrizations) {
+  LSTM layer({.input_size = 3, .hidden_size = 4, .num_layers = 2});
+  const auto halved = clone(layer);
+  for (const char* path : {"weight_hh_l1", "weight_ih_l0"}) {
+    layer.get_parameter(path).parametrize(std::make_shared<HalfOfIt>());
+    const NoGradGuard no_grad;
+    Tensor weight = halved->get_parameter(path).latent();
+    weight.mul_(0.5);
+  }
+  const Tensor x = random({5, 2, 3}, DType::kF32);
+  EXPECT_EQ(largest_difference(layer.forward(x).output, halved->forward(x).output), 0);
+  sum(layer.forward(x).output).backward();
+  sum(halved->forward(x).output).backward();
+  EXPECT_LT(largest_difference(layer.get_parameter("weight_hh_l1").latent().grad(),
+                               mul(halved->get_parameter("weight_hh_l1").latent().grad(), 0.5)),
+            1e-6);
 }
 
 TEST(RecurrentLayers, RefuseWhatDoesNotFit) {

@@ -16,7 +16,10 @@ namespace {
 const std::map<std::string, std::string> kElsewhere{{"MultiheadAttention", "tests/nn/attention_test.cpp"},
                                                     {"LSTM", "tests/nn/recurrent_test.cpp"},
                                                     {"GRU", "tests/nn/recurrent_test.cpp"},
-                                                    {"RNN", "tests/nn/recurrent_test.cpp"}};
+                                                    {"RNN", "tests/nn/recurrent_test.cpp"},
+                                                    {"InstanceNorm2d", "tests/nn/image_layers_test.cpp"},
+                                                    {"TransformerEncoder", "tests/nn/transformer_test.cpp"},
+                                                    {"TransformerEncoderLayer", "tests/nn/transformer_test.cpp"}};
 
 const std::vector<GoldenCase>& cases() {
   static const std::vector<GoldenCase> all = load_golden_ops();
