@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-tern_need g++ cmake ninja-build libopenblas-dev nlohmann-json3-dev libpng-dev libjpeg-dev libstb-dev
+tern_need g++ cmake ninja-build libopenblas-dev nlohmann-json3-dev libpng-dev libjpeg-dev
 started=$SECONDS
 
 mkdir -p build

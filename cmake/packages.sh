@@ -22,7 +22,6 @@ tern_has() {
     nlohmann-json3-dev) tern_has_header nlohmann/json.hpp ;;
     libpng-dev) tern_has_header png.h ;;
     libjpeg-dev) tern_has_header jpeglib.h ;;
-    libstb-dev) tern_has_header stb/stb_image_write.h ;;
     libclang-rt-14-dev) compgen -G "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*.a" > /dev/null ;;
     *) command -v "$1" > /dev/null ;;
   esac

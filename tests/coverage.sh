@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 jobs=$(nproc)
 if [ "${1:-}" = -j ]; then jobs=${2:?"coverage.sh: -j expects a number of jobs"}; fi
-tern_need g++ cmake ninja-build libopenblas-dev libgtest-dev nlohmann-json3-dev libpng-dev libjpeg-dev libstb-dev gcovr
+tern_need g++ cmake ninja-build libopenblas-dev libgtest-dev nlohmann-json3-dev libpng-dev libjpeg-dev gcovr
 
 generator=()
 [ -e build-coverage/CMakeCache.txt ] || generator=(-G Ninja)

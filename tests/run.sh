@@ -44,7 +44,7 @@ if [ -n "${TERN_TEST_DATA:-}" ]; then
 fi
 
 started=$SECONDS
-tern_need g++ cmake ninja-build libopenblas-dev libgtest-dev nlohmann-json3-dev libpng-dev libjpeg-dev libstb-dev
+tern_need g++ cmake ninja-build libopenblas-dev libgtest-dev nlohmann-json3-dev libpng-dev libjpeg-dev
 installed=$SECONDS
 
 fail() {

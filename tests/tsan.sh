@@ -44,7 +44,7 @@ fail() { # SENTENCE [LOG]
 
 started=$SECONDS
 . "$root/cmake/packages.sh"
-tern_need cmake ninja-build libopenblas-dev libgtest-dev nlohmann-json3-dev libpng-dev libjpeg-dev libstb-dev clang libclang-rt-14-dev
+tern_need cmake ninja-build libopenblas-dev libgtest-dev nlohmann-json3-dev libpng-dev libjpeg-dev clang libclang-rt-14-dev
 mkdir -p "$directory"
 directory=$(cd "$directory" && pwd)
 

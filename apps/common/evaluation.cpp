@@ -2,11 +2,7 @@
 #include <array>
 #include <cmath>
 
-// The only user of stb_image_write in the library.
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#define STB_IMAGE_WRITE_STATIC
-#define STBI_WRITE_NO_STDIO
-#include <stb/stb_image_write.h>
+#include <png.h>
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/create.h>
@@ -21,10 +17,6 @@ namespace {
 using io::Json;
 
 constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-void append(void* out, void* data, int size) {
-  static_cast<std::string*>(out)->append(static_cast<const char*>(data), static_cast<size_t>(size));
-}
 
 // Smaller by a whole factor: each pixel is the mean of the ones it stands for.
 Tensor shrink(const Tensor& image, int64_t side) {
@@ -185,13 +177,18 @@ std::string encode_png(const Tensor& image) {
   TERN_CHECK(image.dim() == 3 && (image.size(0) == 1 || image.size(0) == 3) && image.numel() > 0, ShapeError,
              "[evaluation] expected an image [1 or 3, H, W], got ", describe(image));
   const Tensor rows = image.permute({1, 2, 0}).contiguous();
-  const int width = static_cast<int>(image.size(2)), channels = static_cast<int>(image.size(0));
   const std::vector<uint8_t> pixels = rows.to_vector<uint8_t>();
-  std::string out;
-  const int written = stbi_write_png_to_func(append, &out, width, static_cast<int>(image.size(1)), channels,
-                                             pixels.data(), width * channels);
+  png_image header = {};
+  header.version = PNG_IMAGE_VERSION;
+  header.width = static_cast<png_uint_32>(image.size(2));
+  header.height = static_cast<png_uint_32>(image.size(1));
+  header.format = image.size(0) == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
+  png_alloc_size_t bytes = PNG_IMAGE_PNG_SIZE_MAX(header);
+  std::string out(bytes, '\0');
+  const int written = png_image_write_to_memory(&header, out.data(), &bytes, 0, pixels.data(), 0, nullptr);
   TERN_CHECK(written != 0, MemoryError, "[evaluation] expected memory for a picture of ", describe(image),
              ", got none");
+  out.resize(bytes);
   return out;
 }
 

@@ -1,16 +1,14 @@
 #include "data/image_writer.h"
 
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#define STB_IMAGE_WRITE_STATIC
-#define STBI_WRITE_NO_STDIO
-#include <stb/stb_image_write.h>
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+
+#include <jpeglib.h>
+#include <png.h>
 
 namespace tern::test {
 namespace {
-
-void append(void* out, void* data, int size) {
-  static_cast<std::string*>(out)->append(static_cast<const char*>(data), static_cast<size_t>(size));
-}
 
 std::string big_endian(uint32_t v) {
   std::string out;
@@ -21,18 +19,64 @@ std::string big_endian(uint32_t v) {
 }  // namespace
 
 std::string png_of(const std::vector<uint8_t>& pixels, int width, int height, int channels) {
-  std::string out;
-  stbi_write_png_to_func(append, &out, width, height, channels, pixels.data(), width * channels);
+  constexpr png_uint_32 kFormats[] = {PNG_FORMAT_GRAY, PNG_FORMAT_GA, PNG_FORMAT_RGB, PNG_FORMAT_RGBA};
+  png_image header = {};
+  header.version = PNG_IMAGE_VERSION;
+  header.width = static_cast<png_uint_32>(width);
+  header.height = static_cast<png_uint_32>(height);
+  header.format = kFormats[channels - 1];
+  png_alloc_size_t bytes = PNG_IMAGE_PNG_SIZE_MAX(header);
+  std::string out(bytes, '\0');
+  if (png_image_write_to_memory(&header, out.data(), &bytes, 0, pixels.data(), 0, nullptr) == 0)
+    throw std::runtime_error(header.message);
+  out.resize(bytes);
   return out;
 }
+
 std::string bmp_of(const std::vector<uint8_t>& pixels, int width, int height, int channels) {
-  std::string out;
-  stbi_write_bmp_to_func(append, &out, width, height, channels, pixels.data());
-  return out;
+  const auto number = [](int v, int count) {
+    std::string out;
+    for (int i = 0; i < count; ++i) out += static_cast<char>(v >> (8 * i) & 255);
+    return out;
+  };
+  std::string rows;
+  for (int y = height - 1; y >= 0; --y) {
+    for (int x = 0; x < width; ++x)
+      for (int c = 2; c >= 0; --c)
+        rows += static_cast<char>(pixels[static_cast<size_t>((y * width + x) * channels + (channels >= 3 ? c : 0))]);
+    rows.resize((rows.size() + 3) / 4 * 4);
+  }
+  return "BM" + number(54 + static_cast<int>(rows.size()), 4) + number(0, 4) + number(54, 4) + number(40, 4) +
+         number(width, 4) + number(height, 4) + number(1, 2) + number(24, 2) + std::string(24, '\0') + rows;
 }
+
 std::string jpg_of(const std::vector<uint8_t>& pixels, int width, int height, int channels, int quality) {
-  std::string out;
-  stbi_write_jpg_to_func(append, &out, width, height, channels, pixels.data(), quality);
+  const int kept = channels >= 3 ? 3 : 1;  // without alpha
+  jpeg_compress_struct info;
+  jpeg_error_mgr errors;
+  info.err = jpeg_std_error(&errors);
+  jpeg_create_compress(&info);
+  unsigned char* bytes = nullptr;
+  unsigned long size = 0;
+  jpeg_mem_dest(&info, &bytes, &size);
+  info.image_width = static_cast<JDIMENSION>(width);
+  info.image_height = static_cast<JDIMENSION>(height);
+  info.input_components = kept;
+  info.in_color_space = kept == 3 ? JCS_RGB : JCS_GRAYSCALE;
+  jpeg_set_defaults(&info);
+  jpeg_set_quality(&info, quality, TRUE);
+  jpeg_start_compress(&info, TRUE);
+  std::vector<uint8_t> row(static_cast<size_t>(width * kept));
+  for (int y = 0; y < height; ++y) {
+    for (int i = 0; i < width * kept; ++i)
+      row[static_cast<size_t>(i)] = pixels[static_cast<size_t>((y * width + i / kept) * channels + i % kept)];
+    JSAMPROW start = row.data();
+    jpeg_write_scanlines(&info, &start, 1);
+  }
+  jpeg_finish_compress(&info);
+  std::string out(reinterpret_cast<const char*>(bytes), size);
+  jpeg_destroy_compress(&info);
+  std::free(bytes);
   return out;
 }
 

@@ -7,7 +7,8 @@
 
 namespace tern::test {
 
-/// pixels: [height, width, channels] in rows. Returns the bytes of the file.
+/// pixels: [height, width, channels] in rows: grey, grey and alpha, colour, or colour and alpha, which only PNG keeps.
+/// Returns the bytes of the file.
 std::string png_of(const std::vector<uint8_t>& pixels, int width, int height, int channels);
 std::string bmp_of(const std::vector<uint8_t>& pixels, int width, int height, int channels);
 std::string jpg_of(const std::vector<uint8_t>& pixels, int width, int height, int channels, int quality);

@@ -106,7 +106,7 @@ done < <(cd "$directory" && find . -path ./build -prune -o -type f -printf '%P\0
 cd "$directory"
 
 . cmake/packages.sh
-tern_need g++ cmake ninja-build libopenblas-dev libgtest-dev nlohmann-json3-dev libpng-dev libjpeg-dev libstb-dev
+tern_need g++ cmake ninja-build libopenblas-dev libgtest-dev nlohmann-json3-dev libpng-dev libjpeg-dev
 mkdir -p build
 # One source at a time, so that a mutant costs one; the kernels that run on any processor of today.
 tern_configure -DTERN_ISAS="portable;avx2" -DCMAKE_UNITY_BUILD=OFF -DTERN_BUILD_TESTS=ON -DTERN_BUILD_APPS=OFF \
