@@ -2,9 +2,9 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <optional>
 #include <vector>
 
+#include <tern/core/create.h>
 #include <tern/core/error.h>
 #include <tern/core/io/bytes.h>
 #include <tern/data/detail/read_bmp.h>
@@ -41,7 +41,7 @@ class BmpReader {
   void read_palette(bool core, uint32_t colours);
   void read_indexed(uint8_t* planes) const;
   void read_direct(uint8_t* planes) const;
-  std::vector<uint8_t> unpack_runs() const;
+  Tensor unpack_runs() const;
 
   bool indexed() const { return bits_ <= 8; }
   bool in_runs() const { return compression_ == kRle8 || compression_ == kRle4; }
@@ -167,10 +167,11 @@ void BmpReader::read_palette(bool core, uint32_t colours) {
 
 // The index of each pixel, rows from the bottom, or from the top where the header says so. Where codes leave pixels
 // out, they are 0.
-std::vector<uint8_t> BmpReader::unpack_runs() const {
+Tensor BmpReader::unpack_runs() const {
   const auto width = static_cast<size_t>(width_), height = static_cast<size_t>(height_);
   const bool half = compression_ == kRle4;
-  std::vector<uint8_t> indices(width * height);
+  Tensor unpacked = zeros({height_, width_}, DType::kU8);
+  uint8_t* const indices = unpacked.data<uint8_t>();
   size_t x = 0, y = 0, at = pixels_at_;
   const auto next = [&]() -> unsigned {
     if (at >= file_.bytes.size()) file_.throw_damaged("its runs end early");
@@ -207,16 +208,16 @@ std::vector<uint8_t> BmpReader::unpack_runs() const {
       if (bytes % 2 != 0) next();
     }
   }
-  return indices;
+  return unpacked;
 }
 
 void BmpReader::read_indexed(uint8_t* planes) const {
   const auto width = static_cast<size_t>(width_), height = static_cast<size_t>(height_), pixels = width * height;
-  const std::vector<uint8_t> runs = in_runs() ? unpack_runs() : std::vector<uint8_t>();
+  const Tensor unpacked = in_runs() ? unpack_runs() : Tensor();
+  const uint8_t* const runs = in_runs() ? unpacked.data<uint8_t>() : nullptr;
   const auto bits = static_cast<size_t>(bits_), per_byte = 8 / bits;
   for (size_t y = 0; y < height; ++y) {
-    const uint8_t* packed =
-        in_runs() ? runs.data() + (top_down_ ? y : height - 1 - y) * width : row(static_cast<int64_t>(y));
+    const uint8_t* packed = in_runs() ? runs + (top_down_ ? y : height - 1 - y) * width : row(static_cast<int64_t>(y));
     for (size_t x = 0; x < width; ++x) {
       const size_t index =
           in_runs() ? packed[x] : packed[x / per_byte] >> (8 - bits * (x % per_byte + 1)) & ((1U << bits) - 1);

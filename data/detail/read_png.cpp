@@ -3,10 +3,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <vector>
 
 #include <png.h>
 
+#include <tern/core/create.h>
 #include <tern/core/error.h>
 #include <tern/data/detail/read_png.h>
 
@@ -37,7 +37,7 @@ class PngReader {
     void put(size_t row, const uint8_t* samples) const;
   };
   void read_header();
-  void read_rows(const Canvas& canvas, std::vector<uint8_t>& samples, int passes);
+  void read_rows(const Canvas& canvas, uint8_t* samples, size_t row_bytes, int passes);
   void look_up(const Canvas& canvas);
   template <class Step>
   void guard(const Step& step) {
@@ -118,31 +118,23 @@ Tensor PngReader::read() {
   const Canvas canvas{image.data<uint8_t>(), width, height, (kind & ~PNG_COLOR_MASK_ALPHA) == PNG_COLOR_TYPE_RGB};
   const size_t row_bytes = canvas.colours ? 3 * width : width;
   TERN_ASSERT(png_get_rowbytes(png_, info_) == row_bytes, "rows of a PNG of kind ", static_cast<int>(kind));
-  std::vector<uint8_t> samples(passes == 1 ? row_bytes : row_bytes * height);
-  read_rows(canvas, samples, passes);
+  Tensor samples = empty({passes == 1 ? 1 : image.size(1), static_cast<int64_t>(row_bytes)}, DType::kU8);
+  read_rows(canvas, samples.data<uint8_t>(), row_bytes, passes);
   if (kind == PNG_COLOR_TYPE_PALETTE) look_up(canvas);
   return image;
 }
 
-void PngReader::read_rows(const Canvas& canvas, std::vector<uint8_t>& samples, int passes) {
-  uint8_t* const data = samples.data();
-  if (passes == 1) {
-    guard([&] {
+// samples: room for one row, or for all where the image comes in several passes over its rows.
+void PngReader::read_rows(const Canvas& canvas, uint8_t* samples, size_t row_bytes, int passes) {
+  guard([&] {
+    for (int pass = 0; pass < passes; ++pass)
       for (size_t y = 0; y < canvas.height; ++y) {
-        png_read_row(png_, data, nullptr);
-        canvas.put(y, data);
+        uint8_t* const row = passes == 1 ? samples : samples + y * row_bytes;
+        png_read_row(png_, row, nullptr);
+        if (pass == passes - 1) canvas.put(y, row);
       }
-      png_read_end(png_, nullptr);
-    });
-  } else {
-    const size_t row_bytes = samples.size() / canvas.height;
-    guard([&] {
-      for (int pass = 0; pass < passes; ++pass)
-        for (size_t y = 0; y < canvas.height; ++y) png_read_row(png_, data + y * row_bytes, nullptr);
-      png_read_end(png_, nullptr);
-    });
-    for (size_t y = 0; y < canvas.height; ++y) canvas.put(y, data + y * row_bytes);
-  }
+    png_read_end(png_, nullptr);
+  });
 }
 
 // The planes hold indices: each becomes its colour.
