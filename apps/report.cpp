@@ -1,5 +1,4 @@
 // Writes the report of a training run, or a comparison of several, as one HTML page.
-#include <filesystem>
 #include <iostream>
 
 #include <tern/tern.h>
@@ -18,9 +17,14 @@ int run(int argc, char** argv) {
   cli.positional("RUN", directories, "directory of a run; several are compared").required();
   cli.option("--out", out, "FILE", "the page; if not given RUN/report.html, or comparison.html here for several runs");
   if (!cli.parse(argc, argv)) return 0;
-  if (out.empty())
-    out =
-        directories.size() == 1 ? (std::filesystem::path(directories[0]) / "report.html").string() : "comparison.html";
+  if (out.empty() && directories.size() == 1) {
+    // In the directory itself: a link of that name there is replaced, not written through.
+    const io::DirectoryHandle run = io::Directory::open("report", directories[0]);
+    train::write_run_report(run->file("report.html"), run);
+    std::cout << run->file("report.html").text() << std::endl;
+    return 0;
+  }
+  if (out.empty()) out = "comparison.html";
   train::write_report(out, directories);
   std::cout << out << std::endl;
   return 0;

@@ -57,7 +57,7 @@ std::shared_ptr<nn::models::Llama> start_from(const train::LanguageConfig& confi
   return model;
 }
 
-Subject open_subject(train::LanguageConfig& config, const std::string& checkpoint, bool fast) {
+Subject open_subject(train::LanguageConfig& config, const io::FilePath& checkpoint, bool fast) {
   train::Texts texts = train::read_texts(config.data);
   train::TextTokenizer tokenizer =
       checkpoint.empty() ? train::make_tokenizer(config, texts) : train::TextTokenizer::beside(checkpoint);
@@ -65,7 +65,7 @@ Subject open_subject(train::LanguageConfig& config, const std::string& checkpoin
   train::TokenText text = train::tokenize(texts, tokenizer, config.data.val_fraction, most);
   std::shared_ptr<nn::models::Llama> model;
   if (!checkpoint.empty())
-    model = train::load_llama(checkpoint);  // with the structure that the run has
+    model = train::llama_of(train::load_checkpoint(checkpoint));  // with the structure that the run has
   else if (!config.weights.empty())
     model = start_from(config);
   else
@@ -202,7 +202,7 @@ int run(int argc, char** argv) {
   run.begin(trainer, schema, description,
             {"steps", "save_every", "data.files", "tokenizer.file", "sample.every", "sample.prompt", "sample.tokens",
              "sample.temperature", "sample.top_p"});
-  if (run.out() != nullptr && run.checkpoint().empty()) subject.tokenizer.save(run.out()->path());
+  if (run.out() != nullptr && run.checkpoint().empty()) subject.tokenizer.save(run.out()->handle());
   if (run.is_over()) {
     if (run.lacks_page()) run.write_page();
     return 0;
@@ -221,5 +221,6 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return train::run_program(kProgram, [&] { return run(argc, argv); });
+  return train::run_program(
+      kProgram, [&] { return run(argc, argv); }, train::Output::kProgress);
 }

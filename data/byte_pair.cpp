@@ -241,7 +241,7 @@ BytePairTokenizer BytePairTokenizer::from_json(const io::Json& json, const std::
   }
 }
 
-void BytePairTokenizer::save(const std::string& path) const {
+void BytePairTokenizer::save(const io::FilePath& path) const {
   io::write_file_atomic(kOp, path, to_json().dump() + "\n");
 }
 

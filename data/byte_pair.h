@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <tern/core/io/directory.h>
 #include <tern/core/io/json.h>
 
 namespace tern::data {
@@ -41,7 +42,7 @@ class BytePairTokenizer {
   /// Throws FormatError, naming `name`, for JSON that is not such an object.
   static BytePairTokenizer from_json(const io::Json& json, const std::string& name);
   /// As a file. Throws IoError where it cannot be written; load() also FormatError as from_json.
-  void save(const std::string& path) const;
+  void save(const io::FilePath& path) const;
   static BytePairTokenizer load(const std::string& path);
 
   int64_t vocab_size() const;

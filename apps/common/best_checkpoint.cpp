@@ -1,40 +1,22 @@
-#include <cerrno>
-#include <cstdio>
-#include <filesystem>
-#include <system_error>
-
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <tern/core/error.h>
 #include <tern/core/io/json.h>
 #include <tern/core/io/safetensors.h>
 #include <tern/train/best_checkpoint.h>
 #include <tern/train/checkpoint.h>
-#include <tern/train/process.h>
 
 namespace tern::train {
 namespace {
 
-namespace fs = std::filesystem;
-
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
+constexpr const char* kBestName = "best.safetensors";
+constexpr const char* kPreviousName = "best.previous.safetensors";
 
 // The metadata of a file of weights; empty for a file that is none.
-io::Metadata metadata_of(const std::string& path) {
+io::Metadata metadata_of(const io::FilePath& path) {
   try {
     return io::SafetensorsReader(path).metadata();
   } catch (const Error&) {
     return {};
   }
-}
-
-void move_file(const std::string& from, const std::string& to) {
-  TERN_CHECK(std::rename(from.c_str(), to.c_str()) == 0, IoError, "[trainer] expected to rename ", from, " to ", to,
-             ", got: ", std::generic_category().message(errno));
 }
 
 }  // namespace
@@ -43,47 +25,46 @@ std::string to_text(const BestMark& mark) {
   return io::Json::object({{"step", mark.step}, {"score", mark.score}}).dump();
 }
 
-std::optional<BestMark> mark_of(const std::string& path) {
-  if (!exists(path)) return std::nullopt;
+std::optional<BestMark> mark_of(const io::FilePath& path) {
+  if (!path.exists()) return std::nullopt;
   const io::Metadata metadata = metadata_of(path);
   const auto text = metadata.find(meta::kBest);
   if (text == metadata.end()) return std::nullopt;
   try {
-    const io::Json json = io::Json::parse("trainer", path, text->second);
+    const io::Json json = io::Json::parse("trainer", path.text(), text->second);
     return BestMark{.score = json.at("score").as_number(), .step = json.at("step").as_int()};
   } catch (const FormatError&) {
     return std::nullopt;
   }
 }
 
-BestCheckpoint::BestCheckpoint(const std::string& directory)
-    : path_((fs::path(directory) / "best.safetensors").string()),
-      previous_((fs::path(directory) / "best.previous.safetensors").string()) {}
+io::FilePath BestCheckpoint::path() const {
+  return directory_->file(kBestName);
+}
 
 void BestCheckpoint::keep_previous() const {
-  if (!exists(path_) || exists(previous_)) return;
+  if (!directory_->has(kBestName) || directory_->has(kPreviousName)) return;
   // A second name, so that there is a best.safetensors at any time; not every file system knows such names.
-  if (::linkat(AT_FDCWD, path_.c_str(), AT_FDCWD, previous_.c_str(), AT_SYMLINK_FOLLOW) != 0)
-    move_file(path_, previous_);
+  if (!directory_->link(kBestName, kPreviousName)) directory_->rename(kBestName, kPreviousName);
 }
 
 void BestCheckpoint::forget_previous() const {
-  remove_file(previous_);
+  directory_->remove(kPreviousName);
 }
 
 bool BestCheckpoint::restore(const BestMark& mark) const {
-  if (mark_of(path_) == mark) {
+  if (mark_of(path()) == mark) {
     forget_previous();
     return true;
   }
-  if (mark_of(previous_) != mark) return false;
-  move_file(previous_, path_);
+  if (mark_of(directory_->file(kPreviousName)) != mark) return false;
+  directory_->rename(kPreviousName, kBestName);
   return true;
 }
 
 void BestCheckpoint::remove() const {
-  for (const std::string& path : {path_, previous_})
-    if (exists(path) && metadata_of(path).contains(meta::kVersion)) remove_file(path);
+  for (const char* name : {kBestName, kPreviousName})
+    if (metadata_of(directory_->file(name)).contains(meta::kVersion)) directory_->remove(name);
 }
 
 }  // namespace tern::train

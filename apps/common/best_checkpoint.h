@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
+#include <tern/core/io/directory.h>
 #include <tern/core/io/tensor_map.h>
 
 namespace tern::train {
@@ -23,16 +25,16 @@ struct BestMark {
 /// The mark as metadata has it, {"step", "score"}.
 std::string to_text(const BestMark& mark);
 /// The mark in a file's metadata; none for a file without one, or one that cannot be read.
-std::optional<BestMark> mark_of(const std::string& path);
+std::optional<BestMark> mark_of(const io::FilePath& path);
 
 /// The best checkpoint in a run's directory. Between two writes of last.safetensors a new best one may take its place;
 /// the one that last.safetensors knows then stays as best.previous.safetensors, to go back to. Everything throws
 /// IoError where the directory cannot be changed.
 class BestCheckpoint {
  public:
-  explicit BestCheckpoint(const std::string& directory);
+  explicit BestCheckpoint(io::DirectoryHandle directory) : directory_(std::move(directory)) {}
 
-  const std::string& path() const { return path_; }
+  io::FilePath path() const;
   /// Called before a new best checkpoint is written.
   void keep_previous() const;
   /// Called after last.safetensors was written: it knows the present one.
@@ -43,7 +45,7 @@ class BestCheckpoint {
   void remove() const;
 
  private:
-  std::string path_, previous_;
+  io::DirectoryHandle directory_;
 };
 
 }  // namespace tern::train

@@ -42,7 +42,7 @@ const std::string& Checkpoint::metadata_at(const char* key) const {
   return it->second;
 }
 
-void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
+void save_checkpoint(const io::FilePath& path, const Checkpoint& checkpoint) {
   io::TensorMap tensors;
   for (const auto& [name, tensor] : checkpoint.weights) {
     TERN_CHECK(!name.starts_with(kStatePrefix), ValueError, "[checkpoint] expected no parameter called ", kStatePrefix,
@@ -58,11 +58,11 @@ void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
   io::save_safetensors(path, tensors, metadata);
 }
 
-Checkpoint load_checkpoint(const std::string& path) {
+Checkpoint load_checkpoint(const io::FilePath& path) {
   io::SafetensorsContent content = io::load_safetensors(path);
-  check_integrity(path, content);
+  check_integrity(path.text(), content);
   Checkpoint checkpoint;
-  checkpoint.path = path;
+  checkpoint.path = path.text();
   checkpoint.metadata = std::move(content.metadata);
   for (const auto& [name, tensor] : content.tensors) {
     if (checkpoint.is_ours() && name.starts_with(kStatePrefix))

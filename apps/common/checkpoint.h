@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include <tern/core/io/directory.h>
 #include <tern/core/io/tensor_map.h>
 #include <tern/nn/module.h>
 
@@ -46,12 +47,12 @@ struct Checkpoint {
 
 /// Writes a checkpoint as one safetensors file with a checksum, atomically. Throws ValueError if a weight's name starts
 /// with the state's prefix, IoError if the file cannot be written.
-void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);
+void save_checkpoint(const io::FilePath& path, const Checkpoint& checkpoint);
 
 /// Reads a checkpoint, ours or any safetensors file. Throws IoError if it cannot be read; FormatError for a broken
 /// file, one of ours whose content does not have the checksum that it names, or one that a later Tern wrote in another
 /// format.
-Checkpoint load_checkpoint(const std::string& path);
+Checkpoint load_checkpoint(const io::FilePath& path);
 
 /// Sixteen hexadecimal digits: XXH64 of all metadata but the checksum's own, and of name, dtype, shape and elements of
 /// every tensor in the order of the file.

@@ -14,14 +14,14 @@ namespace {
 
 using nn::models::Llama;
 
-// A checkpoint of Trainer or weights_of, which may hold quantizers and the state of a run beside the weights, or packed
-// weights.
-std::shared_ptr<Llama> load_checkpointed(const std::string& path) {
-  const Checkpoint checkpoint = load_checkpoint(path);
+}  // namespace
+
+std::shared_ptr<Llama> llama_of(const Checkpoint& checkpoint) {
   const std::string& name = checkpoint.metadata_at(nn::models::kModelKey);
-  TERN_CHECK(name == "llama", ValueError, "[load_language_model] expected weights of a llama in '", path,
+  TERN_CHECK(name == "llama", ValueError, "[load_language_model] expected weights of a llama in '", checkpoint.path,
              "', got those of ", name);
-  const io::Json config = io::Json::parse("load_language_model", path, checkpoint.metadata_at(nn::models::kConfigKey));
+  const io::Json config =
+      io::Json::parse("load_language_model", checkpoint.path, checkpoint.metadata_at(nn::models::kConfigKey));
   auto model = nn::make<Llama>(Llama::options_from(config));
   if (checkpoint.metadata.contains(quant::packed::kMetadataKey))
     quant::packed::load_into(*model, {checkpoint.weights, checkpoint.metadata});
@@ -30,14 +30,12 @@ std::shared_ptr<Llama> load_checkpointed(const std::string& path) {
   return model;
 }
 
-}  // namespace
-
 std::shared_ptr<Llama> load_llama(const std::string& weights, const std::string& config) {
   const bool llama2c = Llama::is_llama2c(weights);
   TERN_CHECK(!llama2c || config.empty(), ValueError, "[load_language_model] expected no configuration with '", weights,
              "', as llama2.c checkpoints have their own, got '", config, "'");
   const bool checkpoint = !llama2c && io::SafetensorsReader(weights).metadata().contains(meta::kVersion);
-  return checkpoint ? load_checkpointed(weights) : Llama::load(weights, config);
+  return checkpoint ? llama_of(load_checkpoint(weights)) : Llama::load(weights, config);
 }
 
 void pack_llama(Llama& model, const std::string& weights) {

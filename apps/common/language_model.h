@@ -6,6 +6,7 @@
 
 #include <tern/nn/models/llama.h>
 #include <tern/quant/packed/ternary.h>
+#include <tern/train/checkpoint.h>
 #include <tern/train/text_tokenizer.h>
 
 namespace tern::train {
@@ -20,6 +21,10 @@ struct LanguageModel {
 /// config.json), or a checkpoint of Trainer, with its quantizers. Throws ValueError for weights of another model, or
 /// for a configuration given with a llama2.c checkpoint; otherwise what the loaders throw.
 [[nodiscard]] std::shared_ptr<nn::models::Llama> load_llama(const std::string& weights, const std::string& config = "");
+
+/// The llama of a checkpoint of Trainer or weights_of, which may hold quantizers and the state of a run beside the
+/// weights, or packed weights. Throws as load_llama.
+[[nodiscard]] std::shared_ptr<nn::models::Llama> llama_of(const Checkpoint& checkpoint);
 
 /// Puts packed layers in the place of a BitNet's ternary ones (quant::bitnet::pack), unless it is packed already.
 /// Throws ValueError for a model without ternary layers, and as quant::bitnet::pack. `weights` is for the message.

@@ -1,6 +1,3 @@
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
 #include <sstream>
 
 #include <tern/core/error.h>
@@ -30,35 +27,26 @@ double number_of(const MetricRow& row, std::string_view name, double missing) {
   return missing;
 }
 
-MetricsLog::MetricsLog(const std::string& path, Open open)
-    : path_(path), file_(std::fopen(path.c_str(), open == Open::kNew ? "wb" : "ab")) {
-  TERN_CHECK(file_ != nullptr, IoError, "[metrics] expected to open ", path,
-             " for writing, got: ", std::strerror(errno));
-}
-
-MetricsLog::~MetricsLog() {
-  std::fclose(file_);
-}
+MetricsLog::MetricsLog(const io::FilePath& path, Open open)
+    : file_("metrics", path, open == Open::kNew ? io::AppendFile::Open::kNew : io::AppendFile::Open::kAppend) {}
 
 void MetricsLog::write(const MetricRow& row) {
   write(to_json(row));
 }
 
 void MetricsLog::write(const io::Json& row) {
-  const std::string line = row.dump() + "\n";
-  const bool written = std::fwrite(line.data(), 1, line.size(), file_) == line.size() && std::fflush(file_) == 0;
-  TERN_CHECK(written, IoError, "[metrics] expected to write to ", path_, ", got: ", std::strerror(errno));
+  file_.write(row.dump() + "\n");
 }
 
-double cut_metrics_after(const std::string& path, int64_t step, int64_t epochs) {
+double cut_metrics_after(const io::FilePath& path, int64_t step, int64_t epochs) {
   double seconds = 0;
-  if (!std::filesystem::exists(path)) return seconds;
+  if (!path.exists()) return seconds;
   const std::string content = io::read_file("metrics", path);
   std::istringstream lines(content);
   std::string kept;
   for (std::string line; std::getline(lines, line);) {
     try {
-      const io::Json row = io::Json::parse("metrics", path, line);
+      const io::Json row = io::Json::parse("metrics", path.text(), line);
       const auto beyond = [&](const char* key, int64_t limit) {
         const io::Json* at = row.find(key);
         return at != nullptr && at->as_number() > static_cast<double>(limit);

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include <tern/core/io/file.h>
 #include <tern/core/io/json.h>
 
 namespace tern::train {
@@ -31,23 +31,19 @@ io::Json layers_row(int64_t epoch, int64_t step, const io::Json& layers);
 double number_of(const MetricRow& row, std::string_view name, double missing);
 
 /// A file of JSON lines, one flushed line a row, so that it can be read whatever happens to the program. Throws IoError
-/// where the file cannot be opened or written.
+/// as io::AppendFile.
 class MetricsLog {
  public:
   /// Empties a file that is there, or goes on behind what it holds.
   enum class Open { kNew, kAppend };
-  MetricsLog(const std::string& path, Open open);
-  ~MetricsLog();
-  MetricsLog(const MetricsLog&) = delete;
-  MetricsLog& operator=(const MetricsLog&) = delete;
+  MetricsLog(const io::FilePath& path, Open open);
 
   void write(const MetricRow& row);
   /// The same for a row with structure.
   void write(const io::Json& row);
 
  private:
-  std::string path_;
-  std::FILE* file_;
+  io::AppendFile file_;
 };
 
 /// Drops what a resumed run will write again: a metrics file ends before the first line whose "step" is beyond `step`,
@@ -55,6 +51,6 @@ class MetricsLog {
 /// no JSON object, such as one that was cut off. A file that is not there stays so, and one without such a line is not
 /// touched. Returns the "seconds" of the last
 /// line that is left and has them, or 0. Throws IoError where it cannot be read or rewritten.
-double cut_metrics_after(const std::string& path, int64_t step, int64_t epochs);
+double cut_metrics_after(const io::FilePath& path, int64_t step, int64_t epochs);
 
 }  // namespace tern::train

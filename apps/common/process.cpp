@@ -29,12 +29,6 @@ void make_directory(const std::string& path) {
              path, ", got: ", error ? error.message() : "a file of that name");
 }
 
-void remove_file(const std::string& path) {
-  std::error_code error;
-  std::filesystem::remove(path, error);
-  TERN_CHECK(!error, IoError, "[run] expected to remove ", path, ", got: ", error.message());
-}
-
 StopSignal::StopSignal() {
   stop_signal = 0;
   struct sigaction action = {};

@@ -7,8 +7,6 @@ namespace tern::train {
 
 /// Creates a directory with its parents, if it is not there. Throws IoError naming it and the system's reason.
 void make_directory(const std::string& path);
-/// Removes a file, if it is there. Throws IoError likewise.
-void remove_file(const std::string& path);
 
 /// Catches SIGINT and SIGTERM from its construction on, for as long as it lives: the first asks the program to stop, a
 /// second one ends it at once, with exit code 128 + signal. One of these a process at a time.

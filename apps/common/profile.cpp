@@ -512,10 +512,13 @@ io::Json Profiler::to_json() const {
                            {"environment", environment()}});
 }
 
+void Profiler::write(const io::DirectoryHandle& directory) const {
+  io::write_file_atomic("profile", directory->file("profile.json"), to_json().dump(2) + "\n");
+  io::write_file_atomic("profile", directory->file("trace.json"), trace());
+}
+
 void Profiler::write(const std::string& directory) const {
-  const std::filesystem::path path(directory);
-  io::write_file_atomic("profile", (path / "profile.json").string(), to_json().dump(2) + "\n");
-  io::write_file_atomic("profile", (path / "trace.json").string(), trace());
+  write(io::Directory::open("profile", directory));
 }
 
 }  // namespace tern::train

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <tern/core/io/directory.h>
 #include <tern/core/io/json.h>
 #include <tern/nn/summary.h>
 
@@ -134,6 +135,7 @@ class Profiler {
   /// module, the operation in args.op), data waits, evaluations and checkpoints; counters for the memory of tensors.
   std::string trace() const;
   /// Writes DIRECTORY/profile.json and DIRECTORY/trace.json, each as a whole. Throws IoError.
+  void write(const io::DirectoryHandle& directory) const;
   void write(const std::string& directory) const;
 
  private:

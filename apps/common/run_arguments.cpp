@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <filesystem>
 
 #include <tern/core/error.h>
 #include <tern/train/checkpoint.h>
@@ -43,7 +42,7 @@ std::unique_ptr<const RunDirectory> RunArguments::settle(const char* program, co
   if (!config.empty())
     schema.read_file(config);
   else if (resume)
-    schema.read_file((std::filesystem::path(out) / "config.json").string());
+    schema.read_file(resumed->file("config.json"));
   for (const std::string& assignment : set) schema.set(assignment);
   if (cli.given("--weights")) schema.set_text("model.weights", weights);
   if (cli.given("--seed")) schema.set("seed", std::to_string(seed), "--seed");
@@ -57,8 +56,8 @@ std::unique_ptr<const RunDirectory> RunArguments::open(std::unique_ptr<const Run
 
 void need_same_run(const char* program, const Schema& schema, const io::Json& description, const RunDirectory& out,
                    const std::vector<std::string>& free) {
-  const std::string file = out.file("last.safetensors");
-  const Checkpoint last = load_checkpoint(file);
+  const Checkpoint last = load_checkpoint(out.file("last.safetensors"));
+  const std::string& file = last.path;
   const auto saved = last.metadata.find(meta::kConfig);
   if (saved == last.metadata.end()) return;  // Trainer::load says what is wrong with it
   std::string list;

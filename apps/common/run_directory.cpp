@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <tern/core/error.h>
-#include <tern/core/io/json.h>
 #include <tern/train/process.h>
 #include <tern/train/run_directory.h>
 #include <tern/train/schema.h>
@@ -19,19 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kLock = ".lock";
+constexpr const char* kOp = "run";
+constexpr const char* kLock = ".lock";
 constexpr const char* kConfigName = "config.json";
-
-// Whether a run wrote it: many programs call their settings so, ours alone say which Tern it was.
-bool is_config_of_run(const std::string& path) {
-  try {
-    const io::Json json = io::Json::parse_file("run", path);
-    const io::Json* environment = json.is_object() ? json.find("environment") : nullptr;
-    return environment != nullptr && environment->is_object() && environment->contains("tern");
-  } catch (const FormatError&) {
-    return false;
-  }
-}
 
 }  // namespace
 
@@ -46,43 +35,55 @@ const std::vector<std::string>& RunDirectory::file_names() {
   return names;
 }
 
-RunDirectory::RunDirectory(const std::string& path, OpenRun how) : path_(path) {
+RunDirectory::RunDirectory(const std::string& path, OpenRun how) {
   if (how == OpenRun::kResume) {
     std::error_code ignored;
-    TERN_CHECK(has(kConfigName), train::UsageError, "[run] expected a run in ", path, " to go on with, got ",
-               fs::is_directory(path, ignored) ? "a directory without config.json"
-               : fs::exists(path, ignored)     ? "a file of that name"
-                                               : "no directory of that name");
+    const bool is_directory = fs::is_directory(path, ignored);
+    if (is_directory) directory_ = io::Directory::open(kOp, path);
+    TERN_CHECK(is_directory && has(kConfigName), train::UsageError, "[run] expected a run in ", path,
+               " to go on with, got ",
+               is_directory                ? "a directory without config.json"
+               : fs::exists(path, ignored) ? "a file of that name"
+                                           : "no directory of that name");
   } else {
     make_directory(path);
+    directory_ = io::Directory::open(kOp, path);
   }
   const bool was_killed = lock();
   try {
     check_use(how, was_killed);
   } catch (...) {
     // The lock of a program that was killed stays: it may be all that says whose the other files are.
-    if (!was_killed) ::unlink(file(kLock).c_str());
+    if (!was_killed) ::unlinkat(directory_->descriptor(), kLock, 0);
     ::close(descriptor_);
     throw;
   }
 }
 
 RunDirectory::~RunDirectory() {
-  ::unlink(file(kLock).c_str());
+  struct stat own, named;  // somebody may have removed it, and another run begun
+  if (::fstat(descriptor_, &own) == 0 && ::fstatat(directory_->descriptor(), kLock, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+      own.st_ino == named.st_ino && own.st_dev == named.st_dev)
+    ::unlinkat(directory_->descriptor(), kLock, 0);
   ::close(descriptor_);
 }
 
-std::string RunDirectory::file(std::string_view name) const {
-  return (fs::path(path_) / name).string();
-}
-
-bool RunDirectory::has(std::string_view name) const {
-  std::error_code ignored;
-  return fs::exists(file(name), ignored);
+io::Json RunDirectory::json(const char* op, const std::string& name) const {
+  constexpr uint64_t kMaxBytes = uint64_t{256} << 20;
+  return io::Json::parse(op, file(name).text(), io::read_file(op, file(name), kMaxBytes));
 }
 
 void RunDirectory::clear() const {
-  for (const std::string& name : file_names()) remove_file(file(name));
+  for (const std::string& name : file_names()) directory_->remove(name);
+}
+
+// Whether a run wrote config.json: many programs call their settings so, ours alone say which Tern it was.
+bool RunDirectory::has_config_of_run() const try {
+  const io::Json config = json(kOp, kConfigName);
+  const io::Json* environment = config.is_object() ? config.find("environment") : nullptr;
+  return environment != nullptr && environment->is_object() && environment->contains("tern");
+} catch (const FormatError&) {
+  return false;
 }
 
 void RunDirectory::check_use(OpenRun how, bool was_killed) const {
@@ -91,38 +92,39 @@ void RunDirectory::check_use(OpenRun how, bool was_killed) const {
   if (found == file_names().end()) return;
   // config.json is the first file that a run writes and the first that clear() removes: without it, this is what a
   // program killed in clear() left, with its lock, or what a Trainer on its own writes, metrics and a checkpoint.
-  const bool is_run = has(kConfigName) ? is_config_of_run(file(kConfigName))
-                                       : was_killed || has("metrics.jsonl") || has("last.safetensors");
+  const bool is_run =
+      has(kConfigName) ? has_config_of_run() : was_killed || has("metrics.jsonl") || has("last.safetensors");
   if (!is_run) {
     const std::string got = has(kConfigName) ? "a config.json that no run wrote" : *found + " but no run";
-    throw UsageError(how == OpenRun::kNew ? concat("[run] expected an unused directory, got ", path_, " with ", got)
-                                          : concat("[run] expected a run in ", path_, " to ",
+    throw UsageError(how == OpenRun::kNew ? concat("[run] expected an unused directory, got ", path(), " with ", got)
+                                          : concat("[run] expected a run in ", path(), " to ",
                                                    how == OpenRun::kResume ? "go on with" : "replace", ", got ", got));
   }
   if (how == OpenRun::kNew)
-    throw UsageError(concat("[run] expected an unused directory, got ", path_, " with a run in it (", *found,
+    throw UsageError(concat("[run] expected an unused directory, got ", path(), " with a run in it (", *found,
                             "); give --resume to go on, --overwrite to replace it"));
 }
 
 // Whoever holds the lock removes its file at the end, so the file that was locked may not be the one that has the name
 // by then.
 bool RunDirectory::lock() {
-  const std::string path = file(kLock);
+  const int directory = directory_->descriptor();
+  constexpr int kFlags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
   for (;;) {
-    descriptor_ = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    descriptor_ = ::openat(directory, kLock, kFlags);
     const bool was_there = descriptor_ >= 0;
-    if (!was_there) descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    TERN_CHECK(descriptor_ >= 0, IoError, "[run] expected a directory to write in, got ", path_, ": ",
-               std::generic_category().message(errno));
+    if (!was_there && errno == ENOENT) descriptor_ = ::openat(directory, kLock, kFlags | O_CREAT, 0666);
+    TERN_CHECK(descriptor_ >= 0, IoError, "[run] expected a directory to write in, got ", path(), ": ",
+               errno == ELOOP ? "its .lock is a symbolic link" : std::generic_category().message(errno));
     const int refused = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
     if (refused == EWOULDBLOCK) {
       ::close(descriptor_);
-      throw UsageError(concat("[run] expected to be alone in ", path_, ", got another process at work there"));
+      throw UsageError(concat("[run] expected to be alone in ", path(), ", got another process at work there"));
     }
     struct stat locked, named;
     if (refused != 0 ||  // a file system without locks: as good as can be
-        (::fstat(descriptor_, &locked) == 0 && ::stat(path.c_str(), &named) == 0 && locked.st_ino == named.st_ino &&
-         locked.st_dev == named.st_dev))
+        (::fstat(descriptor_, &locked) == 0 && ::fstatat(directory, kLock, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         locked.st_ino == named.st_ino && locked.st_dev == named.st_dev))
       return was_there;
     ::close(descriptor_);
   }

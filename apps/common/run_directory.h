@@ -2,8 +2,10 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
+
+#include <tern/core/io/file.h>
+#include <tern/core/io/json.h>
 
 namespace tern::train {
 
@@ -14,10 +16,11 @@ enum class OpenRun {
   kOverwrite  ///< either; what another run left goes with clear()
 };
 
-/// A run's directory, locked against other processes for as long as the object lives. A run is there where config.json
-/// names the Tern that wrote it ("environment": {"tern": ...}), or without config.json what a program that was killed
-/// or a Trainer has left: its lock, metrics.jsonl or last.safetensors. Others' files of the same names, such as
-/// config.json and tokenizer.json of a Hugging Face model, are never touched.
+/// A run's directory, held open and locked against other processes for as long as the object lives: wherever it is
+/// moved to, its files stay the run's, and what takes its path is another's. A run is there where config.json names the
+/// Tern that wrote it ("environment": {"tern": ...}), or without config.json what a program that was killed or a
+/// Trainer has left: its lock, metrics.jsonl or last.safetensors. Others' files of the same names, such as config.json
+/// and tokenizer.json of a Hugging Face model, are never touched.
 ///
 ///   const train::RunDirectory out("runs/a", train::OpenRun::kNew);
 ///   io::write_file_atomic("config", out.file("config.json"), text);
@@ -30,10 +33,13 @@ class RunDirectory {
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
 
-  const std::string& path() const { return path_; }
-  /// The path of a file in it.
-  std::string file(std::string_view name) const;
-  bool has(std::string_view name) const;  ///< whether that file is there
+  const std::string& path() const { return directory_->path(); }
+  const io::DirectoryHandle& handle() const { return directory_; }
+  /// A file in it; links there are not followed (io::FilePath).
+  io::FilePath file(const std::string& name) const { return directory_->file(name); }
+  bool has(const std::string& name) const { return directory_->has(name); }  ///< whether that file is there
+  /// The value of a JSON file. Throws IoError, FormatError.
+  io::Json json(const char* op, const std::string& name) const;
   /// Removes the files of a run; others stay. Throws IoError.
   void clear() const;
 
@@ -43,8 +49,9 @@ class RunDirectory {
  private:
   bool lock();  // whether a program that was killed had left its lock
   void check_use(OpenRun how, bool was_killed) const;
+  bool has_config_of_run() const;
 
-  std::string path_;
+  io::DirectoryHandle directory_;
   int descriptor_ = -1;  // of the lock
 };
 

@@ -17,10 +17,6 @@ using io::Json;
 
 constexpr uint64_t kMaxTextBytes = uint64_t{256} << 20;
 
-std::string in(const std::string& directory, const char* name) {
-  return (fs::path(directory) / name).string();
-}
-
 bool exists(const std::string& path) {
   std::error_code ignored;
   return fs::exists(path, ignored);
@@ -45,9 +41,9 @@ double number_at(const Json& row, const char* key, double missing) {
   return value != nullptr && value->is_number() ? value->as_number() : missing;
 }
 
-Json read_object(const std::string& path) {
-  Json json = Json::parse_file("report", path);
-  TERN_CHECK(json.is_object(), FormatError, "[report] expected a JSON object in ", path, ", got ",
+Json read_object(const io::FilePath& path) {
+  Json json = Json::parse("report", path.text(), io::read_file("report", path, kMaxTextBytes));
+  TERN_CHECK(json.is_object(), FormatError, "[report] expected a JSON object in ", path.text(), ", got ",
              io::name_of(json.kind()));
   return json;
 }
@@ -100,8 +96,9 @@ double seconds_of(const std::vector<Json>& epochs) {
   return total;
 }
 
-WeightsRecord read_weights(const std::string& path, const RunRecord& run, const WeightsOptions& options) {
-  const Checkpoint checkpoint = load_checkpoint(path);
+WeightsRecord read_weights(const io::FilePath& file, const RunRecord& run, const WeightsOptions& options) {
+  const Checkpoint checkpoint = load_checkpoint(file);
+  const std::string& path = checkpoint.path;
   const auto model_name = checkpoint.metadata.find(nn::models::kModelKey);
   TERN_CHECK(checkpoint.is_ours() && model_name != checkpoint.metadata.end(), FormatError,
              "[report] expected a checkpoint of a run, got ", path, ", which does not name its model");
@@ -150,9 +147,10 @@ fs::path full_path(const std::string& directory) {
 
 }  // namespace
 
-std::vector<Json> read_rows(const std::string& path) {
-  if (!exists(path)) return {};
-  const std::string text = io::read_file("report", path, kMaxTextBytes);
+std::vector<Json> read_rows(const io::FilePath& file) {
+  if (!file.exists()) return {};
+  const std::string text = io::read_file("report", file, kMaxTextBytes);
+  const std::string& path = file.text();
   std::vector<Json> rows;
   int64_t line = 0;
   for (size_t begin = 0; begin < text.size();) {
@@ -294,15 +292,19 @@ RunRecord read_run(const std::string& directory, bool with_weights, const Weight
   std::error_code ignored;
   TERN_CHECK(fs::is_directory(directory, ignored), IoError, "[report] expected the directory of a run, got ", directory,
              exists(directory) ? " (a file)" : " (not there)");
-  const std::string config = in(directory, "config.json"), metrics = in(directory, "metrics.jsonl"),
-                    layers = in(directory, "layers.jsonl"), samples = in(directory, "samples.jsonl"),
-                    summary = in(directory, "summary.json"), evaluation = in(directory, "evaluation.json"),
-                    last = in(directory, "last.safetensors");
-  TERN_CHECK(exists(config) || exists(metrics), IoError,
-             "[report] expected a run with config.json or metrics.jsonl in ", directory, ", got neither");
+  return read_run(io::Directory::open("report", directory), with_weights, options);
+}
+
+RunRecord read_run(const io::DirectoryHandle& directory, bool with_weights, const WeightsOptions& options) {
+  const io::FilePath config = directory->file("config.json"), metrics = directory->file("metrics.jsonl"),
+                     layers = directory->file("layers.jsonl"), samples = directory->file("samples.jsonl"),
+                     summary = directory->file("summary.json"), evaluation = directory->file("evaluation.json"),
+                     last = directory->file("last.safetensors");
+  TERN_CHECK(config.exists() || metrics.exists(), IoError,
+             "[report] expected a run with config.json or metrics.jsonl in ", directory->path(), ", got neither");
   RunRecord run;
-  run.name = last_parts(full_path(directory), 1);
-  if (exists(config)) {
+  run.name = last_parts(full_path(directory->path()), 1);
+  if (config.exists()) {
     Json json = read_object(config);
     if (const Json* environment = json.find("environment"); environment != nullptr && environment->is_object())
       run.environment = settings_of(*environment);
@@ -313,17 +315,17 @@ RunRecord read_run(const std::string& directory, bool with_weights, const Weight
   for (Json& row : read_rows(metrics)) {
     ++line;
     TERN_CHECK(number_at(row, "epoch", -1) >= 0 && number_at(row, "step", -1) >= 0, FormatError,
-               "[report] expected an epoch and a step in line ", line, " of ", metrics, ", got another object");
+               "[report] expected an epoch and a step in line ", line, " of ", metrics.text(), ", got another object");
     (row.contains("train_loss") ? run.epochs : run.steps).push_back(std::move(row));
   }
   run.seconds = seconds_of(run.epochs);
   run.layers = read_rows(layers);
-  check_layers(layers, run.layers);
+  check_layers(layers.text(), run.layers);
   run.samples = read_rows(samples);
   for (size_t i = 0; i < run.samples.size(); ++i) {
     const Json* text = run.samples[i].find("text");
     TERN_CHECK(number_at(run.samples[i], "step", -1) >= 0 && text != nullptr && text->is_string(), FormatError,
-               "[report] expected a step and a text in line ", i + 1, " of ", samples, ", got another object");
+               "[report] expected a step and a text in line ", i + 1, " of ", samples.text(), ", got another object");
   }
 
   // A run that was resumed beyond its first end has these files of that end until it comes to the next.
@@ -335,16 +337,16 @@ RunRecord read_run(const std::string& directory, bool with_weights, const Weight
   const auto is_current = [&](const Json& json, const char* key) {
     return complete && number_at(json, key, -2) == steps;
   };
-  if (exists(summary)) {
+  if (summary.exists()) {
     Json json = read_object(summary);
     if (is_current(json, "steps")) run.summary = std::move(json);
   }
-  if (exists(evaluation)) {
+  if (evaluation.exists()) {
     const Json json = read_object(evaluation);
-    Evaluation read = naming(evaluation, [&] { return evaluation_from(json); });
+    Evaluation read = naming(evaluation.text(), [&] { return evaluation_from(json); });
     if (is_current(json, "step")) run.evaluation = std::move(read);
   }
-  if (with_weights && exists(last)) {
+  if (with_weights && last.exists()) {
     try {
       run.weights = read_weights(last, run, options);
     } catch (const Error& error) {  // all the rest can be told without it

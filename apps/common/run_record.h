@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <tern/core/io/directory.h>
 #include <tern/core/io/json.h>
 #include <tern/nn/module.h>
 #include <tern/quant/codeq/codeq.h>
@@ -18,7 +19,7 @@ namespace tern::train {
 /// The rows of a file of JSON lines, each an object. A last line without its end that is no object (cut off by whatever
 /// ended the run) is left out; a file that is not there has no rows. Throws FormatError, naming file and line, for
 /// anything else that is not one object a line; IoError.
-std::vector<io::Json> read_rows(const std::string& path);
+std::vector<io::Json> read_rows(const io::FilePath& path);
 
 /// Counts of values in bins of equal width over [low, high].
 struct WeightHistogram {
@@ -99,8 +100,10 @@ struct RunRecord {
 /// Reads a run directory of train_classifier, train_lm or a Trainer of your own; with_weights off leaves
 /// last.safetensors alone. Files that are not there are left out, but one of config.json and metrics.jsonl must be. A
 /// checkpoint that is damaged, does not name a model of the zoo, or holds another one than the configuration's or other
-/// layers than layers.jsonl's only sets weights_problem. Throws IoError for a missing directory, FormatError for any
+/// layers than layers.jsonl's only sets weights_problem. What is no regular file is not read, a symbolic link included:
+/// what it leads to need not be the run's. Throws IoError for that and for a missing directory, FormatError for any
 /// other broken file (one sentence that names it).
+RunRecord read_run(const io::DirectoryHandle& directory, bool with_weights = true, const WeightsOptions& options = {});
 RunRecord read_run(const std::string& directory, bool with_weights = true, const WeightsOptions& options = {});
 
 /// The same for several, with names that tell them apart. Throws ValueError for one given twice.

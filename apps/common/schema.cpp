@@ -250,8 +250,8 @@ void Schema::read_json(std::string_view text, std::string_view source) {
   for (auto& [field, value] : changes) Parser::store(*field, std::move(value));
 }
 
-void Schema::read_file(const std::string& path) {
-  read_json(io::read_file(name_.c_str(), path, kMaxBytes), path);
+void Schema::read_file(const io::FilePath& path) {
+  read_json(io::read_file(name_.c_str(), path, kMaxBytes), path.text());
 }
 
 void Schema::set(std::string_view assignment) {

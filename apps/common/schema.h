@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <tern/core/error.h>
+#include <tern/core/io/directory.h>
 
 namespace tern::train {
 
@@ -58,7 +59,7 @@ class Schema {
   /// text in messages. Keys that are absent keep their value.
   void read_json(std::string_view text, std::string_view source);
   /// The same from a file. Throws IoError if it cannot be read.
-  void read_file(const std::string& path);
+  void read_file(const io::FilePath& path);
   /// One override, "key=value". Texts need no quotes; lists are written [1, 2] or 1,2.
   void set(std::string_view assignment);
   /// Sets one key from a value of its type given as text; `source` names the origin in messages, unless it is empty.

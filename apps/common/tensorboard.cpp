@@ -1,18 +1,15 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <filesystem>
 #include <vector>
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
 #include <tern/quant/codeq/codeq.h>
 #include <tern/train/histogram.h>
-#include <tern/train/process.h>
 #include <tern/train/tensorboard.h>
 
 namespace tern::train {
@@ -99,10 +96,6 @@ double now_seconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-bool is_event_file(const std::filesystem::path& path) {
-  return path.filename().string().starts_with(kFilePrefix);
-}
-
 }  // namespace
 
 uint32_t crc32c(std::string_view bytes) {
@@ -112,36 +105,23 @@ uint32_t crc32c(std::string_view bytes) {
   return ~crc;
 }
 
-EventWriter::EventWriter(const std::string& directory, int64_t resumed_step) {
-  const std::string name = concat(kFilePrefix, ".", static_cast<int64_t>(now_seconds()), ".tern");
-  const auto candidate = [&](int attempt) {
-    return (std::filesystem::path(directory) / (attempt == 0 ? name : concat(name, ".", attempt))).string();
-  };
-  for (int attempt = 0; file_ == nullptr; ++attempt) {
-    path_ = candidate(attempt);
-    file_ = std::fopen(path_.c_str(), "wbx");
-    TERN_CHECK(file_ != nullptr || (errno == EEXIST && attempt < 1000), IoError, "[tensorboard] expected to create ",
-               path_, ", got: ", std::strerror(errno));
-  }
-  try {
-    std::string version;
-    put_text(version, event::kFileVersion, "brain.Event:2");
-    write(version, 0);
-    if (resumed_step > 0) {
-      std::string start, log;
-      put_integer(log, session_log::kStatus, session_log::kStart);
-      put_text(start, event::kSessionLog, log);
-      write(start, resumed_step + 1);
-    }
-  } catch (...) {
-    std::fclose(file_);
-    throw;
-  }
+EventWriter::EventWriter(const io::DirectoryHandle& directory, int64_t resumed_step) {
+  const std::string first = concat(kFilePrefix, ".", static_cast<int64_t>(now_seconds()), ".tern");
+  std::string name = first;
+  for (int attempt = 1; directory->has(name); ++attempt) name = concat(first, ".", attempt);
+  file_ = std::make_unique<io::AppendFile>("tensorboard", directory->file(name), io::AppendFile::Open::kExclusive);
+  std::string version;
+  put_text(version, event::kFileVersion, "brain.Event:2");
+  write(version, 0);
+  if (resumed_step == 0) return;
+  std::string start, log;
+  put_integer(log, session_log::kStatus, session_log::kStart);
+  put_text(start, event::kSessionLog, log);
+  write(start, resumed_step + 1);
 }
 
-EventWriter::~EventWriter() {
-  std::fclose(file_);
-}
+EventWriter::EventWriter(const std::string& directory, int64_t resumed_step)
+    : EventWriter(io::Directory::open("tensorboard", directory), resumed_step) {}
 
 void EventWriter::write(std::string_view event_body, int64_t step) {
   std::string message;
@@ -153,8 +133,7 @@ void EventWriter::write(std::string_view event_body, int64_t step) {
   append_bytes(record, masked_crc(record));
   record += message;
   append_bytes(record, masked_crc(message));
-  const bool written = std::fwrite(record.data(), 1, record.size(), file_) == record.size() && std::fflush(file_) == 0;
-  TERN_CHECK(written, IoError, "[tensorboard] expected to write to ", path_, ", got: ", std::strerror(errno));
+  file_->write(record);
 }
 
 void EventWriter::scalar(std::string_view tag, double value, int64_t step) {
@@ -218,12 +197,9 @@ void write_layers(EventWriter& events, const nn::Module& model, int64_t step) {
   }
 }
 
-void remove_event_files(const std::string& directory) {
-  std::error_code error;
-  std::vector<std::string> found;
-  for (std::filesystem::directory_iterator file(directory, error), end; !error && file != end; file.increment(error))
-    if (is_event_file(file->path())) found.push_back(file->path().string());
-  for (const std::string& path : found) remove_file(path);
+void remove_event_files(const io::DirectoryHandle& directory) {
+  for (const std::string& name : directory->names())
+    if (name.starts_with(kFilePrefix)) directory->remove(name);
 }
 
 }  // namespace tern::train

@@ -6,10 +6,11 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include <tern/core/io/file.h>
 #include <tern/core/tensor.h>
 #include <tern/nn/module.h>
 #include <tern/train/metrics.h>
@@ -26,12 +27,10 @@ class EventWriter {
   /// Creates DIRECTORY/events.out.tfevents.SECONDS.tern (with a number behind it if there is one already). A run that
   /// goes on from `resumed_step` (above 0) tells TensorBoard to drop what older files in the directory say of later
   /// steps.
+  explicit EventWriter(const io::DirectoryHandle& directory, int64_t resumed_step = 0);
   explicit EventWriter(const std::string& directory, int64_t resumed_step = 0);
-  ~EventWriter();
-  EventWriter(const EventWriter&) = delete;
-  EventWriter& operator=(const EventWriter&) = delete;
 
-  const std::string& path() const { return path_; }  ///< of the file
+  const std::string& path() const { return file_->path(); }  ///< of the file
 
   /// One number under a tag ("train_loss"). Stored as f32.
   void scalar(std::string_view tag, double value, int64_t step);
@@ -45,8 +44,7 @@ class EventWriter {
  private:
   void write(std::string_view event_body, int64_t step);
 
-  std::string path_;
-  std::FILE* file_ = nullptr;
+  std::unique_ptr<io::AppendFile> file_;
 };
 
 /// What an epoch did to the layers: for every convolution and linear layer a histogram of the weights it computes with
@@ -55,6 +53,6 @@ class EventWriter {
 void write_layers(EventWriter& events, const nn::Module& model, int64_t step);
 
 /// Removes a directory's event files. Throws IoError where one cannot be removed.
-void remove_event_files(const std::string& directory);
+void remove_event_files(const io::DirectoryHandle& directory);
 
 }  // namespace tern::train

@@ -1,5 +1,3 @@
-#include <filesystem>
-
 #include <tern/core/error.h>
 #include <tern/core/io/bytes.h>
 #include <tern/core/io/file.h>
@@ -15,34 +13,33 @@ constexpr const char* kJsonName = "tokenizer.json";
 constexpr const char* kBinaryName = "tokenizer.bin";
 constexpr uint64_t kMaxTokenizerBytes = uint64_t{1} << 30;
 
-std::string in(const std::filesystem::path& directory, const char* name) {
-  return (directory / name).string();
-}
-
 }  // namespace
 
-TextTokenizer TextTokenizer::load(const std::string& path) {
+TextTokenizer TextTokenizer::load(const io::FilePath& path) {
   std::string file = io::read_file("tokenizer", path, kMaxTokenizerBytes);
   // llama2.c's begins with a length of at most 65536, so its fourth byte is 0, which no JSON text holds.
   const bool json = file.size() >= 4 && file[0] == '{' && file[3] != '\0';
-  if (json) return BytePairTokenizer::from_json(io::Json::parse("tokenizer", path, file), path);
-  data::Tokenizer tokenizer = data::Tokenizer::parse(io::bytes_of(file), path);
+  if (json) return BytePairTokenizer::from_json(io::Json::parse("tokenizer", path.text(), file), path.text());
+  data::Tokenizer tokenizer = data::Tokenizer::parse(io::bytes_of(file), path.text());
   return TextTokenizer(Llama2c{std::move(tokenizer), std::move(file)});
 }
 
-TextTokenizer TextTokenizer::beside(const std::string& weights) {
-  const std::filesystem::path directory = std::filesystem::path(weights).parent_path();
+TextTokenizer TextTokenizer::beside(const io::FilePath& weights) {
   for (const char* name : {kJsonName, kBinaryName})
-    if (std::filesystem::exists(directory / name)) return load(in(directory, name));
+    if (const io::FilePath file = weights.beside(name); file.exists()) return load(file);
   throw UsageError(concat("[tokenizer] expected --tokenizer FILE, as neither ", kJsonName, " nor ", kBinaryName,
-                          " lies beside ", weights));
+                          " lies beside ", weights.text()));
+}
+
+void TextTokenizer::save(const io::DirectoryHandle& directory) const {
+  if (const auto* own = std::get_if<BytePairTokenizer>(&tokenizer_))
+    own->save(directory->file(kJsonName));
+  else
+    io::write_file_atomic("tokenizer", directory->file(kBinaryName), std::get<Llama2c>(tokenizer_).file);
 }
 
 void TextTokenizer::save(const std::string& directory) const {
-  if (const auto* own = std::get_if<BytePairTokenizer>(&tokenizer_))
-    own->save(in(directory, kJsonName));
-  else
-    io::write_file_atomic("tokenizer", in(directory, kBinaryName), std::get<Llama2c>(tokenizer_).file);
+  save(io::Directory::open("tokenizer", directory));
 }
 
 const char* TextTokenizer::kind() const {

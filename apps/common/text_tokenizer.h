@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include <tern/core/io/directory.h>
 #include <tern/data/byte_pair.h>
 #include <tern/data/tokenizer.h>
 
@@ -17,11 +18,12 @@ class TextTokenizer {
  public:
   TextTokenizer(data::BytePairTokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {}  // NOLINT: it is one
   /// Reads either kind of file, told apart by its content. Throws as the two loaders.
-  static TextTokenizer load(const std::string& path);
+  static TextTokenizer load(const io::FilePath& path);
   /// Of the file that a run left beside its weights: "tokenizer.json" or "tokenizer.bin" in their directory. Throws
   /// UsageError if there is neither.
-  static TextTokenizer beside(const std::string& weights);
+  static TextTokenizer beside(const io::FilePath& weights);
   /// Writes it into a directory, as one of these. Throws IoError.
+  void save(const io::DirectoryHandle& directory) const;
   void save(const std::string& directory) const;
 
   /// "byte", "bpe" or "llama2c".

@@ -1,6 +1,5 @@
 #include <chrono>
 #include <cmath>
-#include <filesystem>
 #include <ostream>
 
 #include <tern/core/autograd/autograd.h>
@@ -202,7 +201,7 @@ double Trainer::step(const Task& task, std::span<const Batch> batches) {
   return total / static_cast<double>(batches.size());
 }
 
-void Trainer::save(const std::string& path) const {
+void Trainer::save(const io::FilePath& path) const {
   const Profiler::Span span(options_.profiler, "checkpoint");
   std::unique_ptr<optim::WeightEma::Swapped> trained;
   if (options_.ema != nullptr)
@@ -227,12 +226,13 @@ void Trainer::save(const std::string& path) const {
   state_->random = random_state();
   checkpoint.metadata[meta::kTrainState] = to_json(*state_).dump();
   save_checkpoint(path, checkpoint);
-  state_->saved = path;
+  state_->saved = path.text();
   state_->saved_step = state_->step;
 }
 
-void Trainer::load(const std::string& path) {
-  const Checkpoint checkpoint = load_checkpoint(path);
+void Trainer::load(const io::FilePath& file) {
+  const Checkpoint checkpoint = load_checkpoint(file);
+  const std::string& path = checkpoint.path;
   TERN_CHECK(checkpoint.is_ours() && checkpoint.metadata.contains(meta::kTrainState), FormatError,
              "[trainer] expected a checkpoint with the state of a run, got ", path);
   State loaded;
@@ -304,18 +304,22 @@ struct Trainer::Loop {
   std::unique_ptr<MetricsLog> log = nullptr;
   std::unique_ptr<Progress> progress = nullptr;
   FitResult result = {};
+  io::DirectoryHandle directory = options.directory;
 
   double elapsed() const { return before + seconds_since(started); }
 
-  std::string file(const char* name) const { return (std::filesystem::path(options.out) / name).string(); }
+  io::FilePath file(const char* name) const { return directory->file(name); }
 
   void open_files() {
     if (options.progress != nullptr)
       progress = std::make_unique<Progress>(*options.progress, Progress::Options{.terminal = options.terminal});
     if (options.out.empty()) return;
-    make_directory(options.out);
-    TERN_CHECK(!state.saved.empty() || options.overwrite || !std::filesystem::exists(file("last.safetensors")),
-               StateError, "[trainer] expected a directory without a run's checkpoint, got ", options.out,
+    if (directory == nullptr) {
+      make_directory(options.out);
+      directory = io::Directory::open("trainer", options.out);
+    }
+    TERN_CHECK(!state.saved.empty() || options.overwrite || !directory->has("last.safetensors"), StateError,
+               "[trainer] expected a directory without a run's checkpoint, got ", options.out,
                "; load() goes on from it, and TrainerOptions::overwrite replaces it");
     if (state.step > 0) before = cut_metrics_after(file("metrics.jsonl"), state.step, state.epoch);
     settle_best();
@@ -327,7 +331,7 @@ struct Trainer::Loop {
 
   // Leaves the best checkpoint that belongs to where the run is, if there is one.
   void settle_best() {
-    const BestCheckpoint checkpoint(options.out);
+    const BestCheckpoint checkpoint(directory);
     if (state.saved.empty()) return checkpoint.remove();
     if (!state.knows_best_step || (!state.best.is_none() && checkpoint.restore(state.best))) return;
     if (!state.best.is_none() && state.best.step == state.step && state.batch == 0) {
@@ -350,7 +354,7 @@ struct Trainer::Loop {
     if (options.out.empty()) return;
     need_finite_parameters();
     trainer.save(file("last.safetensors"));
-    BestCheckpoint(options.out).forget_previous();
+    BestCheckpoint(directory).forget_previous();
   }
 
   bool stopped() const {
@@ -490,7 +494,7 @@ struct Trainer::Loop {
     averaged.reset();
     const bool save_now = last || (options.save_every > 0 && state.epoch % options.save_every == 0);
     if (best && !options.out.empty()) {
-      const BestCheckpoint checkpoint(options.out);
+      const BestCheckpoint checkpoint(directory);
       checkpoint.keep_previous();
       trainer.save_best(checkpoint.path());
     }
@@ -531,7 +535,7 @@ struct Trainer::Loop {
   }
 };
 
-void Trainer::save_best(const std::string& path) const {
+void Trainer::save_best(const io::FilePath& path) const {
   const Profiler::Span span(options_.profiler, "checkpoint");
   Checkpoint checkpoint = weights_of(model_);
   checkpoint.metadata.insert(options_.metadata.begin(), options_.metadata.end());

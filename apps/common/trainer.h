@@ -37,7 +37,8 @@ struct TrainerOptions {
 
   int64_t test_every = 1;  ///< epochs between two of Task::test; the last epoch always has one; 0: that one only
   std::string out = {};    ///< directory for metrics.jsonl and checkpoints; empty: nothing is written
-  bool overwrite = false;  ///< fit() may replace the checkpoint of another run in `out`
+  io::DirectoryHandle directory = {};  ///< `out`, held open since before (RunDirectory); null: fit() opens it
+  bool overwrite = false;              ///< fit() may replace the checkpoint of another run in `out`
   int64_t save_every = 1;  ///< epochs between two writes of last.safetensors; the end always has one; 0: that one only
   int64_t save_every_steps = 0;  ///< steps between two writes of it within an epoch; 0: none
   int64_t log_every = 0;         ///< steps between two rows of metrics.jsonl within an epoch; 0: one row an epoch only
@@ -105,8 +106,8 @@ class Trainer {
   /// averages must fit (ValueError, ShapeError, DTypeError), with a schedule, averages and a method's state where the
   /// trainer has them and nothing else, no further on than options.epochs (ValueError), and the file must be a
   /// trainer's (IoError, FormatError); when it throws nothing has changed.
-  void save(const std::string& path) const;
-  void load(const std::string& path);
+  void save(const io::FilePath& path) const;
+  void load(const io::FilePath& path);
 
   bool is_complete() const;     ///< all of options.epochs are completed
   int64_t epoch() const;        ///< epochs completed
@@ -115,7 +116,7 @@ class Trainer {
  private:
   struct State;
   struct Loop;
-  void save_best(const std::string& path) const;
+  void save_best(const io::FilePath& path) const;
   std::unique_ptr<optim::WeightEma::Swapped> averages_in_place() const;
   MetricRow observe() const;
   MetricRow method_metrics() const;

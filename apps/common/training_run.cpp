@@ -1,11 +1,10 @@
-#include <filesystem>
 #include <ostream>
-#include <system_error>
 
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
+#include <tern/core/text.h>
 #include <tern/train/progress.h>
 #include <tern/train/report.h>
 #include <tern/train/training_run.h>
@@ -31,6 +30,7 @@ void TrainingRun::profile(const std::function<nn::Summary()>& summary, const std
 
 TrainerOptions TrainingRun::watch(nn::Module& model, TrainerOptions options) {
   options.out = arguments_.out;
+  if (out_ != nullptr) options.directory = out_->handle();
   options.log_every = arguments_.log_every;
   options.progress = &progress_;
   options.terminal = stdout_is_terminal();
@@ -39,7 +39,7 @@ TrainerOptions TrainingRun::watch(nn::Module& model, TrainerOptions options) {
   options.on_epoch = [this, &model, first = std::move(options.on_epoch)](int64_t epoch, int64_t step) {
     if (first) first(epoch, step);
     if (events_ != nullptr) write_layers(*events_, model, step);
-    if (profiler_ != nullptr && out_ != nullptr) profiler_->write(out_->path());
+    if (profiler_ != nullptr && out_ != nullptr) profiler_->write(out_->handle());
   };
   options.on_row = [this, first = std::move(options.on_row)](const MetricRow& row) {
     if (first) first(row);
@@ -57,25 +57,24 @@ void TrainingRun::begin(Trainer& trainer, const Schema& schema, const io::Json& 
     is_over_ = trainer.is_complete() && !lacks("summary.json", "steps", trainer.global_step());
     if (is_over_) return print_summary();
     if (out_->has("config.json"))
-      config = with_history(std::move(config), io::Json::parse_file(program_, out_->file("config.json")),
-                            trainer.global_step());
+      config = with_history(std::move(config), out_->json(program_, "config.json"), trainer.global_step());
   } else if (arguments_.resume) {
     progress_ << concat("no checkpoint in ", out_->path(), " yet: from the beginning") << std::endl;
   }
   if (out_ == nullptr) return;
   if (arguments_.overwrite) {
     out_->clear();
-    remove_event_files(out_->path());
+    remove_event_files(out_->handle());
   }
   for (const char* name : {"summary.json", "evaluation.json", "report.html"}) remove(name);
-  if (arguments_.tensorboard) events_ = std::make_unique<EventWriter>(out_->path(), trainer.global_step());
+  if (arguments_.tensorboard) events_ = std::make_unique<EventWriter>(out_->handle(), trainer.global_step());
   io::write_file_atomic("config", out_->file("config.json"), config.dump(2) + "\n");
 }
 
 bool TrainingRun::lacks(const char* name, const char* key, int64_t steps) const {
   if (out_ == nullptr) return false;
   try {
-    const io::Json json = io::Json::parse_file(program_, out_->file(name));
+    const io::Json json = out_->json(program_, name);
     const io::Json* at = json.is_object() ? json.find(key) : nullptr;
     return at == nullptr || !at->is_integer() || at->as_int() != steps;
   } catch (const Error&) {  // not there, or no JSON
@@ -84,18 +83,20 @@ bool TrainingRun::lacks(const char* name, const char* key, int64_t steps) const 
 }
 
 bool TrainingRun::lacks_page() const {
-  std::error_code ignored;
-  return out_ != nullptr && !std::filesystem::is_regular_file(out_->file("report.html"), ignored);
+  return out_ != nullptr && !out_->file("report.html").is_regular();
 }
 
 void TrainingRun::remove(const char* name) const {
-  std::error_code ignored;
-  if (out_ != nullptr) std::filesystem::remove(out_->file(name), ignored);
+  if (out_ == nullptr) return;
+  try {
+    out_->handle()->remove(name);
+  } catch (const IoError&) {  // what takes its place says so
+  }
 }
 
 void TrainingRun::print_summary() const {
   progress_ << concat("the run in ", out_->path(), " is complete") << std::endl;
-  const io::Json summary = io::Json::parse_file(program_, out_->file("summary.json"));
+  const io::Json summary = out_->json(program_, "summary.json");
   std::string line;
   for (const auto& [name, value] : summary.members())
     if (value.is_number()) line += concat(line.empty() ? "" : " ", name, "=", value.as_number());
@@ -110,11 +111,12 @@ std::unique_ptr<MetricsLog> TrainingRun::log(const char* name, const Trainer& tr
 
 int TrainingRun::stopped(const FitResult& result, const std::string& where) {
   if (profiler_ != nullptr) {
-    if (out_ != nullptr) profiler_->write(out_->path());
+    if (out_ != nullptr) profiler_->write(out_->handle());
     progress_ << profiler_->table();
   }
   if (result.finished) return 0;
-  progress_ << where << (out_ == nullptr ? "" : concat("; go on with --resume --out ", arguments_.out)) << std::endl;
+  progress_ << where << (out_ == nullptr ? "" : concat("; go on with --resume --out ", out_->handle()->present_path()))
+            << std::endl;
   write_page();
   return 128 + StopSignal::received();
 }
@@ -140,15 +142,15 @@ void TrainingRun::write_summary(const MetricRow& figures, const io::Json& more) 
 }
 
 void TrainingRun::write_page() const {
-  try_to_write("report.html", [&](const std::string& path) { write_report(path, {out_->path()}); });
+  try_to_write("report.html", [&](const io::FilePath& path) { write_run_report(path, out_->handle()); });
 }
 
-void TrainingRun::try_to_write(const char* name, const std::function<void(const std::string& path)>& write) const {
+void TrainingRun::try_to_write(const char* name, const std::function<void(const io::FilePath& path)>& write) const {
   if (out_ == nullptr) return;
   try {
     write(out_->file(name));
   } catch (const std::exception& error) {
-    errors_ << concat(program_, ": ", name, " was not written: ", error.what()) << std::endl;
+    errors_ << concat(program_, ": ", name, " was not written: ", one_line(error.what())) << std::endl;
   }
 }
 

@@ -39,7 +39,7 @@ class TrainingRun {
 
   const RunDirectory* out() const { return out_.get(); }
   /// The checkpoint that the run goes on from; empty where it begins.
-  const std::string& checkpoint() const { return checkpoint_; }
+  const io::FilePath& checkpoint() const { return checkpoint_; }
 
   /// With --profile: measures steps; called once, before watch(). unit: what the examples are, in the plural.
   void profile(const std::function<nn::Summary()>& summary, const std::string& unit);
@@ -77,7 +77,7 @@ class TrainingRun {
   void write_page() const;
   /// Writes a file about a run whose result is safe already: what goes wrong is told, and changes nothing else. Does
   /// nothing without a directory.
-  void try_to_write(const char* name, const std::function<void(const std::string& path)>& write) const;
+  void try_to_write(const char* name, const std::function<void(const io::FilePath& path)>& write) const;
 
  private:
   void print_summary() const;
@@ -87,7 +87,7 @@ class TrainingRun {
   std::unique_ptr<const RunDirectory> out_;
   std::ostream& progress_;
   std::ostream& errors_;
-  std::string checkpoint_;
+  io::FilePath checkpoint_;
   StopSignal signals_;
   std::unique_ptr<Profiler> profiler_;
   std::unique_ptr<EventWriter> events_;

@@ -37,32 +37,61 @@ bool is_temporary_of(std::string_view file, std::string_view prefix) {
 }
 
 // Removes temporaries whose writer is gone: a living writer holds a lock on its own.
-void remove_stale(const std::string& directory, const std::string& prefix) {
-  std::error_code ignored;
-  for (std::filesystem::directory_iterator it(directory, ignored), end; !ignored && it != end; it.increment(ignored)) {
-    const std::string name = it->path().filename().string();
+void remove_stale(const Directory& directory, const std::string& prefix) try {
+  for (const std::string& name : directory.names()) {
     if (!is_temporary_of(name, prefix)) continue;
-    const int descriptor = ::open(it->path().c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    const int descriptor =
+        ::openat(directory.descriptor(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (descriptor < 0) continue;
-    if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) ::unlink(it->path().c_str());
+    if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) ::unlinkat(directory.descriptor(), name.c_str(), 0);
     ::close(descriptor);
   }
+} catch (const IoError&) {  // what cannot be listed is not cleaned
+}
+
+// Not to follow a link in a directory that is held open.
+int link_flag(const FilePath& path) {
+  return path.directory() != nullptr ? O_NOFOLLOW : 0;
+}
+
+// The sentence for a descriptor that could not be opened.
+[[noreturn]] void fail_to_open(const char* op, const FilePath& path, int error) {
+  TERN_CHECK(error != ELOOP || path.directory() == nullptr, IoError, "[", op,
+             "] expected a regular file, got the symbolic link '", path.text(), "'");
+  throw IoError(concat("[", op, "] cannot open '", path.text(), "': ", reason(error)));
+}
+
+// Of an open regular file; closes what is none.
+struct stat regular_status(const char* op, const FilePath& path, int descriptor) {
+  struct stat info;
+  const int failed = ::fstat(descriptor, &info) == 0 ? 0 : errno;
+  if (failed != 0 || !S_ISREG(info.st_mode)) {
+    ::close(descriptor);
+    TERN_CHECK(failed == 0, IoError, "[", op, "] cannot read '", path.text(), "': ", reason(failed));
+    throw IoError(concat("[", op, "] expected a regular file, got ",
+                         S_ISDIR(info.st_mode) ? "the directory" : "the device or pipe", " '", path.text(), "'"));
+  }
+  return info;
+}
+
+// Whether all of it was written; errno says why not.
+bool write_all(int descriptor, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t got = ::write(descriptor, bytes.data(), bytes.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return false;
+    bytes.remove_prefix(static_cast<size_t>(got));
+  }
+  return true;
 }
 
 }  // namespace
 
-InputFile::InputFile(const char* op, const std::string& path) : op_(op), path_(path) {
-  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  TERN_CHECK(descriptor_ >= 0, IoError, "[", op, "] cannot open '", path, "': ", reason(errno));
-  struct stat info;
-  const int failed = ::fstat(descriptor_, &info) == 0 ? 0 : errno;
-  if (failed != 0 || !S_ISREG(info.st_mode)) {
-    ::close(descriptor_);
-    TERN_CHECK(failed == 0, IoError, "[", op, "] cannot read '", path, "': ", reason(failed));
-    throw IoError(concat("[", op, "] expected a regular file, got ",
-                         S_ISDIR(info.st_mode) ? "the directory" : "the device or pipe", " '", path, "'"));
-  }
-  size_ = static_cast<uint64_t>(info.st_size);
+InputFile::InputFile(const char* op, const FilePath& path) : op_(op), path_(path.text()) {
+  // A pipe would be waited for without O_NONBLOCK.
+  descriptor_ = ::openat(path.descriptor(), path.name().c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | link_flag(path));
+  if (descriptor_ < 0) fail_to_open(op, path, errno);
+  size_ = static_cast<uint64_t>(regular_status(op, path, descriptor_).st_size);
 }
 
 InputFile::InputFile(InputFile&& other) noexcept
@@ -87,34 +116,45 @@ void InputFile::read_at(uint64_t position, std::span<std::byte> out) const {
   }
 }
 
-std::string read_file(const char* op, const std::string& path, uint64_t max_bytes) {
+std::string read_file(const char* op, const FilePath& path, uint64_t max_bytes) {
   const InputFile file(op, path);
-  TERN_CHECK(file.size() <= max_bytes, IoError, "[", op, "] expected at most ", max_bytes, " bytes in '", path,
+  TERN_CHECK(file.size() <= max_bytes, IoError, "[", op, "] expected at most ", max_bytes, " bytes in '", path.text(),
              "', got ", file.size());
   std::string content(file.size(), '\0');
   file.read_at(0, std::as_writable_bytes(std::span(content)));
   return content;
 }
 
-AtomicFile::AtomicFile(const char* op, const std::string& path) : op_(op), path_(path) {
-  std::error_code error;
-  for (int links = 0; std::filesystem::is_symlink(path_, error) && links < 40; ++links) {
-    const std::filesystem::path to = std::filesystem::read_symlink(path_, error);
-    if (error) fail(error.value());
-    path_ = (to.is_absolute() ? to : std::filesystem::path(path_).parent_path() / to).string();
+AtomicFile::AtomicFile(const char* op, const FilePath& path) : op_(op), path_(path.text()), target_(path) {
+  if (path.directory() == nullptr) {
+    std::error_code error;
+    for (int links = 0; std::filesystem::is_symlink(path_, error) && links < 40; ++links) {
+      const std::filesystem::path to = std::filesystem::read_symlink(path_, error);
+      if (error) fail(error.value());
+      path_ = (to.is_absolute() ? to : std::filesystem::path(path_).parent_path() / to).string();
+    }
   }
   const std::filesystem::path target(path_);
   const std::string name = target.filename().string();
-  directory_ = target.has_parent_path() ? target.parent_path().string() : ".";
+  const auto need_regular = [&](bool regular) {
+    TERN_CHECK(regular, IoError, "[", op_, "] expected the path of a regular file to write, got '", path.text(), "'");
+  };
+  need_regular(!name.empty() && name != "." && name != "..");
+  if (path.directory() == nullptr) {
+    const DirectoryHandle directory =
+        Directory::try_open(op, target.has_parent_path() ? target.parent_path().string() : ".");
+    if (directory == nullptr) fail(errno);
+    target_ = directory->file(name);
+  }
   struct stat info;
-  const bool exists = ::stat(path_.c_str(), &info) == 0;
-  TERN_CHECK(!name.empty() && name != "." && name != ".." && (!exists || S_ISREG(info.st_mode)), IoError, "[", op_,
-             "] expected the path of a regular file to write, got '", path, "'");
+  bool exists = ::fstatat(target_.descriptor(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
+  if (exists && S_ISLNK(info.st_mode)) exists = false;  // replaced, and its own mode means nothing
+  need_regular(!exists || S_ISREG(info.st_mode));
   const std::string prefix = temporary_prefix(name);
-  remove_stale(directory_, prefix);
+  remove_stale(*target_.directory(), prefix);
   for (uint64_t number = static_cast<uint64_t>(::getpid()) * 1000;; ++number) {
-    temporary_ = directory_ + "/" + prefix + std::to_string(number) + std::string(kTemporarySuffix);
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    temporary_ = prefix + std::to_string(number) + std::string(kTemporarySuffix);
+    descriptor_ = ::openat(target_.descriptor(), temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ < 0 && (errno == EEXIST || errno == EINTR)) continue;
     if (descriptor_ < 0) fail(errno);
     // Another writer may have taken the new file for a stale one before it was locked. Where the file system has no
@@ -137,7 +177,7 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::discard() noexcept {
   if (descriptor_ < 0) return;
-  ::unlink(temporary_.c_str());
+  ::unlinkat(target_.descriptor(), temporary_.c_str(), 0);
   ::close(descriptor_);
   descriptor_ = -1;
 }
@@ -160,13 +200,7 @@ void AtomicFile::write(const void* data, size_t bytes) {
 }
 
 void AtomicFile::flush() {
-  size_t done = 0;
-  while (done < buffer_.size()) {
-    const ssize_t got = ::write(descriptor_, buffer_.data() + done, buffer_.size() - done);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail(errno);
-    done += static_cast<size_t>(got);
-  }
+  if (!write_all(descriptor_, buffer_)) fail(errno);
   buffer_.clear();
 }
 
@@ -175,21 +209,47 @@ void AtomicFile::commit() {
              "' after it was committed");
   flush();
   if (::fsync(descriptor_) != 0) fail(errno);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail(errno);
+  const int directory = target_.descriptor();
+  if (::renameat(directory, temporary_.c_str(), directory, target_.name().c_str()) != 0) fail(errno);
   ::close(descriptor_);
   descriptor_ = -1;
-  // The new name is on disk only once the directory is. Some file systems do not sync directories; that is no error.
-  const int directory = ::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory < 0) return;
-  const int failed = ::fsync(directory) == 0 || errno == EINVAL || errno == ENOTSUP ? 0 : errno;
-  ::close(directory);
-  if (failed != 0) fail(failed);
+  // The new name is on disk only once the directory is. Some file systems do not sync directories, nor can one that was
+  // opened without the right to list it be synced; that is no error.
+  if (::fsync(directory) != 0 && errno != EINVAL && errno != ENOTSUP && errno != EBADF) fail(errno);
 }
 
-void write_file_atomic(const char* op, const std::string& path, std::string_view content) {
+void write_file_atomic(const char* op, const FilePath& path, std::string_view content) {
   AtomicFile file(op, path);
   file.write(content);
   file.commit();
+}
+
+AppendFile::AppendFile(const char* op, const FilePath& path, Open open) : op_(op), path_(path.text()) {
+  const auto fail = [&](int error) {
+    throw IoError(concat("[", op_, "] cannot write '", path_, "': ", reason(error)));
+  };
+  if (open == Open::kNew) write_file_atomic(op, path, "");  // not emptied: another name may be left of it
+  int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK | link_flag(path);
+  flags |= open == Open::kExclusive ? O_CREAT | O_EXCL : open == Open::kAppend ? O_CREAT : 0;
+  for (;;) {
+    descriptor_ = ::openat(path.descriptor(), path.name().c_str(), flags, 0666);
+    if (descriptor_ < 0 && errno == ELOOP) fail_to_open(op, path, errno);
+    // Nobody reads the pipe that has the name.
+    if (descriptor_ < 0 && errno == ENXIO)
+      throw IoError(concat("[", op, "] expected a regular file, got the device or pipe '", path_, "'"));
+    if (descriptor_ < 0) fail(errno);
+    if (regular_status(op, path, descriptor_).st_nlink <= 1) return;
+    ::close(descriptor_);
+    write_file_atomic(op, path, read_file(op, path));
+  }
+}
+
+AppendFile::~AppendFile() {
+  ::close(descriptor_);
+}
+
+void AppendFile::write(std::string_view text) {
+  TERN_CHECK(write_all(descriptor_, text), IoError, "[", op_, "] cannot write '", path_, "': ", reason(errno));
 }
 
 }  // namespace tern::io

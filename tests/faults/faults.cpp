@@ -75,11 +75,11 @@ int fsync(int descriptor) {
   return result;
 }
 
-int rename(const char* from, const char* to) noexcept {
+int renameat(int from_directory, const char* from, int to_directory, const char* to) noexcept {
   const Fault fault = fault_on(to, false);
   if (fault == Fault::kKill) raise(SIGKILL);
   if (fault == Fault::kError) return static_cast<int>(failed(ENOSPC));
-  const int result = static_cast<int>(syscall(SYS_rename, from, to));
+  const int result = static_cast<int>(syscall(SYS_renameat, from_directory, from, to_directory, to));
   if (fault == Fault::kKillAfter) raise(SIGKILL);
   return result;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -134,6 +135,55 @@ TEST(RunDirectory, ARefusalLeavesTheLockOfAKilledProgram) {
   EXPECT_NE(refusal(path, OpenRun::kNew), "");
   RunDirectory(path, OpenRun::kOverwrite).clear();
   EXPECT_TRUE(names_in(path).empty()) << "still known to be a run's";
+}
+
+// Another run may take the path of one that was moved away: neither knows of the other.
+TEST(RunDirectory, ItsFilesAndItsLockFollowItWhereItIsMoved) {
+  TemporaryDirectory directory;
+  const std::string path = directory / "run", moved = directory / "moved";
+  auto first = std::make_unique<const RunDirectory>(path, OpenRun::kNew);
+  fs::rename(path, moved);
+  const RunDirectory second(path, OpenRun::kNew);
+  io::write_file_atomic("test", first->file("metrics.jsonl"), "first");
+  io::write_file_atomic("test", second.file("metrics.jsonl"), "second");
+  EXPECT_EQ(io::read_file("test", moved + "/metrics.jsonl"), "first");
+  EXPECT_EQ(refusal(moved, OpenRun::kOverwrite),
+            "[run] expected to be alone in DIR, got another process at work there");
+  first.reset();
+  EXPECT_FALSE(fs::exists(moved + "/.lock"));
+  EXPECT_EQ(refusal(path, OpenRun::kOverwrite), "[run] expected to be alone in DIR, got another process at work there")
+      << "the first run has taken the second one's lock away";
+  second.clear();
+  EXPECT_EQ(io::read_file("test", moved + "/metrics.jsonl"), "first");
+}
+
+TEST(RunDirectory, LinksInItAreNotFollowed) {
+  TemporaryDirectory directory;
+  const std::string mine = directory / "mine";
+  std::ofstream(mine) << config_of_a_run();
+  const std::string linked_config = directory_with(directory / "a", {{"metrics.jsonl", ""}});
+  fs::create_symlink(mine, linked_config + "/config.json");
+  for (const OpenRun how : {OpenRun::kNew, OpenRun::kResume, OpenRun::kOverwrite})
+    EXPECT_EQ(message_of<IoError>([&] { RunDirectory(linked_config, how); }),
+              "[run] expected a regular file, got the symbolic link '" + linked_config + "/config.json'");
+  const std::string linked_lock = directory_with(directory / "b", {});
+  fs::create_symlink(directory / "elsewhere", linked_lock + "/.lock");
+  EXPECT_EQ(message_of<IoError>([&] { RunDirectory(linked_lock, OpenRun::kNew); }),
+            "[run] expected a directory to write in, got " + linked_lock + ": its .lock is a symbolic link");
+  EXPECT_FALSE(fs::exists(directory / "elsewhere"));
+  const std::string run = directory_with(directory / "c", {{"config.json", config_of_a_run()}});
+  for (const char* name : {"metrics.jsonl", "report.html", "last.safetensors"})
+    fs::create_symlink(mine, run + "/" + name);
+  fs::create_symlink(directory / "gone", run + "/summary.json");
+  RunDirectory(run, OpenRun::kOverwrite).clear();
+  EXPECT_TRUE(names_in(run).empty());
+  EXPECT_EQ(io::read_file("test", mine), config_of_a_run());
+  // The directory itself may be a link: that is what was asked for.
+  fs::create_directory_symlink(run, directory / "link");
+  {
+    const RunDirectory out(directory / "link", OpenRun::kNew);
+    EXPECT_TRUE(fs::exists(run + "/.lock"));
+  }
 }
 
 TEST(RunDirectory, WhatIsNoDirectoryIsSaidToBeNone) {

@@ -108,7 +108,7 @@ TEST(RunFiles, TheBestCheckpointBelongsToTheLastOne) {
 
   // Another one took its place before last.safetensors was written: back to the one that belongs to it.
   const std::string content = io::read_file("test", best);
-  const BestCheckpoint files(directory.path());
+  const BestCheckpoint files(io::Directory::open("test", directory.path()));
   files.keep_previous();
   Checkpoint abandoned = load_checkpoint(best);
   abandoned.metadata[meta::kBest] = to_text({.score = 1, .step = 999});

@@ -149,9 +149,8 @@ TEST(EventWriter, AResumedRunDropsWhatCameLater) {
   const EventWriter first(directory.path()), second(directory.path(), 40);
   EXPECT_NE(first.path(), second.path());
   EXPECT_EQ(Decoded(second.path()).sessions, (std::vector<std::pair<int64_t, int64_t>>{{1, 41}}));
-  remove_event_files(directory.path());
+  remove_event_files(io::Directory::open("test", directory.path()));
   EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
-  remove_event_files(directory / "none");
 }
 
 TEST(EventWriter, Histograms) {
@@ -214,9 +213,7 @@ TEST(EventWriter, LayersOfAModelWithQuantizers) {
 TEST(EventWriter, SaysWhereItCannotWrite) {
   TemporaryDirectory directory;
   const std::string text = message_of<IoError>([&] { EventWriter(directory / "none"); });
-  EXPECT_EQ(text.rfind("[tensorboard] expected to create " + (directory / "none") + "/events.out.tfevents.", 0), 0u)
-      << text;
-  EXPECT_NE(text.find("got: No such file or directory"), std::string::npos) << text;
+  EXPECT_EQ(text, "[tensorboard] cannot open the directory '" + (directory / "none") + "': No such file or directory");
 }
 
 }  // namespace

@@ -1,0 +1,147 @@
+// Directories that are held open: their files wherever they are moved to, and no way out of them over links.
+#include <chrono>
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <tern/core/error.h>
+#include <tern/core/io/file.h>
+#include <tern/core/io/safetensors.h>
+
+#include "core/io_support.h"
+
+namespace tern {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kOp = "test";
+
+TEST(Directory, FilesFollowADirectoryThatIsMoved) {
+  const ScratchDir dir;
+  fs::create_directory(dir / "a");
+  const io::DirectoryHandle a = io::Directory::open(kOp, dir / "a");
+  io::write_file_atomic(kOp, a->file("f"), "before");
+  io::AtomicFile under_way(kOp, a->file("g"));
+  io::AtomicFile by_path(kOp, dir / "a/h");
+  io::AppendFile log(kOp, a->file("log"), io::AppendFile::Open::kNew);
+  EXPECT_EQ(a->present_path(), dir / "a");
+  fs::rename(dir / "a", dir / "b");
+  fs::create_directory(dir / "a");
+  write_raw(dir / "a/f", "another's");
+
+  EXPECT_EQ(io::read_file(kOp, a->file("f")), "before");
+  io::write_file_atomic(kOp, a->file("f"), "after");
+  under_way.write("moved");
+  under_way.commit();
+  by_path.write("moved");
+  by_path.commit();
+  log.write("moved");
+  io::save_safetensors(a->file("w"), {{"a", counted({2}, DType::kF32)}});
+  EXPECT_EQ(io::load_safetensors(a->file("w")).tensors.size(), 1u);
+  EXPECT_TRUE(a->has("log"));
+  EXPECT_EQ(a->path(), dir / "a");
+  EXPECT_EQ(a->present_path(), fs::canonical(dir / "b").string());
+  EXPECT_EQ(a->names(), (std::vector<std::string>{"f", "g", "h", "log", "w"}));
+  a->remove("w");
+  a->remove("w");
+  EXPECT_FALSE(a->has("w"));
+  EXPECT_EQ(read_raw(dir / "b/f") + read_raw(dir / "b/g") + read_raw(dir / "b/h") + read_raw(dir / "b/log"),
+            "aftermovedmovedmoved");
+  EXPECT_EQ(read_raw(dir / "a/f"), "another's");
+  EXPECT_EQ(a->file("f").beside("g").text(), dir / "a/g");
+  EXPECT_TRUE(a->file("f").is_regular());
+  EXPECT_FALSE(a->file("nothing").is_regular());
+  EXPECT_TRUE(a->link("f", "second"));
+  EXPECT_FALSE(a->link("f", "second"));
+  a->rename("second", "third");
+  EXPECT_EQ(read_raw(dir / "b/third"), "after");
+  EXPECT_EQ(sentence_of<IoError>([&] { a->rename("second", "third"); }),
+            "[test] cannot rename '" + dir / "a/second" + "' to third: No such file or directory");
+}
+
+TEST(Directory, ALinkToOneIsFollowedAndWhatIsNoneIsRefused) {
+  const ScratchDir dir;
+  fs::create_directory(dir / "real");
+  fs::create_directory_symlink("real", dir / "link");
+  io::write_file_atomic(kOp, io::Directory::open(kOp, dir / "link")->file("f"), "x");
+  EXPECT_EQ(read_raw(dir / "real/f"), "x");
+  const auto refusal = [&](const std::string& path) {
+    return sentence_of<IoError>([&] { static_cast<void>(io::Directory::open(kOp, path)); });
+  };
+  EXPECT_EQ(refusal(dir / "none"),
+            "[test] cannot open the directory '" + dir / "none" + "': No such file or directory");
+  EXPECT_EQ(refusal(dir / "real/f"), "[test] cannot open the directory '" + dir / "real/f" + "': Not a directory");
+  const io::DirectoryHandle real = io::Directory::open(kOp, dir / "real");
+  for (const std::string name : {"", ".", "..", "../real/f", "a/b"})
+    EXPECT_EQ(sentence_of<ValueError>([&] { static_cast<void>(real->file(name)); }),
+              "[directory] expected the name of a file in " + dir / "real" + ", got '" + name + "'");
+  fs::create_directory(dir / "real/sub");
+  EXPECT_EQ(sentence_of<IoError>([&] { real->remove("sub"); }),
+            "[test] cannot remove '" + dir / "real/sub" + "': Is a directory");
+}
+
+// A directory from somebody else may hold links to files of ours.
+TEST(Directory, LinksInItAreReplacedOrRefusedButNotFollowed) {
+  const ScratchDir dir;
+  fs::create_directory(dir / "a");
+  write_raw(dir / "mine", "precious");
+  const io::DirectoryHandle a = io::Directory::open(kOp, dir / "a");
+  const auto link = [&] {
+    fs::remove(dir / "a/f");
+    fs::create_symlink("../mine", dir / "a/f");
+  };
+  const std::string refused = "[test] expected a regular file, got the symbolic link '" + dir / "a/f" + "'";
+  link();
+  EXPECT_TRUE(a->has("f"));
+  EXPECT_EQ(sentence_of<IoError>([&] { static_cast<void>(io::read_file(kOp, a->file("f"))); }), refused);
+  EXPECT_EQ(sentence_of<IoError>([&] { io::AppendFile(kOp, a->file("f"), io::AppendFile::Open::kAppend); }), refused);
+  EXPECT_NE(sentence_of<IoError>([&] { io::AppendFile(kOp, a->file("f"), io::AppendFile::Open::kExclusive); }), "");
+  io::write_file_atomic(kOp, a->file("f"), "new");
+  EXPECT_FALSE(fs::is_symlink(dir / "a/f"));
+  EXPECT_EQ(read_raw(dir / "a/f"), "new");
+  link();
+  io::AppendFile(kOp, a->file("f"), io::AppendFile::Open::kNew).write("log");
+  EXPECT_EQ(read_raw(dir / "a/f"), "log");
+  link();
+  a->remove("f");
+  EXPECT_EQ(read_raw(dir / "mine"), "precious");
+  // What a path leads to is the caller's affair.
+  fs::create_symlink("mine", dir / "link");
+  io::AppendFile(kOp, dir / "link", io::AppendFile::Open::kAppend).write("!");
+  EXPECT_EQ(io::read_file(kOp, dir / "link"), "precious!");
+}
+
+TEST(Directory, PipesInItAreNotWaitedFor) {
+  const ScratchDir dir;
+  ASSERT_EQ(::mkfifo((dir / "f").c_str(), 0600), 0);
+  const io::FilePath pipe = io::Directory::open(kOp, dir.path())->file("f");
+  const std::string refused = "[test] expected a regular file, got the device or pipe '" + dir / "f" + "'";
+  EXPECT_EQ(sentence_of<IoError>([&] { static_cast<void>(io::read_file(kOp, pipe)); }), refused);
+  EXPECT_EQ(sentence_of<IoError>([&] { io::AppendFile(kOp, pipe, io::AppendFile::Open::kAppend); }), refused);
+  EXPECT_NE(sentence_of<IoError>([&] { io::AppendFile(kOp, pipe, io::AppendFile::Open::kNew); }), "");
+  EXPECT_NE(sentence_of<IoError>([&] { io::write_file_atomic(kOp, pipe, "x"); }), "");
+}
+
+TEST(AppendFile, KeepsWhatOtherNamesOfTheFileHold) {
+  const ScratchDir dir;
+  write_raw(dir / "backup", "one\n");
+  fs::create_hard_link(dir / "backup", dir / "log");
+  {
+    io::AppendFile log(kOp, dir / "log", io::AppendFile::Open::kAppend);
+    log.write("two\n");
+    EXPECT_EQ(read_raw(dir / "log"), "one\ntwo\n") << "at once";
+    log.write("three\n");
+  }
+  EXPECT_EQ(read_raw(dir / "backup"), "one\n");
+  fs::remove(dir / "log");
+  fs::create_hard_link(dir / "backup", dir / "log");
+  io::AppendFile(kOp, dir / "log", io::AppendFile::Open::kNew).write("new\n");
+  EXPECT_EQ(read_raw(dir / "backup") + read_raw(dir / "log"), "one\nnew\n");
+  EXPECT_EQ(sentence_of<IoError>([&] { io::AppendFile(kOp, dir / "log", io::AppendFile::Open::kExclusive); }),
+            "[test] cannot write '" + dir / "log" + "': File exists");
+  EXPECT_EQ(sentence_of<IoError>([&] { io::AppendFile(kOp, dir / "no/log", io::AppendFile::Open::kAppend); }),
+            "[test] cannot write '" + dir / "no/log" + "': No such file or directory");
+}
+
+}  // namespace
+}  // namespace tern
