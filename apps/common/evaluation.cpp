@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include <png.h>
 
@@ -56,6 +57,44 @@ class Worst {
   std::vector<Mistake> kept_;
 };
 
+// The largest of all pairs.
+void set_pairs(Evaluation& e, std::vector<ConfusedPair> pairs) {
+  e.confused_pairs = static_cast<int64_t>(pairs.size());
+  const auto before = [](const ConfusedPair& a, const ConfusedPair& b) {
+    return a.count != b.count ? a.count > b.count : std::pair(a.label, a.predicted) < std::pair(b.label, b.predicted);
+  };
+  const size_t kept = std::min(pairs.size(), kMaxConfusedPairs);
+  std::partial_sort(pairs.begin(), pairs.begin() + static_cast<std::ptrdiff_t>(kept), pairs.end(), before);
+  pairs.resize(kept);
+  e.confused = std::move(pairs);
+}
+
+// Labels with predictions, counted by sorting: the matrix of 10,000 classes alone would have 10^8 counts.
+class Predictions {
+ public:
+  void add(int64_t label, int64_t predicted) {
+    taken_.push_back(static_cast<uint64_t>(label) << 32 | static_cast<uint64_t>(predicted));
+  }
+  void count(Evaluation& e) {
+    std::sort(taken_.begin(), taken_.end());
+    const bool matrix = e.classes.size() <= kMaxMatrixClasses;
+    if (matrix) e.confusion.assign(e.classes.size(), std::vector<int64_t>(e.classes.size()));
+    std::vector<ConfusedPair> pairs;
+    for (size_t i = 0, next = 0; i < taken_.size(); i = next) {
+      while (next < taken_.size() && taken_[next] == taken_[i]) ++next;
+      const ConfusedPair pair{.label = static_cast<int64_t>(taken_[i] >> 32),
+                              .predicted = static_cast<int64_t>(taken_[i] & 0xffffffffu),
+                              .count = static_cast<int64_t>(next - i)};
+      if (matrix) e.confusion[static_cast<size_t>(pair.label)][static_cast<size_t>(pair.predicted)] = pair.count;
+      if (pair.label != pair.predicted) pairs.push_back(pair);
+    }
+    set_pairs(e, std::move(pairs));
+  }
+
+ private:
+  std::vector<uint64_t> taken_;  // label, prediction: the number of a class fits 32 bits
+};
+
 int64_t count_at(const Json& json, const char* key) {
   const int64_t value = json.at(key).as_int();
   TERN_CHECK(value >= 0, FormatError, "[evaluation] expected ", key, " at least 0, got ", value);
@@ -75,6 +114,7 @@ Evaluation examine(nn::Module& model, data::DataLoader& loader, const Evaluation
   out.classes = dataset.class_names();
   Accuracy accuracy;
   Worst worst(options.mistakes);
+  Predictions predictions;
   int64_t index = 0;
   for (const auto& [images, labels] : loader) {
     TERN_CHECK(!options.stop || !options.stop(), StateError, "[evaluation] expected all ", dataset.size(),
@@ -84,8 +124,6 @@ Evaluation examine(nn::Module& model, data::DataLoader& loader, const Evaluation
     const int64_t classes = logits.size(1);
     for (int64_t c = static_cast<int64_t>(out.classes.size()); c < classes; ++c)
       out.classes.push_back(concat("class ", c));
-    out.confusion.resize(out.classes.size());
-    for (auto& row : out.confusion) row.resize(out.classes.size());
     const std::vector<double> values = logits.to_vector<double>();
     const std::vector<int64_t> truth = labels.to_vector<int64_t>();
     for (size_t i = 0; i < truth.size(); ++i, ++index) {
@@ -98,7 +136,7 @@ Evaluation examine(nn::Module& model, data::DataLoader& loader, const Evaluation
                    index);
       const auto top = std::max_element(row, row + classes);
       const int64_t predicted = top - row;
-      ++out.confusion[static_cast<size_t>(truth[i])][static_cast<size_t>(predicted)];
+      predictions.add(truth[i], predicted);
       if (predicted == truth[i]) continue;
       double sum = 0;
       for (auto v = row; v != row + classes; ++v) sum += std::exp(*v - *top);
@@ -106,6 +144,7 @@ Evaluation examine(nn::Module& model, data::DataLoader& loader, const Evaluation
     }
   }
   out.result = accuracy.result();
+  predictions.count(out);
   out.worst = worst.take();
   for (Mistake& mistake : out.worst) mistake.png = encode_png(shrink(dataset.get(mistake.index).image, options.side));
   return out;
@@ -119,15 +158,65 @@ Json to_json(const Evaluation& e) {
                                   {"predicted", m.predicted},
                                   {"probability", m.probability},
                                   {"png", encode_base64(m.png)}}));
-  return Json::object({{"step", e.step},
-                       {"top1", e.result.top1},
-                       {"top5", e.result.top5},
-                       {"loss", e.result.loss},
-                       {"n", e.result.n},
-                       {"classes", e.classes},
-                       {"confusion", e.confusion},
-                       {"worst", std::move(worst)}});
+  Json out = Json::object({{"step", e.step},
+                           {"top1", e.result.top1},
+                           {"top5", e.result.top5},
+                           {"loss", e.result.loss},
+                           {"n", e.result.n},
+                           {"classes", e.classes}});
+  if (e.classes.size() <= kMaxMatrixClasses) {
+    out["confusion"] = e.confusion;
+  } else {
+    Json pairs = Json::array();
+    for (const ConfusedPair& p : e.confused) pairs.push_back(Json::array({p.label, p.predicted, p.count}));
+    out["confused"] = std::move(pairs);
+    out["confused_pairs"] = e.confused_pairs;
+  }
+  out["worst"] = std::move(worst);
+  return out;
 }
+
+namespace {
+
+// What a file has of the matrix.
+void read_matrix(Evaluation& e, const Json& rows) {
+  const auto classes = static_cast<int64_t>(e.classes.size());
+  TERN_CHECK(rows.size() == e.classes.size(), FormatError, "[evaluation] expected a row of confusion for each of ",
+             classes, " classes, got ", rows.size());
+  std::vector<ConfusedPair> pairs;
+  for (const Json& row : rows.items()) {
+    TERN_CHECK(row.size() == e.classes.size(), FormatError, "[evaluation] expected rows of ", classes, " counts, got ",
+               row.size());
+    std::vector<int64_t>& counts = e.confusion.emplace_back();
+    for (const Json& count : row.items()) {
+      TERN_CHECK(count.as_int() >= 0, FormatError, "[evaluation] expected counts of at least 0, got ", count.as_int());
+      const auto label = static_cast<int64_t>(e.confusion.size()) - 1, predicted = static_cast<int64_t>(counts.size());
+      if (label != predicted && count.as_int() > 0) pairs.push_back({label, predicted, count.as_int()});
+      counts.push_back(count.as_int());
+    }
+  }
+  set_pairs(e, std::move(pairs));
+  if (e.classes.size() > kMaxMatrixClasses) e.confusion.clear();
+}
+
+// What it has instead for many classes.
+void read_pairs(Evaluation& e, const Json& json) {
+  const auto classes = static_cast<int64_t>(e.classes.size());
+  std::vector<ConfusedPair> pairs;
+  for (const Json& item : json.at("confused").items()) {
+    TERN_CHECK(item.size() == 3, FormatError, "[evaluation] expected [label, predicted, count], got ", item.dump());
+    const ConfusedPair pair{item[0].as_int(), item[1].as_int(), item[2].as_int()};
+    TERN_CHECK(pair.label >= 0 && pair.label < classes && pair.predicted >= 0 && pair.predicted < classes &&
+                   pair.label != pair.predicted && pair.count > 0,
+               FormatError, "[evaluation] expected two classes of ", classes, " and a count of at least 1, got ",
+               item.dump());
+    pairs.push_back(pair);
+  }
+  set_pairs(e, std::move(pairs));
+  e.confused_pairs = std::max(e.confused_pairs, count_at(json, "confused_pairs"));
+}
+
+}  // namespace
 
 Evaluation evaluation_from(const Json& json) {
   Evaluation e;
@@ -138,18 +227,10 @@ Evaluation evaluation_from(const Json& json) {
               .n = count_at(json, "n")};
   for (const Json& name : json.at("classes").items()) e.classes.push_back(name.as_string());
   const auto classes = static_cast<int64_t>(e.classes.size());
-  TERN_CHECK(json.at("confusion").size() == e.classes.size(), FormatError,
-             "[evaluation] expected a row of confusion for each of ", classes, " classes, got ",
-             json.at("confusion").size());
-  for (const Json& row : json.at("confusion").items()) {
-    TERN_CHECK(row.size() == e.classes.size(), FormatError, "[evaluation] expected rows of ", classes, " counts, got ",
-               row.size());
-    std::vector<int64_t>& counts = e.confusion.emplace_back();
-    for (const Json& count : row.items()) {
-      TERN_CHECK(count.as_int() >= 0, FormatError, "[evaluation] expected counts of at least 0, got ", count.as_int());
-      counts.push_back(count.as_int());
-    }
-  }
+  if (const Json* rows = json.find("confusion"))
+    read_matrix(e, *rows);
+  else
+    read_pairs(e, json);
   const auto class_at = [&](const Json& item, const char* key) {
     const int64_t value = item.at(key).as_int();
     TERN_CHECK(value >= 0 && value < classes, FormatError, "[evaluation] expected ", key, " in [0, ", classes,
@@ -165,7 +246,7 @@ Evaluation evaluation_from(const Json& json) {
   return e;
 }
 
-void write_evaluation(const std::string& path, nn::Module& model, data::DataLoader& loader, int64_t step,
+void write_evaluation(const io::FilePath& path, nn::Module& model, data::DataLoader& loader, int64_t step,
                       const EvaluationOptions& options) {
   Evaluation evaluation = examine(model, loader, options);
   evaluation.step = step;

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include <tern/core/io/directory.h>
 #include <tern/core/io/json.h>
 #include <tern/core/tensor.h>
 #include <tern/data/loader.h>
@@ -25,12 +26,26 @@ struct Mistake {
   std::string png;         ///< the image before any transform, made smaller if it is large; empty if not recorded
 };
 
+/// How often examples of one class were taken for those of another.
+struct ConfusedPair {
+  int64_t label = 0;      ///< what they are
+  int64_t predicted = 0;  ///< what the model says
+  int64_t count = 0;
+  bool operator==(const ConfusedPair&) const = default;
+};
+
+/// Up to so many classes an Evaluation has the whole matrix; and it has at most so many pairs.
+inline constexpr size_t kMaxMatrixClasses = 128;
+inline constexpr size_t kMaxConfusedPairs = 1000;
+
 /// What examine() finds.
 struct Evaluation {
   EvalResult result;
   int64_t step = 0;                             ///< optimizer steps that the model had seen
   std::vector<std::string> classes;             ///< names; as many as there are labels and outputs
-  std::vector<std::vector<int64_t>> confusion;  ///< [label][prediction], examples
+  std::vector<std::vector<int64_t>> confusion;  ///< [label][prediction], examples; none for too many classes
+  std::vector<ConfusedPair> confused;           ///< the largest, by falling count, then by label and prediction
+  int64_t confused_pairs = 0;                   ///< how many there are in all
   std::vector<Mistake> worst;                   ///< by falling probability
 };
 
@@ -44,20 +59,22 @@ struct EvaluationOptions {
 /// Runs a model over everything a loader gives, in its order, which must be that of the data set (no shuffling), in
 /// eval mode and without gradients. The prediction is the largest logit, the lower class on a tie; its probability
 /// that of softmax. Equal probabilities are kept in the order of the data set. Outputs beyond the data set's classes
-/// are called "class N". Throws ValueError for another order, labels that the outputs lack and options out of range,
-/// NonFiniteError for a logit that is not finite, ShapeError for a mistake whose image has neither 1 nor 3 channels.
+/// are called "class N". Memory: 8 bytes an example beside the result, however many classes there are. Throws
+/// ValueError for another order, labels that the outputs lack and options out of range, NonFiniteError for a logit that
+/// is not finite, ShapeError for a mistake whose image has neither 1 nor 3 channels.
 Evaluation examine(nn::Module& model, data::DataLoader& loader, const EvaluationOptions& options = {});
 
 /// {"step", "top1", "top5", "loss", "n", "classes": [name], "confusion": [[count]], "worst": [{"index", "label",
-/// "predicted", "probability", "png" (base64)}]}.
+/// "predicted", "probability", "png" (base64)}]}; with more than kMaxMatrixClasses classes, instead of "confusion",
+/// "confused": [[label, predicted, count]] and "confused_pairs".
 io::Json to_json(const Evaluation& evaluation);
-/// The same back. Throws FormatError for anything else, counts below 0, classes out of range and pictures that are no
-/// base64 included.
+/// The same back, a matrix of any size. Throws FormatError for anything else, counts below 0, classes out of range and
+/// pictures that are no base64 included.
 Evaluation evaluation_from(const io::Json& json);
 
 /// Examines a model that has seen `step` optimizer steps and writes the result as a file, atomically. Throws as
 /// examine() does, and IoError.
-void write_evaluation(const std::string& path, nn::Module& model, data::DataLoader& loader, int64_t step,
+void write_evaluation(const io::FilePath& path, nn::Module& model, data::DataLoader& loader, int64_t step,
                       const EvaluationOptions& options = {});
 
 /// A PNG of an image u8 [C, H, W] with 1 or 3 channels. Throws ShapeError for others and empty ones, DTypeError.

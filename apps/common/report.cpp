@@ -6,6 +6,7 @@
 
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
+#include <tern/core/text.h>
 #include <tern/train/environment.h>
 #include <tern/train/report.h>
 #include <tern/train/report/assets.h>
@@ -268,26 +269,19 @@ Json figures(const RunRecord& run) {
                        {"data_wait", number(waiting)}});
 }
 
-// Confusion beyond this many classes cannot be drawn; the pairs that are most often confused are listed all the same.
-constexpr size_t kMaxClasses = 128;
-constexpr size_t kMaxPairs = 12;
+// Pairs that are most often confused: beside a matrix, and where there is none.
+constexpr size_t kMaxPairs = 12, kMaxPairsAlone = 40;
 constexpr size_t kMaxSamples = 20;
 
 Json evaluation_data(const Evaluation& e) {
   Json out = to_json(e);
-  std::vector<std::array<int64_t, 3>> confused;  // count, label, prediction
-  for (size_t label = 0; label < e.confusion.size(); ++label)
-    for (size_t predicted = 0; predicted < e.confusion.size(); ++predicted)
-      if (label != predicted && e.confusion[label][predicted] > 0)
-        confused.push_back(
-            {e.confusion[label][predicted], static_cast<int64_t>(label), static_cast<int64_t>(predicted)});
-  std::stable_sort(confused.begin(), confused.end(), [](const auto& a, const auto& b) { return a[0] > b[0]; });
-  if (confused.size() > kMaxPairs) confused.resize(kMaxPairs);
+  const size_t most = e.confusion.empty() ? kMaxPairsAlone : kMaxPairs;
   Json list = Json::array();
-  for (const auto& [count, label, predicted] : confused)
-    list.push_back(Json::object({{"count", count}, {"label", label}, {"predicted", predicted}}));
+  for (size_t i = 0; i < std::min(most, e.confused.size()); ++i) {
+    const ConfusedPair& p = e.confused[i];
+    list.push_back(Json::object({{"count", p.count}, {"label", p.label}, {"predicted", p.predicted}}));
+  }
   out["confused"] = std::move(list);
-  if (e.classes.size() > kMaxClasses) out.erase("confusion");
   return out;
 }
 
@@ -316,6 +310,11 @@ Json run_data(const RunRecord& run, bool alone, const ReportOptions& options) {
   if (run.weights.has_value()) out["weights"] = weight_pictures(*run.weights);
   if (run.evaluation.has_value()) out["evaluation"] = evaluation_data(*run.evaluation);
   return out;
+}
+
+void write_page(const io::FilePath& path, const std::vector<RunRecord>& runs, const ReportOptions& options) {
+  const std::string title = runs.size() == 1 ? runs[0].name : concat("Comparison of ", runs.size(), " runs");
+  io::write_file_atomic("report", path, report_page(title, report_data(runs, options)));
 }
 
 }  // namespace
@@ -385,18 +384,20 @@ std::string report_page(const std::string& title, const Json& data) {
     out.append(rest.substr(0, at)).append(text);
     rest.remove_prefix(at + marker.size());
   };
-  fill("{{title}}", escape_html(title));
+  fill("{{title}}", escape_html(printable(title)));
   fill("{{style}}", detail::kPageStyle);
   fill("{{data}}", embed_json(data));
   fill("{{script}}", detail::kPageScript);
   return out.append(rest);
 }
 
-void write_report(const std::string& path, const std::vector<std::string>& directories, const ReportOptions& options) {
+void write_report(const io::FilePath& path, const std::vector<std::string>& directories, const ReportOptions& options) {
   TERN_CHECK(!directories.empty(), ValueError, "[report] expected at least one run directory, got none");
-  const std::vector<RunRecord> runs = read_runs(directories, true, options.weights);
-  const std::string title = runs.size() == 1 ? runs[0].name : concat("Comparison of ", runs.size(), " runs");
-  io::write_file_atomic("report", path, report_page(title, report_data(runs, options)));
+  write_page(path, read_runs(directories, true, options.weights), options);
+}
+
+void write_run_report(const io::FilePath& path, const io::DirectoryHandle& directory, const ReportOptions& options) {
+  write_page(path, {read_run(directory, true, options.weights)}, options);
 }
 
 }  // namespace tern::train

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include <tern/core/io/directory.h>
 #include <tern/core/io/json.h>
 #include <tern/train/run_record.h>
 
@@ -21,8 +22,11 @@ struct ReportOptions {
 /// Reads run directories (see read_run) and writes the page, atomically. One directory gives a report of the run, more
 /// a comparison: curves laid over each other, final figures and differing settings. Throws what read_runs throws,
 /// ValueError without a directory, IoError where the page cannot be written.
-void write_report(const std::string& path, const std::vector<std::string>& directories,
+void write_report(const io::FilePath& path, const std::vector<std::string>& directories,
                   const ReportOptions& options = {});
+/// The same of one run, whose directory is held open.
+void write_run_report(const io::FilePath& path, const io::DirectoryHandle& directory,
+                      const ReportOptions& options = {});
 
 /// What the page draws: {"version", "runs": [...], "differences": [{"key", "values"}]}. With one run, weight
 /// histograms, kernel maps, the confusion matrix and the mistakes are in it.

@@ -155,7 +155,10 @@ TEST(Report, ConfusionAndWorstMistakes) {
   EXPECT_EQ(e.worst[0].png.substr(1, 3), "PNG");
 
   const Evaluation again = evaluation_from(to_json(e));
+  EXPECT_EQ(e.confused, (std::vector<ConfusedPair>{{0, 1, 1}, {1, 0, 1}, {1, 2, 1}, {2, 1, 1}}));
   EXPECT_EQ(again.confusion, e.confusion);
+  EXPECT_EQ(again.confused, e.confused);
+  EXPECT_EQ(again.confused_pairs, 4);
   EXPECT_EQ(again.classes, e.classes);
   EXPECT_EQ(again.worst[2].png, e.worst[2].png);
   EXPECT_EQ(again.worst[2].index, 1);
