@@ -23,7 +23,10 @@
 #include <tern/core/embedding.h>
 #include <tern/core/error.h>
 #include <tern/core/index.h>
+#include <tern/core/io/directory.h>
+#include <tern/core/io/element_type.h>
 #include <tern/core/io/file.h>
+#include <tern/core/io/file_kind.h>
 #include <tern/core/io/hash.h>
 #include <tern/core/io/json.h>
 #include <tern/core/io/npy.h>

@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <vector>
 
+#include <tern/core/error.h>
+#include <tern/core/io/bytes.h>
 #include <tern/core/text.h>
 
 namespace tern {
@@ -40,6 +42,56 @@ bool glob_matches(std::string_view pattern, std::string_view text) {
   }
   while (p < pattern.size() && pattern[p] == '*') ++p;
   return p == pattern.size();
+}
+
+bool is_control(char32_t c) {
+  return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
+         (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+std::string printable(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const auto lead = static_cast<unsigned char>(text[0]);
+    const size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    if (text.size() < length || !io::is_valid_utf8(text.substr(0, length))) {
+      out += format_text("\\x%02x", static_cast<unsigned>(lead));
+      text.remove_prefix(1);
+      continue;
+    }
+    char32_t character = length == 1 ? lead : lead & (0x7fu >> length);
+    for (size_t i = 1; i < length; ++i) character = character << 6 | (static_cast<unsigned char>(text[i]) & 0x3fu);
+    if (!is_control(character))
+      out += text.substr(0, length);
+    else
+      out += format_text(character < 0x100 ? "\\x%02x" : "\\u%04x", static_cast<unsigned>(character));
+    text.remove_prefix(length);
+  }
+  return out;
+}
+
+std::string without_middle(std::string_view text, size_t most) {
+  if (text.size() <= most) return std::string(text);
+  // The middle of a character is no place to cut.
+  const auto is_inside = [&](size_t i) { return (static_cast<unsigned char>(text[i]) & 0xc0) == 0x80; };
+  const size_t kept = most - 40;  // beside the words that say so
+  size_t head = kept * 2 / 3, tail = text.size() - kept / 3;
+  while (is_inside(head)) --head;
+  while (tail < text.size() && is_inside(tail)) ++tail;
+  return concat(text.substr(0, head), "[... ", tail - head, " bytes ...]", text.substr(tail));
+}
+
+std::string one_line(std::string_view text) {
+  const std::string shown = printable(text);
+  if (shown.size() <= kMaxWord) return shown;
+  std::string out;
+  for (size_t begin = 0; begin < shown.size();) {
+    const size_t end = std::min(shown.find(' ', begin), shown.size() - 1) + 1;  // with its space
+    out += without_middle(std::string_view(shown).substr(begin, end - begin), kMaxWord);
+    begin = end;
+  }
+  return without_middle(out, kMaxLine);
 }
 
 std::string format_text(const char* pattern, ...) {

@@ -17,4 +17,23 @@ namespace tern {
 /// What std::printf would print, cut to 255 characters.
 [[nodiscard, gnu::format(printf, 1, 2)]] std::string format_text(const char* pattern, ...);
 
+/// Whether a character acts on the text around it instead of being seen: control characters (U+0000 to U+001F, U+007F
+/// to U+009F), line and paragraph separators, and those that turn the direction of writing around.
+[[nodiscard]] bool is_control(char32_t character);
+
+/// A text that can be shown on one line of a terminal: such characters are written as \xNN or \uNNNN, bytes that are
+/// not UTF-8 as \xNN.
+[[nodiscard]] std::string printable(std::string_view text);
+
+/// A text of well-formed UTF-8 in at most `most` bytes (at least 100): a longer one loses its middle, where
+/// "[... N bytes ...]" stands instead.
+[[nodiscard]] std::string without_middle(std::string_view text, size_t most);
+
+/// What one_line leaves of a word (what stands between two spaces) and of a text, in bytes.
+inline constexpr size_t kMaxWord = 512, kMaxLine = 8192;
+
+/// A message, which may hold names from files, as one line of bounded length: printable(), longer words and texts
+/// without_middle(). What it gives it leaves as it is.
+[[nodiscard]] std::string one_line(std::string_view text);
+
 }  // namespace tern

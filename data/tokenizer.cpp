@@ -4,7 +4,7 @@
 
 #include <tern/core/error.h>
 #include <tern/core/io/bytes.h>
-#include <tern/core/io/file.h>
+#include <tern/core/io/file_kind.h>
 #include <tern/data/tokenizer.h>
 
 namespace tern::data {
@@ -54,29 +54,32 @@ Tokenizer Tokenizer::load(const std::string& path) {
 }
 
 Tokenizer Tokenizer::parse(std::span<const std::byte> bytes, const std::string& name) {
-  io::ByteReader reader(kTokenizer, name, bytes);
-  const auto longest = reader.read<int32_t>("the length of the longest piece");
-  TERN_CHECK(longest >= 1 && longest <= kMaxPiece, FormatError, "[", kTokenizer, "] expected a longest piece of 1 to ",
-             kMaxPiece, " bytes in '", name, "', got ", longest, "; this may not be a tokenizer file");
-  auto vocabulary = std::make_shared<Vocabulary>();
-  while (!reader.at_end()) {
-    const auto token = static_cast<int64_t>(vocabulary->pieces.size());
-    TERN_CHECK(token < kMaxTokens, FormatError, "[", kTokenizer, "] expected at most ", kMaxTokens, " tokens in '",
-               name, "', got more");
-    const auto score = reader.read<float>("a score");
-    const auto length = reader.read<int32_t>("a length");
-    TERN_CHECK(!std::isnan(score), FormatError, "[", kTokenizer, "] expected a number as score of token ", token,
-               " in '", name, "', got NaN");
-    TERN_CHECK(length >= 0 && length <= longest, FormatError, "[", kTokenizer, "] expected a piece of 0 to ", longest,
-               " bytes for token ", token, " in '", name, "', got ", length);
-    vocabulary->pieces.emplace_back(reader.take_text(static_cast<size_t>(length), "a piece"));
-    vocabulary->scores.push_back(score);
-    vocabulary->ids.try_emplace(vocabulary->pieces.back(), token);
-  }
-  TERN_CHECK(static_cast<int64_t>(vocabulary->pieces.size()) >= kFirstByte + kByteTokens, FormatError, "[", kTokenizer,
-             "] expected at least ", kFirstByte + kByteTokens, " tokens in '", name, "', got ",
-             vocabulary->pieces.size());
-  return Tokenizer(std::move(vocabulary));
+  return io::naming_kind(bytes, io::FileKind::kUnknown, [&] {
+    io::ByteReader reader(kTokenizer, name, bytes);
+    const auto longest = reader.read<int32_t>("the length of the longest piece");
+    TERN_CHECK(longest >= 1 && longest <= kMaxPiece, FormatError, "[", kTokenizer,
+               "] expected a longest piece of 1 to ", kMaxPiece, " bytes in '", name, "', got ", longest,
+               "; this may not be a tokenizer file");
+    auto vocabulary = std::make_shared<Vocabulary>();
+    while (!reader.at_end()) {
+      const auto token = static_cast<int64_t>(vocabulary->pieces.size());
+      TERN_CHECK(token < kMaxTokens, FormatError, "[", kTokenizer, "] expected at most ", kMaxTokens, " tokens in '",
+                 name, "', got more");
+      const auto score = reader.read<float>("a score");
+      const auto length = reader.read<int32_t>("a length");
+      TERN_CHECK(!std::isnan(score), FormatError, "[", kTokenizer, "] expected a number as score of token ", token,
+                 " in '", name, "', got NaN");
+      TERN_CHECK(length >= 0 && length <= longest, FormatError, "[", kTokenizer, "] expected a piece of 0 to ", longest,
+                 " bytes for token ", token, " in '", name, "', got ", length);
+      vocabulary->pieces.emplace_back(reader.take_text(static_cast<size_t>(length), "a piece"));
+      vocabulary->scores.push_back(score);
+      vocabulary->ids.try_emplace(vocabulary->pieces.back(), token);
+    }
+    TERN_CHECK(static_cast<int64_t>(vocabulary->pieces.size()) >= kFirstByte + kByteTokens, FormatError, "[",
+               kTokenizer, "] expected at least ", kFirstByte + kByteTokens, " tokens in '", name, "', got ",
+               vocabulary->pieces.size());
+    return Tokenizer(std::move(vocabulary));
+  });
 }
 
 int64_t Tokenizer::vocab_size() const {

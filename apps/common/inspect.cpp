@@ -7,6 +7,7 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
 #include <tern/core/io/bytes.h>
+#include <tern/core/io/element_type.h>
 #include <tern/core/io/file.h>
 #include <tern/core/io/npy.h>
 #include <tern/core/io/safetensors.h>
@@ -90,7 +91,8 @@ std::map<std::string, Described> quantizers_of(const io::SafetensorsReader& read
 TensorInspection inspect_tensor(const std::string& name, const Tensor& x, const InspectOptions& options,
                                 const Described* quantizer = nullptr) {
   TensorInspection out{.name = name,
-                       .dtype = x.dtype(),
+                       .type = std::string(name_of(x.dtype())),
+                       .element_bits = 8 * size_of(x.dtype()),
                        .shape = x.shape(),
                        .bytes = x.bytes(),
                        .values = value_stats(x, options.bins),
@@ -98,6 +100,32 @@ TensorInspection inspect_tensor(const std::string& name, const Tensor& x, const 
   const bool readable = quantizer != nullptr && x.is_floating() && out.values.non_finite == 0 &&
                         std::isfinite(quantizer->logit_dz) && std::isfinite(quantizer->logit_bit);
   if (readable) out.quantized = quantized_stats(x, *quantizer);
+  return out;
+}
+
+// A tensor of a safetensors file, whether it can be read or not; types are told of as the file has them.
+TensorInspection inspect_entry(const io::SafetensorsReader& reader, const io::SafetensorsReader::Info& info,
+                               const InspectOptions& options, const Described* quantizer) {
+  const auto bytes = static_cast<int64_t>(info.end - info.begin);
+  const io::ElementType* type = io::find_element_type(info.type);
+  TensorInspection out;
+  if (info.dtype.has_value()) {
+    out = inspect_tensor(info.name, reader.read(info.name), options, quantizer);
+  } else {
+    out.name = info.name;
+    out.readable = false;
+    out.shape = info.shape;
+    out.values.count = 1;
+    for (const int64_t size : info.shape) out.values.count *= size;
+    out.values.histogram.assign(static_cast<size_t>(options.bins), 0);
+  }
+  if (type == nullptr || !type->is_stored_as_dtype) {
+    out.type = info.type;
+    std::transform(out.type.begin(), out.type.end(), out.type.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+    out.element_bits = type != nullptr ? type->bits : out.values.count > 0 ? 8 * bytes / out.values.count : 0;
+  }
+  out.bytes = bytes;
   return out;
 }
 
@@ -142,17 +170,21 @@ double dead_zone_share(const codeq::DeadZone& zone) {
   return zone.range > 0 ? zone.dead_zone / (2 * zone.range) : 0;
 }
 
+// A name from a file in a line of its own: a megabyte of it would make a table of such lines.
+std::string shown(const std::string& name) {
+  return without_middle(printable(name), 160);
+}
+
 std::vector<std::string> cells_of(const TensorInspection& t, bool unicode, bool quantizers, bool non_finite) {
-  const bool values = t.values.finite() > 0;
+  const bool values = t.readable && t.values.finite() > 0;
   const auto if_values = [&](double v) { return values ? number(v) : std::string("-"); };
-  std::vector<std::string> cells{t.name.empty() ? "(array)" : printable(t.name), std::string(name_of(t.dtype)),
-                                 to_string(t.shape)};
-  cells.insert(cells.end(),
-               {if_values(t.values.min), if_values(t.values.max), if_values(t.values.mean),
-                if_values(t.values.deviation), values ? percent(t.zero_share()) : std::string("-"),
-                distinct_text(t.quantized ? t.quantized->levels : t.values.distinct), std::to_string(t.bits())});
+  std::vector<std::string> cells{t.name.empty() ? "(array)" : shown(t.name), t.type, to_string(t.shape)};
+  cells.insert(cells.end(), {if_values(t.values.min), if_values(t.values.max), if_values(t.values.mean),
+                             if_values(t.values.deviation), values ? percent(t.zero_share()) : std::string("-"),
+                             t.readable ? distinct_text(t.quantized ? t.quantized->levels : t.values.distinct) : "-",
+                             std::to_string(t.bits())});
   if (quantizers) cells.push_back(t.quantized ? percent(dead_zone_share(t.quantized->scalars)) : "-");
-  if (non_finite) cells.push_back(std::to_string(t.values.non_finite));
+  if (non_finite) cells.push_back(t.readable ? std::to_string(t.values.non_finite) : "-");
   cells.push_back(values ? concat("|", histogram_sketch(t.values.histogram, unicode), "|") : "");
   return cells;
 }
@@ -271,6 +303,7 @@ int64_t Inspection::bytes() const {
 }
 
 Inspection inspect_file(const std::string& path, const InspectOptions& options) {
+  TERN_CHECK(options.bins >= 1, ValueError, "[inspect] expected at least 1 bin, got ", options.bins);
   Inspection out;
   out.path = path;
   const auto wanted = [&](const std::string& name) {
@@ -306,8 +339,8 @@ Inspection inspect_file(const std::string& path, const InspectOptions& options) 
           continue;
         }
         const auto quantizer = quantizers.find(info.name);
-        out.tensors.push_back(inspect_tensor(info.name, reader.read(info.name), options,
-                                             quantizer != quantizers.end() ? &quantizer->second : nullptr));
+        out.tensors.push_back(
+            inspect_entry(reader, info, options, quantizer != quantizers.end() ? &quantizer->second : nullptr));
       }
       break;
     }
@@ -315,21 +348,6 @@ Inspection inspect_file(const std::string& path, const InspectOptions& options) 
   TERN_CHECK(options.filter.empty() || !out.tensors.empty(), ValueError, "[inspect] expected a filter that one of the ",
              in_file, " names fits, got '", options.filter, "'");
   sort_tensors(out.tensors, options.sort);
-  return out;
-}
-
-std::string printable(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0u;
-    const bool c1 = c == 0xc2 && next >= 0x80 && next < 0xa0;  // U+0080 to U+009F
-    if (c1) ++i;
-    if (c < 0x20 || c == 0x7f || c1)
-      out += format_text("\\x%02x", c1 ? next : c);
-    else
-      out += text[i];
-  }
   return out;
 }
 
@@ -383,7 +401,7 @@ std::string to_text(const Inspection& inspection, bool unicode) {
     for (const auto& [key, value] : inspection.metadata) {
       const std::string_view start = std::string_view(value).substr(0, kLongest);
       const std::string text = printable(start.substr(0, io::valid_utf8_prefix(start)));
-      out += concat("  ", printable(key), ": ", text,
+      out += concat("  ", shown(key), ": ", text,
                     value.size() > kLongest ? concat(" ... (", value.size(), " bytes)") : std::string(), "\n");
     }
   }
@@ -406,9 +424,9 @@ io::Json to_json(const Inspection& inspection) {
   io::Json tensors = io::Json::array();
   for (const TensorInspection& t : inspection.tensors) {
     const ValueStats& v = t.values;
-    const auto real = [&](double x) { return v.finite() > 0 ? io::Json(x) : io::Json(); };
+    const auto real = [&](double x) { return t.readable && v.finite() > 0 ? io::Json(x) : io::Json(); };
     io::Json json = io::Json::object({{"name", t.name},
-                                      {"dtype", std::string(name_of(t.dtype))},
+                                      {"dtype", t.type},
                                       {"shape", std::vector<int64_t>(t.shape.begin(), t.shape.end())},
                                       {"elements", v.count},
                                       {"bytes", t.bytes},
@@ -422,6 +440,7 @@ io::Json to_json(const Inspection& inspection) {
                                       {"distinct", std::min(v.distinct, kMostDistinct)},
                                       {"distinct_is_least", v.distinct > kMostDistinct},
                                       {"histogram", v.histogram}});
+    if (!t.readable) json["readable"] = false;
     if (t.quantized) {
       const QuantizedStats& q = *t.quantized;
       json["codeq"] = io::Json::object({{"bits", q.scalars.bits},

@@ -45,15 +45,17 @@ struct QuantizedStats {
 
 /// One tensor of a file.
 struct TensorInspection {
-  std::string name;  ///< empty in an .npy file
-  DType dtype = DType::kF32;
+  std::string name;          ///< empty in an .npy file
+  std::string type;          ///< of the elements, as stored: "f32", "bool", "f8_e4m3"
+  int64_t element_bits = 0;  ///< of one of them
+  bool readable = true;      ///< false: no tensor can hold such elements, and nothing is known of the values
   Shape shape;
-  int64_t bytes = 0;  ///< as stored
-  ValueStats values;
+  int64_t bytes = 0;                        ///< as stored
+  ValueStats values;                        ///< of what is not readable the number of elements alone
   std::optional<QuantizedStats> quantized;  ///< where the file's metadata describe a quantizer and all is finite
 
-  /// Bits an element has in use: the quantizer's, else the dtype's.
-  int64_t bits() const { return quantized ? quantized->scalars.bits : 8 * size_of(dtype); }
+  /// Bits an element has in use: the quantizer's, else the type's.
+  int64_t bits() const { return quantized ? quantized->scalars.bits : element_bits; }
   /// Share of zeros among what the layer computes with.
   double zero_share() const;
 };
@@ -99,9 +101,6 @@ struct Inspection {
 /// Bins as one character each, the highest bin filling its character: " .:-=+*#%@" or the eight block elements; a bin
 /// that is not empty never looks so.
 [[nodiscard]] std::string histogram_sketch(const std::vector<int64_t>& bins, bool unicode);
-
-/// A text whose control characters (those that a terminal would act on) are written as \xNN.
-[[nodiscard]] std::string printable(std::string_view text);
 
 /// What summary_of_file cannot learn from a file.
 struct ModelQuestion {

@@ -6,8 +6,9 @@
 
 #include <tern/core/error.h>
 #include <tern/core/io/bytes.h>
-#include <tern/core/io/file.h>
+#include <tern/core/io/file_kind.h>
 #include <tern/core/io/json.h>
+#include <tern/core/text.h>
 
 namespace tern::io {
 
@@ -156,6 +157,13 @@ auto& get(V& value, std::string_view wanted, Json::Kind kind) {
   return *held;
 }
 
+// Of a character of two or three bytes.
+unsigned code_point(std::string_view character) {
+  unsigned code = static_cast<unsigned char>(character[0]) & (character.size() == 2 ? 0x1fu : 0x0fu);
+  for (const char c : character.substr(1)) code = code << 6 | (static_cast<unsigned char>(c) & 0x3fu);
+  return code;
+}
+
 void append_string(std::string& out, std::string_view text) {
   out += '"';
   for (size_t i = 0; i < text.size();) {
@@ -165,8 +173,11 @@ void append_string(std::string& out, std::string_view text) {
       if (i + length > text.size() || !is_valid_utf8(text.substr(i, length))) {
         out += "\xEF\xBF\xBD";  // U+FFFD
         length = 1;
-      } else {
-        out += text.substr(i, length);
+      } else if (const std::string_view character = text.substr(i, length);
+                 length == 4 || !is_control(code_point(character))) {
+        out += character;
+      } else {  // none of those that act on a terminal or turn a line around is beyond U+FFFF
+        out += format_text("\\u%04x", code_point(character));
       }
       i += length;
       continue;
@@ -270,7 +281,7 @@ Json Json::parse(const char* op, const std::string& name, std::string_view text,
     const size_t line = 1 + static_cast<size_t>(std::count(before.begin(), before.end(), '\n'));
     const size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0
     throw FormatError(concat("[", op, "] expected valid JSON in '", name, "', got an error at line ", line, ", column ",
-                             position - line_start + 1, ": ", why));
+                             position - line_start + 1, ": ", why, kind_note(bytes_of(text))));
   };
   if (const size_t valid = valid_utf8_prefix(text); valid < text.size()) refuse(valid, "invalid UTF-8");
   // The parser below takes a zero byte for the end.

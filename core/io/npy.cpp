@@ -1,10 +1,12 @@
 #include <algorithm>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/io/bytes.h>
-#include <tern/core/io/file.h>
+#include <tern/core/io/element_type.h>
+#include <tern/core/io/file_kind.h>
 #include <tern/core/io/npy.h>
 #include <tern/core/shape.h>
 
@@ -16,16 +18,17 @@ constexpr const char* kSaveNpy = "save_npy";
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr uint64_t kMaxHeader = 65536;
 
+// NumPy's letter and size of an element, and the type by the name that ElementType has.
 struct Descr {
-  std::string_view text;
-  DType dtype;
+  std::string_view code;
+  std::string_view type;
 };
-constexpr Descr kDescrs[] = {{"<f4", DType::kF32}, {"<f8", DType::kF64}, {"<f2", DType::kF16}, {"<i8", DType::kI64},
-                             {"<i4", DType::kI32}, {"|i1", DType::kI8},  {"|u1", DType::kU8},  {"|b1", DType::kU8}};
+constexpr Descr kDescrs[] = {{"f4", "F32"}, {"f8", "F64"},  {"f2", "F16"}, {"i8", "I64"}, {"i4", "I32"}, {"i1", "I8"},
+                             {"u1", "U8"},  {"b1", "BOOL"}, {"i2", "I16"}, {"u2", "U16"}, {"u4", "U32"}, {"u8", "U64"}};
 
 struct NpyHeader {
-  DType dtype = DType::kF32;
-  bool is_bool = false;
+  const ElementType* type = nullptr;
+  bool big_endian = false;
   bool fortran = false;
   Shape shape;
 };
@@ -93,11 +96,15 @@ class HeaderParser {
     skip_blanks();
     if (at_ < text_.size() && text_[at_] == '[') fail("one element type, not a structure,");
     const std::string_view descr = quoted();
-    const auto* known = std::find_if(std::begin(kDescrs), std::end(kDescrs), [&](auto& d) { return d.text == descr; });
+    // The byte order first; '|' where there is none to speak of.
+    const auto* known = std::find_if(std::begin(kDescrs), std::end(kDescrs), [&](auto& d) {
+      return descr.size() == 3 && descr.substr(1) == d.code &&
+             (descr[0] == '<' || descr[0] == '>' || (descr[0] == '|' && d.code[1] == '1'));
+    });
     if (known == std::end(kDescrs))
-      fail(concat("an element type among <f4 <f8 <f2 <i8 <i4 |i1 |u1 |b1, got '", descr, "',"));
-    header.dtype = known->dtype;
-    header.is_bool = descr == "|b1";
+      fail(concat("an element type among f4 f8 f2 i8 i4 i2 i1 u8 u4 u2 u1 b1, got '", descr, "',"));
+    header.type = find_element_type(known->type);
+    header.big_endian = descr[0] == '>' && header.type->bits > 8;
   }
   bool parse_bool() {
     skip_blanks();
@@ -137,9 +144,7 @@ class HeaderParser {
   size_t at_ = 0;
 };
 
-}  // namespace
-
-Tensor parse_npy(std::span<const std::byte> bytes, const std::string& name) {
+Tensor parse(std::span<const std::byte> bytes, const std::string& name) {
   ByteReader reader(kLoadNpy, name, bytes);
   TERN_CHECK(bytes.size() >= kMagic.size() && reader.take_text(kMagic.size(), "the magic string") == kMagic,
              FormatError, "[", kLoadNpy, "] expected '", name, "' to begin with \\x93NUMPY; this is not a .npy file");
@@ -161,24 +166,35 @@ Tensor parse_npy(std::span<const std::byte> bytes, const std::string& name) {
     extent = *product;
     elements *= static_cast<uint64_t>(size);
   }
-  const uint64_t needed = elements * static_cast<uint64_t>(size_of(header.dtype));
+  const auto item = static_cast<size_t>(header.type->bits / 8);
+  const uint64_t needed = elements * item;
   TERN_CHECK(needed == reader.remaining(), FormatError, "[", kLoadNpy, "] expected ", needed,
-             " bytes after the header of '", name, "' (", header.dtype, " ", header.shape, "), got ",
+             " bytes after the header of '", name, "' (", header.type->name, " ", header.shape, "), got ",
              reader.remaining());
-  const auto data = reader.take(needed, "the elements");
-  if (header.is_bool)
-    for (const std::byte b : data)
-      TERN_CHECK(b <= std::byte{1}, FormatError, "[", kLoadNpy, "] expected booleans of 0 and 1 in '", name, "', got ",
-                 static_cast<int>(b));
+  auto data = reader.take(needed, "the elements");
+  std::vector<std::byte> turned;
+  if (header.big_endian) {
+    turned.assign(data.begin(), data.end());
+    for (size_t i = 0; i < turned.size(); i += item)
+      std::reverse(turned.begin() + static_cast<std::ptrdiff_t>(i),
+                   turned.begin() + static_cast<std::ptrdiff_t>(i + item));
+    data = turned;
+  }
 
   Shape stored = header.shape;  // as the elements lie in the file, outermost axis first
   if (header.fortran) std::reverse(stored.begin(), stored.end());
-  Tensor out = empty(stored, header.dtype);
-  if (needed > 0) std::memcpy(out.raw(), data.data(), needed);
+  Tensor out = empty(stored, *header.type->dtype);
+  decode_elements(kLoadNpy, concat("'", name, "'"), *header.type, data, out);
   if (!header.fortran || out.dim() < 2) return out;
   Dims axes;
   for (int64_t i = out.dim() - 1; i >= 0; --i) axes.push_back(i);
   return out.permute(axes).contiguous();
+}
+
+}  // namespace
+
+Tensor parse_npy(std::span<const std::byte> bytes, const std::string& name) {
+  return naming_kind(bytes, FileKind::kNpy, [&] { return parse(bytes, name); });
 }
 
 Tensor load_npy(const std::string& path) {
@@ -187,15 +203,16 @@ Tensor load_npy(const std::string& path) {
 
 std::string serialize_npy(const Tensor& x) {
   const NoGradGuard no_grad;
-  const auto* known =
-      std::find_if(std::begin(kDescrs), std::end(kDescrs), [&](auto& d) { return d.dtype == x.dtype(); });
+  const std::string_view type = element_type_of(x.dtype()).name;
+  const auto* known = std::find_if(std::begin(kDescrs), std::end(kDescrs), [&](auto& d) { return d.type == type; });
   TERN_CHECK(known != std::end(kDescrs), DTypeError, "[", kSaveNpy, "] expected an element type that NumPy has, got ",
              x.dtype(), "; convert it to f32 first");
   std::string sizes;
   for (const int64_t size : x.shape()) sizes += std::to_string(size) + ", ";
   if (x.dim() > 1) sizes.resize(sizes.size() - 2);
   if (x.dim() == 1) sizes.pop_back();  // "(3,)"
-  std::string text = concat("{'descr': '", known->text, "', 'fortran_order': False, 'shape': (", sizes, "), }");
+  std::string text = concat("{'descr': '", known->code[1] == '1' ? '|' : '<', known->code,
+                            "', 'fortran_order': False, 'shape': (", sizes, "), }");
   const size_t before = kMagic.size() + 4;
   text.append(63 - (before + text.size()) % 64, ' ');  // the elements start at a multiple of 64
   text += '\n';

@@ -9,9 +9,11 @@
 
 namespace tern::io {
 
-/// Reads an array of format version 1, 2 or 3, in C or Fortran order; the result is row-major. Element types <f4 <f8
-/// <f2 <i8 <i4 |i1 |u1 and |b1 (as u8 of 0 and 1), at most 8 axes. The header is checked against the file's size before
-/// anything is allocated. Throws IoError if the file cannot be read, FormatError for anything else in it.
+/// Reads an array of format version 1, 2 or 3, in C or Fortran order; the result is row-major. Element types f4 f8 f2
+/// i8 i4 i1 u1 of either byte order; also b1 (as u8 of 0 and 1), i2 and u2 (as i32), u4 and u8 (as i64; values from
+/// 2^63 on are refused). At most 8 axes. The header is checked against the file's size before anything is allocated.
+/// Throws IoError if the file cannot be read, FormatError for anything else in it; of a file of another kind it says
+/// which (FileKind).
 [[nodiscard]] Tensor load_npy(const std::string& path);
 
 /// The same from bytes in memory; `name` is for messages. Throws FormatError.

@@ -4,7 +4,8 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/io/bytes.h>
-#include <tern/core/io/file.h>
+#include <tern/core/io/element_type.h>
+#include <tern/core/io/file_kind.h>
 #include <tern/core/io/json.h>
 #include <tern/core/io/safetensors.h>
 
@@ -16,26 +17,23 @@ constexpr const char* kSave = "save_safetensors";
 constexpr std::string_view kMetadataKey = "__metadata__";
 constexpr uint64_t kLengthBytes = 8;
 
-struct DTypeName {
-  std::string_view name;
-  DType dtype;
-};
-constexpr DTypeName kDTypes[] = {{"F32", DType::kF32}, {"F64", DType::kF64}, {"BF16", DType::kBF16},
-                                 {"F16", DType::kF16}, {"I64", DType::kI64}, {"I32", DType::kI32},
-                                 {"I8", DType::kI8},   {"U8", DType::kU8}};
-
-std::string_view format_name(DType dtype) {
-  for (const auto& entry : kDTypes)
-    if (entry.dtype == dtype) return entry.name;
-  throw InternalError("a dtype without a safetensors name");
-}
-
 using Info = SafetensorsReader::Info;
 
 struct Header {
   std::vector<Info> infos;
   Metadata metadata;
 };
+
+std::string place_of(const Info& info, const std::string& file) {
+  return concat("tensor '", info.name, "' of '", file, "'");
+}
+
+const ElementType& readable_type(const Info& info, const std::string& file) {
+  const ElementType* type = find_element_type(info.type);
+  TERN_CHECK(type != nullptr && type->dtype.has_value(), FormatError, "[", kLoad,
+             "] expected elements that a tensor can hold in ", place_of(info, file), ", got dtype ", info.type);
+  return *type;
+}
 
 // One tensor's entry: everything about it that can be checked without its neighbours.
 Info parse_entry(const std::string& name, const Json& entry, uint64_t data_bytes, const std::string& file) {
@@ -53,12 +51,13 @@ Info parse_entry(const std::string& name, const Json& entry, uint64_t data_bytes
     return *found;
   };
 
-  Info info{.name = name, .dtype = DType::kF32, .shape = {}};
-  const std::string& dtype = member("dtype", Json::Kind::kString).as_string();
-  const auto* known = std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](auto& d) { return d.name == dtype; });
-  TERN_CHECK(known != std::end(kDTypes), FormatError, "[", kLoad,
-             "] expected dtype F32, F64, BF16, F16, I64, I32, I8 or U8 for ", where(), ", got '", dtype, "'");
-  info.dtype = known->dtype;
+  Info info{.name = name, .type = member("dtype", Json::Kind::kString).as_string(), .dtype = {}, .shape = {}};
+  const bool is_name = !info.type.empty() && info.type.size() <= 32 &&
+                       info.type.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == std::string::npos;
+  TERN_CHECK(is_name, FormatError, "[", kLoad, "] expected the name of an element type as dtype of ", where(),
+             ", got '", info.type, "'");
+  const ElementType* type = find_element_type(info.type);  // null: one that came into the format later
+  if (type != nullptr) info.dtype = type->dtype;
 
   const auto& sizes = member("shape", Json::Kind::kArray).items();
   TERN_CHECK(sizes.size() <= static_cast<size_t>(kMaxDims), FormatError, "[", kLoad, "] expected at most ", kMaxDims,
@@ -86,9 +85,14 @@ Info parse_entry(const std::string& name, const Json& entry, uint64_t data_bytes
   info.end = static_cast<uint64_t>(offsets[1].as_int());
   TERN_CHECK(info.end <= data_bytes, FormatError, "[", kLoad, "] expected data_offsets within the ", data_bytes,
              " bytes after the header for ", where(), ", got ", offsets.dump());
-  const uint64_t needed = elements * static_cast<uint64_t>(size_of(info.dtype));  // at most 2^63
+  if (type == nullptr) return info;
+  const auto bits = static_cast<uint64_t>(type->bits);
+  const bool whole = bits % 8 == 0 || elements * bits % 8 == 0;
+  TERN_CHECK(whole, FormatError, "[", kLoad, "] expected whole bytes for ", where(), ", got ", elements,
+             " elements of ", bits, " bits");
+  const uint64_t needed = bits % 8 == 0 ? elements * (bits / 8) : elements * bits / 8;  // at most 2^63
   TERN_CHECK(info.end - info.begin == needed, FormatError, "[", kLoad, "] expected ", needed, " bytes for ", where(),
-             " (", dtype, " ", info.shape, "), got data_offsets ", offsets.dump());
+             " (", info.type, " ", info.shape, "), got data_offsets ", offsets.dump());
   return info;
 }
 
@@ -110,8 +114,9 @@ void check_coverage(const std::vector<Info>& infos, uint64_t data_bytes, const s
 }
 
 Header parse_header(std::string_view text, uint64_t data_bytes, const std::string& file) {
-  TERN_CHECK(text.starts_with('{'), FormatError, "[", kLoad, "] expected the header of '", file,
-             "' to begin with '{'; this is not a safetensors file");
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  TERN_CHECK(first != std::string_view::npos && text[first] == '{', FormatError, "[", kLoad,
+             "] expected the header of '", file, "' to begin with '{'; this is not a safetensors file");
   const Json json = Json::parse(kLoad, file, text, {.max_depth = 4, .max_values = 1 << 22});
   Header header;
   for (const auto& [name, entry] : json.members()) {
@@ -187,7 +192,7 @@ Plan plan_file(const TensorMap& tensors, const Metadata& metadata) {
     check_text("tensor names", name);
     TERN_CHECK(name != kMetadataKey, ValueError, "[", kSave, "] expected tensor names other than __metadata__");
     Json entry = Json::object();
-    entry["dtype"] = format_name(tensor.dtype());
+    entry["dtype"] = element_type_of(tensor.dtype()).name;
     Json::Array sizes;
     for (const int64_t size : tensor.shape()) sizes.emplace_back(size);
     entry["shape"] = Json::array(std::move(sizes));
@@ -223,7 +228,7 @@ void write_parts(const TensorMap& tensors, const Metadata& metadata, Write&& wri
 
 }  // namespace
 
-void save_safetensors(const std::string& path, const TensorMap& tensors, const Metadata& metadata) {
+void save_safetensors(const FilePath& path, const TensorMap& tensors, const Metadata& metadata) {
   static_cast<void>(plan_file(tensors, metadata));  // refuses what cannot be written before the disk is touched
   AtomicFile file(kSave, path);
   write_parts(tensors, metadata, [&](const void* data, size_t bytes) { file.write(data, bytes); });
@@ -238,7 +243,10 @@ std::string serialize_safetensors(const TensorMap& tensors, const Metadata& meta
 }
 
 struct SafetensorsReader::Impl {
-  explicit Impl(const std::string& path) : file(kLoad, path) {
+  explicit Impl(const FilePath& place) : file(kLoad, place) {
+    naming_kind(file, FileKind::kUnknown, [&] { open(place.text()); });
+  }
+  void open(const std::string& path) {
     check_size(file.size(), path);
     uint64_t length = 0;
     file.read_at(0, std::as_writable_bytes(std::span(&length, 1)));
@@ -254,8 +262,15 @@ struct SafetensorsReader::Impl {
     return it == index.end() ? nullptr : &header.infos[it->second];
   }
   Tensor read(const Info& info) const {
-    Tensor out = empty(info.shape, info.dtype);
-    file.read_at(data_begin + info.begin, {out.raw(), info.end - info.begin});
+    const ElementType& type = readable_type(info, file.path());
+    Tensor out = empty(info.shape, *type.dtype);
+    if (type.is_stored_as_dtype) {
+      file.read_at(data_begin + info.begin, {out.raw(), info.end - info.begin});
+    } else {
+      std::vector<std::byte> bytes(info.end - info.begin);
+      file.read_at(data_begin + info.begin, bytes);
+      decode_elements(kLoad, place_of(info, file.path()), type, bytes, out);
+    }
     return out;
   }
 
@@ -265,7 +280,7 @@ struct SafetensorsReader::Impl {
   std::map<std::string, size_t, std::less<>> index;
 };
 
-SafetensorsReader::SafetensorsReader(const std::string& path) : impl_(std::make_unique<Impl>(path)) {}
+SafetensorsReader::SafetensorsReader(const FilePath& path) : impl_(std::make_unique<Impl>(path)) {}
 SafetensorsReader::~SafetensorsReader() = default;
 SafetensorsReader::SafetensorsReader(SafetensorsReader&&) noexcept = default;
 
@@ -285,7 +300,7 @@ Tensor SafetensorsReader::read(std::string_view name) const {
   return impl_->read(*info);
 }
 
-SafetensorsContent load_safetensors(const std::string& path) {
+SafetensorsContent load_safetensors(const FilePath& path) {
   const SafetensorsReader reader(path);
   SafetensorsContent content;
   content.metadata = reader.metadata();
@@ -293,7 +308,9 @@ SafetensorsContent load_safetensors(const std::string& path) {
   return content;
 }
 
-SafetensorsContent parse_safetensors(std::span<const std::byte> bytes, const std::string& name) {
+namespace {
+
+SafetensorsContent parse(std::span<const std::byte> bytes, const std::string& name) {
   check_size(bytes.size(), name);
   ByteReader reader(kLoad, name, bytes);
   const uint64_t length = check_length(reader.read<uint64_t>("the header length"), bytes.size(), name);
@@ -303,11 +320,18 @@ SafetensorsContent parse_safetensors(std::span<const std::byte> bytes, const std
   SafetensorsContent content;
   content.metadata = std::move(header.metadata);
   for (const Info& info : header.infos) {
-    Tensor out = empty(info.shape, info.dtype);
-    if (out.numel() > 0) std::memcpy(out.raw(), data.data() + info.begin, info.end - info.begin);
+    const ElementType& type = readable_type(info, name);
+    Tensor out = empty(info.shape, *type.dtype);
+    decode_elements(kLoad, place_of(info, name), type, data.subspan(info.begin, info.end - info.begin), out);
     content.tensors.insert(info.name, out);
   }
   return content;
+}
+
+}  // namespace
+
+SafetensorsContent parse_safetensors(std::span<const std::byte> bytes, const std::string& name) {
+  return naming_kind(bytes, FileKind::kUnknown, [&] { return parse(bytes, name); });
 }
 
 }  // namespace tern::io

@@ -85,13 +85,13 @@ TEST(NpyRules, EachIsChecked) {
   EXPECT_EQ(refused_npy("PK"), "[load_npy] expected 'f' to begin with \\x93NUMPY; this is not a .npy file");
   EXPECT_EQ(refused_npy(npy(ok, "ab", 4)), "[load_npy] expected format version 1.0, 2.0 or 3.0 in 'f', got 4.0");
   EXPECT_EQ(refused_npy(npy(ok, "ab", 1, 1)), "[load_npy] expected format version 1.0, 2.0 or 3.0 in 'f', got 1.1");
-  EXPECT_EQ(refused_npy(npy(ok, "a")), "[load_npy] expected 2 bytes after the header of 'f' (u8 [2]), got 1");
-  EXPECT_EQ(refused_npy(npy(ok, "abc")), "[load_npy] expected 2 bytes after the header of 'f' (u8 [2]), got 3");
+  EXPECT_EQ(refused_npy(npy(ok, "a")), "[load_npy] expected 2 bytes after the header of 'f' (U8 [2]), got 1");
+  EXPECT_EQ(refused_npy(npy(ok, "abc")), "[load_npy] expected 2 bytes after the header of 'f' (U8 [2]), got 3");
   EXPECT_EQ(refused_npy(npy(std::string(70000, ' '), "", 2)),
             "[load_npy] expected a header of at most 65536 bytes in 'f', got 70000");
   EXPECT_EQ(
-      refused_npy(npy("{'descr': '>f4', 'fortran_order': False, 'shape': ()}", "abcd")),
-      "[load_npy] expected an element type among <f4 <f8 <f2 <i8 <i4 |i1 |u1 |b1, got '>f4', in the header of 'f'");
+      refused_npy(npy("{'descr': '<c8', 'fortran_order': False, 'shape': ()}", "abcdefgh")),
+      "[load_npy] expected an element type among f4 f8 f2 i8 i4 i2 i1 u8 u4 u2 u1 b1, got '<c8', in the header of 'f'");
   EXPECT_EQ(refused_npy(npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': ()}", "abcd")),
             "[load_npy] expected one element type, not a structure, in the header of 'f'");
   EXPECT_EQ(refused_npy(npy("{'descr': '|u1', 'fortran_order': 0, 'shape': ()}", "a")),
@@ -125,7 +125,9 @@ TEST(Npy, TruncationsAndRandomChangesAreReadOrRefused) {
     for (unsigned changes = 1 + random() % 3; changes > 0; --changes)
       file[random() % 80] = random() % 2 ? static_cast<char>(random()) : "0123456789(){},:'"[random() % 17];
     try {
-      EXPECT_EQ(io::parse_npy(io::bytes_of(file)).bytes() + 128, static_cast<int64_t>(file.size()));
+      const Tensor x = io::parse_npy(io::bytes_of(file));
+      const int64_t data = static_cast<int64_t>(file.size()) - 128;
+      EXPECT_TRUE(x.bytes() == data || x.bytes() == 2 * data) << "integers may have been widened";
     } catch (const FormatError&) {
       ++refused;
     }

@@ -120,7 +120,7 @@ TEST(SafetensorsRules, TextIsSaidToBeNoSafetensors) {
   EXPECT_EQ(refused_safetensors("{\n  \"epochs\": 3\n}\n"),
             "[load_safetensors] expected the length of a header in the first 8 bytes of 'f', got the text "
             "\"{\\n  \\\"epo\"; this is not a safetensors file");
-  for (const char* text : {"version https://git-lfs", "\r\n\tEntry", "        "})
+  for (const char* text : {"version 1 of it", "\r\n\tEntry", "        "})
     EXPECT_TRUE(refused_safetensors(text).ends_with("; this is not a safetensors file")) << text;
   const ScratchDir dir;
   write_raw(dir / "config.json", R"({"architectures": ["LlamaForCausalLM"]})");
@@ -144,7 +144,7 @@ TEST(SafetensorsRules, HeaderIsACappedLength) {
 }
 
 TEST(SafetensorsRules, HeaderBeginsWithABrace) {
-  for (const char* header : {"", " {}", "[]", "\xef\xbb\xbf{}"})
+  for (const char* header : {"", "  ", " []", "[]", "\xef\xbb\xbf{}"})
     EXPECT_EQ(refused_safetensors(file_of(header, 0)),
               "[load_safetensors] expected the header of 'f' to begin with '{'; this is not a safetensors file");
 }
@@ -159,8 +159,9 @@ TEST(SafetensorsRules, HeaderIsJson) {
       refused_safetensors(file_of(std::string("{}\0\0", 4), 0)).starts_with("[load_safetensors] expected valid JSON"));
 }
 
-TEST(SafetensorsRules, TrailingSpacesAreAllowed) {
-  EXPECT_EQ(io::parse_safetensors(io::bytes_of(file_of("{}      ", 0))).tensors.size(), 0u);
+TEST(SafetensorsRules, SpacesAroundAreAllowed) {
+  for (const char* header : {"{}      ", "      {}", "\n{}\r\n\t"})
+    EXPECT_EQ(io::parse_safetensors(io::bytes_of(file_of(header, 0))).tensors.size(), 0u);
 }
 
 TEST(SafetensorsRules, NoKeyTwice) {
@@ -194,12 +195,6 @@ TEST(SafetensorsRules, EntriesAreObjectsOfThreeMembers) {
             "[load_safetensors] expected a string as dtype of tensor 'a' of 'f', got an integer");
   EXPECT_EQ(refused_safetensors(file_of(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":0}})", 1)),
             "[load_safetensors] expected dtype, shape and data_offsets for tensor 'a' of 'f', got 'x'");
-}
-
-TEST(SafetensorsRules, KnownDTypes) {
-  EXPECT_EQ(
-      refused_safetensors(file_of(R"({"a":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}})", 1)),
-      "[load_safetensors] expected dtype F32, F64, BF16, F16, I64, I32, I8 or U8 for tensor 'a' of 'f', got 'BOOL'");
 }
 
 TEST(SafetensorsRules, SizesAreWholeNumbers) {

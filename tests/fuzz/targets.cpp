@@ -51,11 +51,19 @@ void run_safetensors(const std::string& bytes) {
   check(io::parse_safetensors(io::bytes_of(again)).metadata == content.metadata, "safetensors do not come back");
 }
 Seeds seeds_safetensors() {
-  return {io::serialize_safetensors({}), io::serialize_safetensors({{"a", counted({2, 3}, DType::kF32)}}, {{"k", "v"}}),
-          io::serialize_safetensors({{"w", counted({4}, DType::kI8)},
-                                     {"v", counted({1, 2}, DType::kF64)},
-                                     {"s", counted({}, DType::kBF16)},
-                                     {"e", counted({0, 9}, DType::kI64)}})};
+  return {
+      io::serialize_safetensors({}), io::serialize_safetensors({{"a", counted({2, 3}, DType::kF32)}}, {{"k", "v"}}),
+      io::serialize_safetensors({{"w", counted({4}, DType::kI8)},
+                                 {"v", counted({1, 2}, DType::kF64)},
+                                 {"s", counted({}, DType::kBF16)},
+                                 {"e", counted({0, 9}, DType::kI64)}}),
+      // Element types that tensors lack.
+      std::string("\x57\1\0\0\0\0\0\0", 8) +
+          R"({"b":{"dtype":"BOOL","shape":[2],"data_offsets":[0,2]},"u":{"dtype":"U16","shape":[1],"data_offsets":[2,4]},)"
+          R"("f":{"dtype":"F8_E4M3","shape":[3],"data_offsets":[4,7]},"l":{"dtype":"U64","shape":[1],"data_offsets":[7,15]},)"
+          R"("c":{"dtype":"U32","shape":[1],"data_offsets":[15,19]},"d":{"dtype":"F8_E8M0","shape":[1],"data_offsets":[19,20]}})"
+          "          " +
+          std::string("\1\0\xff\xff\x38\x7f\x80\1\0\0\0\0\0\0\0\1\0\0\0\x7f", 20)};
 }
 
 void run_npy(const std::string& bytes) {

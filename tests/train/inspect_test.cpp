@@ -77,11 +77,56 @@ TEST(Inspect, Sketches) {
   EXPECT_EQ(histogram_sketch({}, false), "");
 }
 
-TEST(Inspect, TextFromFilesCannotDriveATerminal) {
-  EXPECT_EQ(printable("conv1.weight"), "conv1.weight");
-  EXPECT_EQ(printable("a\x1b[2Jb\n\x7f"), "a\\x1b[2Jb\\x0a\\x7f");
-  EXPECT_EQ(printable("\xc3\xa9\xc2\x9b!"), "\xc3\xa9\\x9b!");
-  EXPECT_EQ(printable("\xc2"), "\xc2");
+TEST(Inspect, NamesFromFilesNeitherDriveATerminalNorFillIt) {
+  TemporaryDirectory directory;
+  const std::string path = directory / "names.safetensors";
+  io::save_safetensors(path, {{"w\x1b]0;title\x07\n\xc2\x9b", ones({1})}, {std::string(1 << 20, 'n'), ones({1})}},
+                       {{std::string(100'000, 'k'), "a\x1b[2J"}});
+  const std::string text = to_text(inspect_file(path));
+  EXPECT_LT(text.size(), 4000u);
+  EXPECT_NE(text.find("w\\x1b]0;title\\x07\\x0a\\x9b "), std::string::npos) << text;
+  EXPECT_NE(text.find(": a\\x1b[2J\n"), std::string::npos) << text;
+  EXPECT_EQ(text.find('\x1b'), std::string::npos);
+  const std::string json = to_json(inspect_file(path)).dump(2);
+  EXPECT_EQ(json.find('\x1b'), std::string::npos);
+  EXPECT_EQ(json.find('\xc2'), std::string::npos);
+  EXPECT_NE(json.find("\\u009b"), std::string::npos);
+}
+
+TEST(Inspect, ElementTypesOfOtherPrograms) {
+  TemporaryDirectory directory;
+  const auto file_with = [&](const std::string& type, int64_t count, size_t bytes) {
+    std::string header = concat(R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"x":{"dtype":")", type,
+                                R"(","shape":[)", count, R"(],"data_offsets":[4,)", 4 + bytes, "]}}");
+    const uint64_t length = header.size();
+    io::write_file_atomic(
+        "test", directory / "f",
+        std::string(reinterpret_cast<const char*>(&length), 8) + header + std::string(4 + bytes, '\1'));
+    return inspect_file(directory / "f");
+  };
+  const Inspection mask = file_with("BOOL", 3, 3);
+  EXPECT_EQ(mask.tensors.at(0).type, "f32");
+  EXPECT_EQ(mask.tensors.at(1).type, "bool");
+  EXPECT_EQ(mask.tensors[1].bits(), 8);
+  EXPECT_EQ(mask.tensors[1].values.mean, 1);
+  EXPECT_TRUE(mask.tensors[1].readable);
+  const Inspection narrow = file_with("U16", 2, 4);
+  EXPECT_EQ(narrow.tensors.at(1).bytes, 4) << "as stored";
+  EXPECT_EQ(narrow.tensors[1].values.max, 257);
+  for (const auto& [type, count, bytes, bits] : std::vector<std::tuple<std::string, int64_t, size_t, int64_t>>{
+           {"C64", 2, 16, 64}, {"F4", 6, 3, 4}, {"I128", 2, 32, 128}, {"I128", 0, 0, 0}}) {
+    const Inspection other = file_with(type, count, bytes);
+    const TensorInspection& t = other.tensors.at(1);
+    EXPECT_FALSE(t.readable) << type;
+    EXPECT_EQ(t.bits(), bits) << type;
+    EXPECT_EQ(t.shape, Shape{count});
+    EXPECT_EQ(other.elements(), 1 + count);
+    EXPECT_EQ(other.bytes(), 4 + static_cast<int64_t>(bytes));
+    const std::string text = to_text(other);
+    EXPECT_NE(text.find("\nx  " + t.type + " "), std::string::npos) << text;
+    EXPECT_EQ(to_json(other).at("tensors")[1].at("readable").as_bool(), false);
+    EXPECT_TRUE(to_json(other).at("tensors")[1].at("mean").is_null());
+  }
 }
 
 // A checkpoint as Trainer leaves it: a model with quantizers, and the state of a run.
