@@ -88,7 +88,7 @@ struct Subject {
 };
 
 // checkpoint: of the run that is gone on with, whose structure and preprocessing it has; empty for a new one.
-Subject open_subject(train::ClassifierConfig& config, const std::string& checkpoint) {
+Subject open_subject(train::ClassifierConfig& config, const io::FilePath& checkpoint) {
   Subject s;
   s.images = train::open_image_data(config.data.dataset, config.data.path, true, config.data.train_limit,
                                     config.data.test_limit);
@@ -101,7 +101,7 @@ Subject open_subject(train::ClassifierConfig& config, const std::string& checkpo
     s.validation = data::share(parts.held_out);
   }
 
-  const std::string& from = checkpoint.empty() ? config.weights : checkpoint;
+  const io::FilePath from = checkpoint.empty() ? io::FilePath(config.weights) : checkpoint;
   std::unique_ptr<train::Checkpoint> start;
   if (!from.empty()) start = std::make_unique<train::Checkpoint>(train::load_checkpoint(from));
   s.preprocessing = settle_preprocessing(config, s.images, start.get());
@@ -256,7 +256,7 @@ int run(int argc, char** argv) {
   const int64_t made = trainer.global_step();
   if (run.lacks("evaluation.json", "step", made)) {
     run.remove("report.html");  // it tells of the evaluation
-    run.try_to_write("evaluation.json", [&](const std::string& path) {
+    run.try_to_write("evaluation.json", [&](const io::FilePath& path) {
       train::write_evaluation(path, model, test_loader, made, {.stop = train::TrainingRun::is_interrupted});
     });
   }
@@ -267,5 +267,6 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return train::run_program(kProgram, [&] { return run(argc, argv); });
+  return train::run_program(
+      kProgram, [&] { return run(argc, argv); }, train::Output::kProgress);
 }

@@ -1,14 +1,18 @@
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <iostream>
 #include <new>
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <tern/core/error.h>
+#include <tern/core/text.h>
 #include <tern/train/cli.h>
 
 namespace tern::train {
@@ -153,32 +157,53 @@ std::string Cli::help() const {
 
 namespace {
 
+// Opens what is closed of standard input, output and error; returns whether standard output was.
+bool open_standard_streams() {
+  bool was_closed = false;
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) >= 0 || errno != EBADF) continue;
+    was_closed |= stream == STDOUT_FILENO;
+    // For reading alone, so that writing fails as it does on what is closed. The lowest free number is this one.
+    static_cast<void>(::open("/dev/null", O_RDONLY));
+  }
+  return was_closed;
+}
+
+// Whether standard output is a pipe, a socket or a terminal with nobody at its other end.
+bool reader_is_gone() {
+  pollfd out{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+  return ::poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 // What the body of a program comes to: its status, or an error told.
-int status_of(const char* program, const std::function<int()>& body) {
+int status_of(const char* program, const std::function<int()>& body, Output output, bool was_closed) {
   try {
     const int code = body();
     std::cout.flush();
     const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good();
-    TERN_CHECK(written || code != 0, IoError, "[", program, "] expected to write to standard output, got an error");
-    return code;
+    if (written || code != 0 || (output == Output::kProgress && (was_closed || reader_is_gone()))) return code;
+    throw IoError(concat("[", program, "] expected to write to standard output, got an error",
+                         output == Output::kProgress ? "; nothing else is missing" : ""));
   } catch (const UsageError& error) {
-    std::fprintf(stderr, "%s: %s\n", program, error.what());
+    std::fprintf(stderr, "%s: %s\n", program, one_line(error.what()).c_str());
     return 2;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "%s: the system has no more memory to give\n", program);
     return 1;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: %s\n", program, error.what());
+    std::fprintf(stderr, "%s: %s\n", program, one_line(error.what()).c_str());
     return 1;
   }
 }
 
 }  // namespace
 
-int run_program(const char* program, const std::function<int()>& body) {
+int run_program(const char* program, const std::function<int()>& body, Output output) {
   // Writing beyond a file-size limit is an error to report, not a signal to die of.
   std::signal(SIGXFSZ, SIG_IGN);
-  const int status = status_of(program, body);
+  if (output == Output::kProgress) std::signal(SIGPIPE, SIG_IGN);
+  const bool was_closed = open_standard_streams();
+  const int status = status_of(program, body, output, was_closed);
   // Where the address space is limited, OpenBLAS may have got fewer threads than it asked for; ending in the usual way
   // it then waits for the others for ever.
   rlimit space = {};

@@ -89,9 +89,18 @@ class Cli {
   std::function<std::string()> epilogue_;
 };
 
+/// What a program writes to standard output.
+enum class Output {
+  kProduct,  ///< what it was called for: the program ends where it cannot be written (a pipe that nobody reads:
+             ///< SIGPIPE)
+  kProgress  ///< how it goes on, while what it was called for goes to files: the program goes on without
+};
+
 /// Runs a program's body. What it throws is printed as one line on standard error ("eval: [cifar] expected ...") and
 /// turned into the exit code: 2 for a UsageError, 1 for everything else, output that could not be written included;
-/// else the code is what the body returns.
-int run_program(const char* program, const std::function<int()>& body);
+/// else the code is what the body returns. Progress that nobody reads any more (`| head -1`), or that the caller wanted
+/// nowhere (`>&-`), is no error. Standard streams that are closed are opened on nothing first, so that no file of the
+/// program gets their numbers, and what is written to them.
+int run_program(const char* program, const std::function<int()>& body, Output output = Output::kProduct);
 
 }  // namespace tern::train
