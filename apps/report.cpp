@@ -19,7 +19,7 @@ int run(int argc, char** argv) {
   if (!cli.parse(argc, argv)) return 0;
   if (out.empty() && directories.size() == 1) {
     // In the directory itself: a link of that name there is replaced, not written through.
-    const io::DirectoryHandle run = io::Directory::open("report", directories[0]);
+    const io::DirectoryHandle run = train::open_run(directories[0]);
     train::write_run_report(run->file("report.html"), run);
     std::cout << run->file("report.html").text() << std::endl;
     return 0;

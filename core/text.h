@@ -30,7 +30,7 @@ namespace tern {
 [[nodiscard]] std::string without_middle(std::string_view text, size_t most);
 
 /// What one_line leaves of a word (what stands between two spaces) and of a text, in bytes.
-inline constexpr size_t kMaxWord = 512, kMaxLine = 8192;
+inline constexpr size_t kMaxWord = 512, kMaxLine = 16384;
 
 /// A message, which may hold names from files, as one line of bounded length: printable(), longer words and texts
 /// without_middle(). What it gives it leaves as it is.

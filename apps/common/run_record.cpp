@@ -288,11 +288,15 @@ std::string RunRecord::setting(std::string_view key) const {
   return it == config.end() ? std::string() : it->second;
 }
 
-RunRecord read_run(const std::string& directory, bool with_weights, const WeightsOptions& options) {
+io::DirectoryHandle open_run(const std::string& directory) {
   std::error_code ignored;
   TERN_CHECK(fs::is_directory(directory, ignored), IoError, "[report] expected the directory of a run, got ", directory,
              exists(directory) ? " (a file)" : " (not there)");
-  return read_run(io::Directory::open("report", directory), with_weights, options);
+  return io::Directory::open("report", directory);
+}
+
+RunRecord read_run(const std::string& directory, bool with_weights, const WeightsOptions& options) {
+  return read_run(open_run(directory), with_weights, options);
 }
 
 RunRecord read_run(const io::DirectoryHandle& directory, bool with_weights, const WeightsOptions& options) {

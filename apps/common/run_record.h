@@ -97,6 +97,9 @@ struct RunRecord {
   std::string setting(std::string_view key) const;
 };
 
+/// The directory of a run, held open. Throws IoError for one that is not there.
+io::DirectoryHandle open_run(const std::string& directory);
+
 /// Reads a run directory of train_classifier, train_lm or a Trainer of your own; with_weights off leaves
 /// last.safetensors alone. Files that are not there are left out, but one of config.json and metrics.jsonl must be. A
 /// checkpoint that is damaged, does not name a model of the zoo, or holds another one than the configuration's or other

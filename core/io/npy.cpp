@@ -129,6 +129,7 @@ class HeaderParser {
         size = *next;
       }
       if (at_ == start) fail(concat("a size, got '", text_.substr(at_, 20), "'"));
+      if (at_ < text_.size() && text_[at_] == 'L') ++at_;  // a long of Python 2
       if (shape.size() == kMaxDims) fail(concat("at most ", kMaxDims, " axes"));
       shape.push_back(size);
       if (!accept(',')) {

@@ -80,6 +80,17 @@ TEST(Npy, AnyOrderOfKeysAndEitherQuote) {
   EXPECT_EQ(x.item<int>(), 7);
 }
 
+// NumPy's own test material: win64python2.npy, and an array of objects, which are pickles.
+TEST(Npy, OfPython2) {
+  const Tensor x = io::parse_npy(
+      io::bytes_of(npy("{'descr': '<f8', 'fortran_order': False, 'shape': (2L,), }\n", std::string(16, '\0'))));
+  EXPECT_EQ(x.shape(), Shape{2});
+  EXPECT_EQ(refused_npy(npy("{'descr': '|O', 'fortran_order': False, 'shape': (1L, L)}", "")),
+            "[load_npy] expected an element type among f4 f8 f2 i8 i4 i2 i1 u8 u4 u2 u1 b1, got '|O', in the header of "
+            "'f'");
+  EXPECT_EQ(refused_npy(npy("{'shape': (L,)}", "a")), "[load_npy] expected a size, got 'L,)}' in the header of 'f'");
+}
+
 TEST(NpyRules, EachIsChecked) {
   const std::string ok = "{'descr': '|u1', 'fortran_order': False, 'shape': (2,)}";
   EXPECT_EQ(refused_npy("PK"), "[load_npy] expected 'f' to begin with \\x93NUMPY; this is not a .npy file");
