@@ -1,4 +1,6 @@
 // Evaluations of many classes, whose matrix would fill the memory and no page.
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 #include <tern/core/create.h>
@@ -36,11 +38,11 @@ struct ManyClasses : data::Dataset {
 struct Reader : nn::Module {
   Reader(int64_t classes, int64_t wrong_every) : count(classes), wrong(wrong_every) {}
   Tensor forward(const Tensor& x) override {
-    const std::vector<double> pixels = x.to_vector<double>();
+    const std::vector<double> pixels = x.to_vector<double>();  // in [0, 1]
+    const auto byte = [&](int64_t at) { return std::llround(255 * pixels[static_cast<size_t>(at)]); };
     Tensor logits = zeros({x.size(0), count});
     for (int64_t i = 0; i < x.size(0); ++i) {
-      const auto label =
-          static_cast<int64_t>(256 * pixels[static_cast<size_t>(2 * i)] + pixels[static_cast<size_t>(2 * i + 1)]);
+      const int64_t label = 256 * byte(2 * i) + byte(2 * i + 1);
       logits.data<float>()[i * count + (label % wrong == 0 ? 1 : label)] = 5;
     }
     return logits;

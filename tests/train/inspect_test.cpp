@@ -123,7 +123,7 @@ TEST(Inspect, ElementTypesOfOtherPrograms) {
     EXPECT_EQ(other.elements(), 1 + count);
     EXPECT_EQ(other.bytes(), 4 + static_cast<int64_t>(bytes));
     const std::string text = to_text(other);
-    EXPECT_NE(text.find("\nx  " + t.type + " "), std::string::npos) << text;
+    EXPECT_NE(text.find("\nx     " + t.type + " "), std::string::npos) << text;
     EXPECT_EQ(to_json(other).at("tensors")[1].at("readable").as_bool(), false);
     EXPECT_TRUE(to_json(other).at("tensors")[1].at("mean").is_null());
   }
