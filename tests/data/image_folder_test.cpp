@@ -86,8 +86,8 @@ TEST(DecodeImage, OtherContentIsRefused) {
       {std::string("\0\0\0 ftypavif", 12), "an AVIF image"},
       {std::string("II*\0\x08", 5), "a TIFF image"},
       {std::string("\0\0\0\x0cjP  \r\n", 10), "a JPEG 2000 image"},
-      {"<!DOCTYPE html><html>404", "a page of HTML"},
-      {"version https://git-lfs.github.com/spec/v1", "the pointer that Git LFS leaves in a file's place"},
+      {"<!DOCTYPE html><html>404", "an HTML page"},
+      {"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer; fetch what it stands for with git lfs pull"},
   };
   for (const auto& [content, name] : contents)
     EXPECT_EQ(sentence_of<FormatError>([&] { static_cast<void>(decode(content)); }),
