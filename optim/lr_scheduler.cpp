@@ -158,16 +158,41 @@ OneCycleLr::OneCycleLr(Optimizer& optimizer, const OneCycleLrOptions& options)
              "[one_cycle_lr] expected pct_start in [0, 1], got ", options.pct_start);
   check_positive("one_cycle_lr", "div_factor", options.div_factor);
   check_positive("one_cycle_lr", "final_div_factor", options.final_div_factor);
-  if (options_.max_lr.empty()) options_.max_lr = base_lrs();
-  TERN_CHECK(options_.max_lr.size() == base_lrs().size(), ValueError, "[one_cycle_lr] expected one max_lr for each of ",
-             base_lrs().size(), " groups, got ", options_.max_lr.size());
-  for (const double lr : options_.max_lr)
+  peaks_ = options_.max_lr.empty() ? base_lrs() : options_.max_lr;
+  TERN_CHECK(peaks_.size() == base_lrs().size(), ValueError, "[one_cycle_lr] expected one max_lr for each of ",
+             base_lrs().size(), " groups, got ", peaks_.size());
+  for (const double lr : peaks_)
     TERN_CHECK(std::isfinite(lr) && lr >= 0, ValueError, "[one_cycle_lr] expected max_lr of at least 0, got ", lr);
   apply();
 }
 
+io::TensorMap OneCycleLr::state_dict() const {
+  io::TensorMap state = LrScheduler::state_dict();
+  state.insert("max_lr", tensor_of(peaks_));
+  return state;
+}
+
+void OneCycleLr::load_state_dict(const io::TensorMap& state) {
+  io::TensorMap common;
+  for (const auto& [name, tensor] : state)
+    if (name != "max_lr") common.insert(name, tensor);
+  const Shape shape{static_cast<int64_t>(peaks_.size())};
+  const char* const saved = state.contains("max_lr") ? "max_lr" : "base_lrs";
+  const auto peaks = entry(op(), state, saved, shape, DType::kF64).to_vector<double>();
+  for (const double lr : peaks)
+    TERN_CHECK(std::isfinite(lr) && lr >= 0, ValueError, "[one_cycle_lr] expected saved rates of at least 0, got ", lr);
+  const auto previous = peaks_;
+  if (options_.max_lr.empty()) peaks_ = peaks;
+  try {
+    LrScheduler::load_state_dict(common);
+  } catch (...) {
+    peaks_ = previous;
+    throw;
+  }
+}
+
 double OneCycleLr::rate(size_t group, int64_t s) const {
-  const double peak = options_.max_lr[group];
+  const double peak = peaks_[group];
   const double start = peak / options_.div_factor;
   const double end = start / options_.final_div_factor;
   const auto total = static_cast<double>(options_.total_steps - warmup_steps());

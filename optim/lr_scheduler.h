@@ -150,9 +150,10 @@ class CosineLr : public LrScheduler {
 enum class Anneal { kCosine, kLinear };
 
 struct OneCycleLrOptions {
-  int64_t total_steps = 0;          ///< required: of the run, warm-up included; above warmup_steps
-  std::vector<double> max_lr = {};  ///< one a group, at least 0; empty: the groups' own rates
-  double pct_start = 0.3;           ///< share, in [0, 1], of the cycle in which the rate rises
+  int64_t total_steps = 0;  ///< required: of the run, warm-up included; above warmup_steps
+  std::vector<double> max_lr =
+      {};                  ///< one a group, at least 0; empty: the groups' own rates, or those of a loaded state
+  double pct_start = 0.3;  ///< share, in [0, 1], of the cycle in which the rate rises
   Anneal anneal = Anneal::kCosine;
   double div_factor = 25;         ///< above 0: the cycle starts at max_lr / div_factor
   double final_div_factor = 1e4;  ///< above 0: and ends at its start divided by this
@@ -165,12 +166,16 @@ struct OneCycleLrOptions {
 class OneCycleLr : public LrScheduler {
  public:
   OneCycleLr(Optimizer& optimizer, const OneCycleLrOptions& options);
+  /// "max_lr" beside the others. A state without it, as saved until 0.1, has its peaks in "base_lrs".
+  io::TensorMap state_dict() const override;
+  void load_state_dict(const io::TensorMap& state) override;
 
  protected:
   double rate(size_t group, int64_t s) const override;
 
  private:
   OneCycleLrOptions options_;
+  std::vector<double> peaks_;  // one a group
 };
 
 /// Which of two values of a metric is better.

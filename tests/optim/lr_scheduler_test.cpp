@@ -167,6 +167,49 @@ TEST(LrScheduler, StateContinuesAnySchedule) {
   }
 }
 
+// A resumed run has the optimizer's state, with the rate it was saved with, before it makes its schedule.
+TEST(OneCycleLr, PeaksAreThoseThatTheRunBeganWith) {
+  for (const std::vector<double>& max_lr : {std::vector<double>{}, {0.3, 0.002}}) {
+    const auto whole = groups_with({0.1, 0.004}), second = groups_with({0.1, 0.004});
+    optim::OneCycleLr straight(*whole, {.total_steps = 20, .max_lr = max_lr});
+    for (int t = 0; t < 15; ++t) straight.step();
+    for (int64_t g = 0; g < 2; ++g) second->set_lr(g, whole->lr(g));
+    optim::OneCycleLr after(*second, {.total_steps = 20});
+    after.load_state_dict(straight.state_dict());
+    for (int t = 15; t < 22; ++t) {
+      EXPECT_EQ(second->lr(0), whole->lr(0)) << t;
+      EXPECT_EQ(second->lr(1), whole->lr(1)) << t;
+      straight.step();
+      after.step();
+    }
+  }
+}
+
+TEST(OneCycleLr, TakesAStateWithoutPeaks) {
+  const auto whole = groups_with({0.1}), second = groups_with({0.001});
+  optim::OneCycleLr straight(*whole, {.total_steps = 20});
+  for (int t = 0; t < 5; ++t) straight.step();
+  io::TensorMap old;
+  for (const char* name : {"step", "base_lrs"}) old.insert(name, straight.state_dict().at(name));
+  optim::OneCycleLr after(*second, {.total_steps = 20});
+  after.load_state_dict(old);
+  EXPECT_EQ(second->lr(), whole->lr());
+  io::TensorMap bad = straight.state_dict();
+  bad.set("max_lr", empty({1}, DType::kF64).fill_(-1));
+  EXPECT_EQ(sentence_of<ValueError>([&] { after.load_state_dict(bad); }),
+            "[one_cycle_lr] expected saved rates of at least 0, got -1");
+  EXPECT_EQ(second->lr(), whole->lr());
+}
+
+// A setting that is given is the setting, whatever the state was saved with.
+TEST(OneCycleLr, AGivenPeakStays) {
+  const auto one = groups_with({0.1}), two = groups_with({0.1});
+  optim::OneCycleLr saved(*one, {.total_steps = 20, .max_lr = {0.3}}),
+      given(*two, {.total_steps = 20, .max_lr = {0.5}});
+  given.load_state_dict(saved.state_dict());
+  EXPECT_NEAR(two->lr(), 0.5 / 25, 1e-15);
+}
+
 TEST(PlateauLr, StateContinues) {
   const auto metric = [](int t) { return std::sin(t * 0.7) / (1 + t * 0.1); };
   const optim::PlateauLrOptions options{.factor = 0.5, .patience = 1, .cooldown = 2};
