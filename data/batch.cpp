@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include <tern/core/error.h>
@@ -9,24 +10,38 @@
 namespace tern::data {
 namespace {
 
-// Marsaglia and Tsang, "A simple method for generating gamma variables", 2000; below 1 by their boost.
-double gamma(double shape, Generator& random) {
+// A draw of the gamma distribution: main * uniform^(1 / shape). Kept apart, as the product underflows for small shapes.
+struct GammaDraw {
+  double main = 0, uniform = 1;
+};
+
+// Marsaglia and Tsang, "A simple method for generating gamma variables", 2000; below 1 by their boost, U^(1 / shape).
+GammaDraw gamma(double shape, Generator& random) {
   if (shape < 1) {
-    const double boost = std::pow(1 - random.uniform(), 1 / shape);
-    return gamma(shape + 1, random) * boost;
+    const double uniform = 1 - random.uniform();
+    return {gamma(shape + 1, random).main, uniform};
   }
   const double d = shape - 1.0 / 3, c = 1 / std::sqrt(9 * d);
   for (;;) {
     const double x = random.normal();
     const double v = std::pow(1 + c * x, 3);
     if (v <= 0) continue;
-    if (std::log(1 - random.uniform()) < 0.5 * x * x + d - d * v + d * std::log(v)) return d * v;
+    if (std::log(1 - random.uniform()) < 0.5 * x * x + d - d * v + d * std::log(v)) return {d * v, 1};
   }
 }
 
+// a / (a + b) of two gamma draws; by their logarithms where a small shape leaves nothing of both, or a large one too
+// much.
 double beta(double alpha, Generator& random) {
-  const double a = gamma(alpha, random), b = gamma(alpha, random);
-  return a + b > 0 ? a / (a + b) : 0.5;
+  const GammaDraw a = gamma(alpha, random), b = gamma(alpha, random);
+  const auto whole = [alpha](const GammaDraw& draw) {
+    return alpha < 1 ? draw.main * std::pow(draw.uniform, 1 / alpha) : draw.main;
+  };
+  const double x = whole(a), y = whole(b);
+  if (x + y > std::numeric_limits<double>::min() * 0x1p60 && std::isfinite(x + y)) return x / (x + y);
+  double log_ratio = std::log(a.main) - std::log(b.main);
+  if (alpha < 1) log_ratio += (std::log(a.uniform) - std::log(b.uniform)) / alpha;
+  return 1 / (1 + std::exp(-log_ratio));
 }
 
 void check_options(const char* op, const MixOptions& options) {

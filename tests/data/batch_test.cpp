@@ -112,6 +112,30 @@ TEST(Mixup, SharesFollowTheBetaDistribution) {
   }
 }
 
+// The smaller alpha, the nearer draws lie to 0 or 1: of Beta(a, a), about a log(99^2) lies between 0.01 and 0.99.
+TEST(Mixup, SmallAndLargeAlpha) {
+  const auto shares = [](double alpha) {
+    const auto mix = data::mixup({.alpha = alpha, .classes = 2});
+    Generator random(1);
+    std::vector<double> found;
+    for (int round = 0; round < 2000; ++round) {
+      const Tensor images = empty({2, 1, 1, 1}).fill_(0), labels = arange(2);
+      const double share = values(mix({images, labels}, random).labels)[0];
+      EXPECT_TRUE(share >= 0 && share <= 1) << alpha << ": " << share;
+      found.push_back(share);
+    }
+    return found;
+  };
+  for (const double alpha : {1e-2, 1e-3, 1e-5, 1e-100, 1e-310}) {
+    int64_t between = 0, low = 0;
+    for (const double share : shares(alpha)) between += share > 0.01 && share < 0.99, low += share <= 0.01;
+    EXPECT_LE(between, 2000 * alpha * 9.2 + 4 * std::sqrt(2000 * alpha * 9.2)) << alpha;
+    EXPECT_NEAR(static_cast<double>(low), 500, 80) << alpha;  // half of the batches have swapped partners
+  }
+  for (const double alpha : {1e6, 1e300, 1e308})
+    for (const double share : shares(alpha)) EXPECT_TRUE(share == 1 || std::abs(share - 0.5) < 0.01) << alpha;
+}
+
 TEST(Mixup, SomeBatchesOnlyGetSoftLabels) {
   Generator random(1);
   const Batch in = flat_batch(3);
