@@ -38,7 +38,8 @@ int run(int argc, char** argv) {
   cli.option("--resize", a.resize, {.min = 0, .max = 4096}, "N", "shorter side before the crop; 0: as the images are");
   cli.option("--crop", a.crop, {.min = 0, .max = 4096}, "N", "side of the centre crop; 0: none");
   cli.option("--batch-size", a.batch_size, {.min = 1, .max = 65536}, "N", "images at once");
-  cli.option("--limit", a.limit, {.min = 0, .max = 1e9}, "N", "only the first N images; 0: all");
+  cli.option("--limit", a.limit, {.min = 0, .max = 1e9}, "N",
+             "only N images, the first of each class in proportion; 0: all");
   cli.option("--workers", a.workers, {.min = 0, .max = 64}, "N", "loader threads");
   cli.option("--threads", a.threads, {.min = 1, .max = 4096}, "N", "threads; as many as processors if not given");
   cli.flag("--json", a.json, "one line of JSON");

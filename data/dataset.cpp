@@ -53,40 +53,60 @@ uint64_t Subset::fingerprint() const {
   return hash.value();
 }
 
-HoldOut hold_out(const std::shared_ptr<const Dataset>& dataset, const HoldOutOptions& options) {
-  TERN_CHECK(dataset != nullptr, ValueError, "[hold_out] expected a data set, got none");
+namespace {
+
+// The examples of one class, in the order of the data set, and how many of them are wanted.
+struct ClassShare {
+  int64_t label = 0;
+  std::vector<int64_t> members;
+  int64_t count = 0;
+};
+
+// `count` examples in proportion to the classes: each gives the whole part of its share; what is left over goes to the
+// largest remainders, first class first.
+std::vector<ClassShare> class_shares(const char* op, const std::shared_ptr<const Dataset>& dataset, int64_t count) {
+  TERN_CHECK(dataset != nullptr, ValueError, "[", op, "] expected a data set, got none");
   const int64_t total = dataset->size();
-  TERN_CHECK(options.count >= 0 && options.count <= total, ValueError, "[hold_out] expected a count in [0, ", total,
-             "], got ", options.count);
-  TERN_CHECK(total <= INT32_MAX, ValueError, "[hold_out] expected at most ", INT32_MAX, " examples, got ", total);
+  TERN_CHECK(count >= 0 && count <= total, ValueError, "[", op, "] expected a count in [0, ", total, "], got ", count);
+  TERN_CHECK(total <= INT32_MAX, ValueError, "[", op, "] expected at most ", INT32_MAX, " examples, got ", total);
   std::map<int64_t, std::vector<int64_t>> by_class;
   for (int64_t i = 0; i < total; ++i) by_class[dataset->label(i)].push_back(i);
-  // Each class gives the whole part of its share; what is left over goes to the largest remainders, first class first.
-  struct Quota {
-    int64_t label, count, remainder;
-  };
-  std::vector<Quota> quotas;
-  int64_t left = options.count;
-  for (const auto& [label, members] : by_class) {
-    const int64_t share = options.count * static_cast<int64_t>(members.size());
-    const int64_t count = share / total;
-    quotas.push_back({label, count, share % total});
-    left -= count;
+  std::vector<ClassShare> shares;
+  std::vector<std::pair<int64_t, size_t>> remainders;  // and places in `shares`
+  int64_t left = count;
+  for (auto& [label, members] : by_class) {
+    const int64_t share = count * static_cast<int64_t>(members.size());
+    remainders.emplace_back(share % total, shares.size());
+    shares.push_back({label, std::move(members), share / total});
+    left -= share / total;
   }
-  std::stable_sort(quotas.begin(), quotas.end(),
-                   [](const Quota& a, const Quota& b) { return a.remainder > b.remainder; });
-  for (size_t i = 0; left > 0; ++i, --left) ++quotas[i].count;
+  std::stable_sort(remainders.begin(), remainders.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  for (size_t i = 0; left > 0; ++i, --left) ++shares[remainders[i].second].count;
+  return shares;
+}
 
-  std::vector<char> chosen(static_cast<size_t>(total), 0);
-  for (const Quota& quota : quotas) {
-    auto& members = by_class[quota.label];
-    Generator random = Generator(options.seed).fork("data.hold_out", static_cast<uint64_t>(quota.label));
-    shuffle(members, random);
-    for (int64_t i = 0; i < quota.count; ++i) chosen[static_cast<size_t>(members[static_cast<size_t>(i)])] = 1;
+}  // namespace
+
+HoldOut hold_out(const std::shared_ptr<const Dataset>& dataset, const HoldOutOptions& options) {
+  std::vector<ClassShare> shares = class_shares("hold_out", dataset, options.count);
+  std::vector<char> chosen(static_cast<size_t>(dataset->size()), 0);
+  for (ClassShare& share : shares) {
+    Generator random = Generator(options.seed).fork("data.hold_out", static_cast<uint64_t>(share.label));
+    shuffle(share.members, random);
+    for (int64_t i = 0; i < share.count; ++i) chosen[static_cast<size_t>(share.members[static_cast<size_t>(i)])] = 1;
   }
   std::vector<int64_t> rest, held_out;
-  for (int64_t i = 0; i < total; ++i) (chosen[static_cast<size_t>(i)] ? held_out : rest).push_back(i);
+  for (int64_t i = 0; i < dataset->size(); ++i) (chosen[static_cast<size_t>(i)] ? held_out : rest).push_back(i);
   return {Subset(dataset, std::move(rest)), Subset(dataset, std::move(held_out))};
+}
+
+Subset first_of_each_class(const std::shared_ptr<const Dataset>& dataset, int64_t count) {
+  std::vector<int64_t> chosen;
+  for (const ClassShare& share : class_shares("first_of_each_class", dataset, count))
+    chosen.insert(chosen.end(), share.members.begin(), share.members.begin() + share.count);
+  std::sort(chosen.begin(), chosen.end());
+  return Subset(dataset, std::move(chosen));
 }
 
 }  // namespace tern::data

@@ -93,4 +93,12 @@ HoldOut hold_out(const D& dataset, const HoldOutOptions& options) {
   return hold_out(share(dataset), options);
 }
 
+/// A smaller data set: the first examples of each class, in proportion to the classes (to within one example), in the
+/// order of the data set. Nothing is drawn. Throws ValueError as hold_out.
+Subset first_of_each_class(const std::shared_ptr<const Dataset>& dataset, int64_t count);
+template <std::derived_from<Dataset> D>
+Subset first_of_each_class(const D& dataset, int64_t count) {
+  return first_of_each_class(share(dataset), count);
+}
+
 }  // namespace tern::data

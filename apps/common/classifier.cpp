@@ -30,11 +30,9 @@ std::vector<double> numbers(const io::Json& json) {
   return values;
 }
 
-std::shared_ptr<const data::Dataset> first(std::shared_ptr<const data::Dataset> dataset, int64_t limit) {
+std::shared_ptr<const data::Dataset> limited(std::shared_ptr<const data::Dataset> dataset, int64_t limit) {
   if (limit == 0 || limit >= dataset->size()) return dataset;
-  std::vector<int64_t> indices(static_cast<size_t>(limit));
-  for (size_t i = 0; i < indices.size(); ++i) indices[i] = static_cast<int64_t>(i);
-  return std::make_shared<data::Subset>(dataset, std::move(indices));
+  return std::make_shared<data::Subset>(data::first_of_each_class(dataset, limit));
 }
 
 std::string kind_of_directory(const std::string& path) {
@@ -181,8 +179,8 @@ ImageData open_image_data(const std::string& wanted, const std::string& path, bo
                                                                             : root / "val")
                                              .string()));
   };
-  if (with_train) d.train = first(open(data::Split::kTrain), train_limit);
-  d.test = first(open(data::Split::kTest), test_limit);
+  if (with_train) d.train = limited(open(data::Split::kTrain), train_limit);
+  d.test = limited(open(data::Split::kTest), test_limit);
   if (with_train) {
     // Labels are places in the list of classes: both lists must be one.
     const std::vector<std::string>&a = d.train->class_names(), &b = d.test->class_names();

@@ -59,7 +59,8 @@ struct ImageData {
 int64_t input_side(const Preprocessing& preprocessing, const ImageData& images);
 
 /// Opens a data set. kind: as in ImageData, or "auto": told from the files in the directory (a synthetic one has none).
-/// An image folder has subdirectories "train" and "test" (or "val"). Limits keep the first so many images, 0 all.
+/// An image folder has subdirectories "train" and "test" (or "val"). Limits keep so many images, the same
+/// share of each class (data::first_of_each_class); 0 keeps all.
 /// Throws IoError, naming what was looked for, if the directory is not there or is none of these; FormatError for
 /// broken files; ValueError, with_train, if the two splits have not the same classes.
 ImageData open_image_data(const std::string& kind, const std::string& path, bool with_train, int64_t train_limit = 0,

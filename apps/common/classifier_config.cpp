@@ -50,8 +50,10 @@ void declare(Schema& schema, ClassifierConfig& c) {
   schema.add("data.workers", d.workers, {.min = 0, .max = 64}, "loader threads beside the training ones");
   schema.add("data.val_fraction", d.val_fraction, {.min = 0, .max = 0.5},
              "share of the training images kept apart to choose the best checkpoint; 0: none is chosen");
-  schema.add("data.train_limit", d.train_limit, kCountOrNone, "use the first so many training images; 0: all");
-  schema.add("data.test_limit", d.test_limit, kCountOrNone, "use the first so many test images; 0: all");
+  schema.add("data.train_limit", d.train_limit, kCountOrNone,
+             "use so many training images, the first of each class in proportion; 0: all");
+  schema.add("data.test_limit", d.test_limit, kCountOrNone,
+             "use so many test images, the first of each class in proportion; 0: all");
   schema.add("data.mean", d.preprocessing.mean, {},
              "subtracted from each channel of pixel/255; empty: the weights' or the data set's", 3);
   schema.add("data.std", d.preprocessing.std, kPositive,

@@ -47,7 +47,7 @@ struct ClassifierConfig {
     int64_t eval_batch_size = 250;            ///< images a step of evaluation
     int64_t workers = 1;                      ///< loader threads
     double val_fraction = 0.02;               ///< share of the training images kept apart for validation
-    int64_t train_limit = 0, test_limit = 0;  ///< keep the first so many images; 0: all
+    int64_t train_limit = 0, test_limit = 0;  ///< keep so many images, the same share of each class; 0: all
     Preprocessing preprocessing;              ///< what is not settled is the weights' or the data set's
     int64_t crop_padding = 4;                 ///< pixels around an image before its random crop
     bool flip = true;                         ///< mirror every other image

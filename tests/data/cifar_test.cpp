@@ -155,6 +155,37 @@ TEST(HoldOut, PartsAreDisjointBalancedAndRepeatable) {
             "[subset] expected an index in [0, 894), got 894");
 }
 
+// A data set sorted by class, as folders are, and of classes of different sizes.
+TEST(FirstOfEachClass, TakesTheSameShareOfEach) {
+  std::vector<int64_t> order;
+  const ScratchDir dir;
+  write_raw(dir / "data_batch_1.bin", records(100));
+  const data::Cifar10 train(dir.path(), data::Split::kTrain);
+  for (int64_t label = 0; label < 10; ++label)
+    for (int64_t i = 0; i < train.size(); ++i)
+      if (train.label(i) == label && (label != 3 || i % 20 == 3)) order.push_back(i);  // class 3 has half as many
+  const data::Subset sorted(train, order);
+  ASSERT_EQ(sorted.size(), 95);
+  const data::Subset some = data::first_of_each_class(sorted, 38);
+  EXPECT_EQ(some.size(), 38);
+  std::vector<int64_t> per_class(10, 0);
+  int64_t last = -1;
+  for (int64_t i = 0; i < some.size(); ++i) {
+    const int64_t at = some.indices()[static_cast<size_t>(i)], label = some.label(i);
+    EXPECT_GT(at, last);  // in the order of the data set
+    last = at;
+    if (per_class[static_cast<size_t>(label)]++ > 0)
+      EXPECT_EQ(sorted.label(at - 1), label);  // the first of their class: none is left out between them
+    else
+      EXPECT_TRUE(at == 0 || sorted.label(at - 1) != label);
+  }
+  for (int64_t label = 0; label < 10; ++label) EXPECT_EQ(per_class[static_cast<size_t>(label)], label == 3 ? 2 : 4);
+  EXPECT_EQ(data::first_of_each_class(sorted, 95).size(), 95);
+  EXPECT_EQ(data::first_of_each_class(sorted, 0).size(), 0);
+  EXPECT_EQ(sentence_of<ValueError>([&] { static_cast<void>(data::first_of_each_class(sorted, 96)); }),
+            "[first_of_each_class] expected a count in [0, 95], got 96");
+}
+
 // With the real data set at hand: its published statistics.
 TEST(HoldOut, NeedsADataSet) {
   const std::shared_ptr<const data::Dataset> none;
