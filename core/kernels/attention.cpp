@@ -48,15 +48,8 @@ int64_t query_rows(const Attention<T>& p) {
 template <class T>
 constexpr T kInfinity = static_cast<T>(__builtin_inf());
 
-// Keys that query i may see by causality alone.
-template <class T>
-int64_t visible_keys(const Attention<T>& p, int64_t i) {
-  if (!p.causal) return p.keys;
-  const int64_t n = i + p.causal_offset + 1;
-  return n < 0 ? 0 : n < p.keys ? n : p.keys;
-}
-
-// Masks a row of scores of keys first .. first + n - 1 in place; elements from n to `padded` become -inf.
+// Masks a row of scores of keys first .. first + n - 1 in place; elements from n to `padded` become -inf. So does the
+// score of a masked key, whatever it is.
 template <class T>
 void mask_scores(const Attention<T>& p, int64_t b, int64_t h, int64_t i, int64_t first, int64_t n, int64_t padded,
                  T* s) {
@@ -64,10 +57,11 @@ void mask_scores(const Attention<T>& p, int64_t b, int64_t h, int64_t i, int64_t
   const int64_t step = p.mask_stride[3];
   if (p.added_mask != nullptr) {
     const T* mask = p.added_mask + at;
+    const auto masked = [](T score, T m) { return m == -kInfinity<T> ? m : score + m; };
     if (step == 1)
-      for (int64_t j = 0; j < n; ++j) s[j] += mask[j];
+      for (int64_t j = 0; j < n; ++j) s[j] = masked(s[j], mask[j]);
     else
-      for (int64_t j = 0; j < n; ++j) s[j] += mask[j * step];
+      for (int64_t j = 0; j < n; ++j) s[j] = masked(s[j], mask[j * step]);
   } else if (p.allowed_mask != nullptr) {
     const uint8_t* mask = p.allowed_mask + at;
     for (int64_t j = 0; j < n; ++j) s[j] = mask[j * step] != 0 ? s[j] : -kInfinity<T>;
@@ -168,6 +162,7 @@ void attend_alone(const Attention<T>& p, int64_t b, int64_t h, int64_t i, T* s, 
   T* o = p.out.at(b, h, i);
   for (int64_t l = 0; l < p.value_width; ++l) o[l] = T(0);
   for (int64_t j = 0; j < n; ++j) {
+    if (s[j] == T(0) && !mask_allows(p, b, h, i, j)) continue;
     const T *v = p.v.at(b, kv, j), weight = s[j] * inverse;
     for (int64_t l = 0; l < p.value_width; ++l) o[l] += weight * v[l];
   }
@@ -207,7 +202,7 @@ void attention_forward(const Attention<T>& p, int64_t b, int64_t h, int64_t firs
   T* total = cursor.take(kQueryRows);                                   // sum of e^(score - high)
   T* factors = cursor.take(plan.score_step);
 
-  if (last - first < kFewQueries) {
+  if (last - first < kFewQueries && !p.recorded) {
     for (int64_t i = first; i < last; ++i) attend_alone(p, b, h, i, k_panels, factors);
     return;
   }

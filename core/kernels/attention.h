@@ -24,6 +24,8 @@ struct Attention {
   const T* added_mask = nullptr;          ///< added to the scores
   const uint8_t* allowed_mask = nullptr;  ///< 1: may attend
   int64_t mask_stride[4] = {};            ///< of batch, head, query, key; 0 where broadcast
+  /// The backward will follow: scores are computed as it computes them, however few the queries.
+  bool recorded = false;
   Heads<T> out = {};
   /// [batch, heads, queries, 2], for the backward: the row's largest score m and 1 / sum of e^(score - m); both 0 where
   /// a query sees no key. (Their combination log-sum-exp would round weights by the size of the scores.)
@@ -39,6 +41,22 @@ struct Attention {
            grad_v = {};    ///< data may be null; grad_k and grad_v are written for the heads of q
   T* grad_mask = nullptr;  ///< [batch, heads, queries, keys] or null
 };
+
+/// Keys that query i may attend to as far as causality goes: 0 .. n - 1.
+template <class T>
+inline int64_t visible_keys(const Attention<T>& p, int64_t i) {
+  if (!p.causal) return p.keys;
+  const int64_t n = i + p.causal_offset + 1;
+  return n < 0 ? 0 : n < p.keys ? n : p.keys;
+}
+
+/// Whether the mask lets query i of a head attend to key j.
+template <class T>
+inline bool mask_allows(const Attention<T>& p, int64_t b, int64_t h, int64_t i, int64_t j) {
+  const int64_t at = b * p.mask_stride[0] + h * p.mask_stride[1] + i * p.mask_stride[2] + j * p.mask_stride[3];
+  if (p.allowed_mask != nullptr) return p.allowed_mask[at] != 0;
+  return p.added_mask == nullptr || p.added_mask[at] != -static_cast<T>(__builtin_inf());
+}
 
 }  // namespace tern::kernels
 

@@ -1,6 +1,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
 
 #include <tern/core/attention.h>
 #include <tern/core/autograd/autograd.h>
@@ -8,6 +11,7 @@
 #include <tern/core/kernels/attention.h>
 #include <tern/core/kernels/dropout.h>
 #include <tern/core/random.h>
+#include <tern/core/reduce.h>
 #include <tern/core/shape.h>
 
 namespace tern {
@@ -123,25 +127,142 @@ std::shared_ptr<Storage> make_scratch(const Attention<T>& a, bool backward) {
   return Storage::allocate(static_cast<size_t>(TERN_KERNEL(attention_scratch<T>)(a, backward)) * sizeof(T));
 }
 
+// -- hidden keys: the kernels multiply what a query may not attend to by 0, which NaN and infinities survive. Where
+// such a number has come out, the rows that hold one are taken out, and what they may reach is computed by itself.
+
+// Whether some query may not attend to some key.
+bool hides(const Problem& p, const Tensor& mask) {
+  return p.causal || mask.defined();
+}
+
+bool is_finite(const Tensor& x) {
+  const NoGradGuard no_grad;
+  return !x.defined() || std::isfinite(sum(x).item());
+}
+
+template <class T>
+bool is_finite(const T* row, int64_t n) {
+  T any = 0;
+  for (int64_t i = 0; i < n; ++i) any += row[i] * T(0);
+  return any == T(0);
+}
+
+// A dense copy of [batch, heads, rows, width] without the rows whose number in `left_out` is not 0: those are zeros.
+template <class T>
+Operand without_rows(const Heads<const T>& from, int64_t batch, int64_t heads, int64_t rows, int64_t width,
+                     const std::vector<uint8_t>& left_out) {
+  Tensor copy = empty({batch, heads, rows, width}, dtype_of<T>()).zero_();
+  for (int64_t i = 0; i < batch * heads * rows; ++i)
+    if (left_out[static_cast<size_t>(i)] == 0)
+      std::copy_n(from.at(i / rows / heads, i / rows % heads, i % rows), width, copy.data<T>() + i * width);
+  return {copy, 0, heads * rows * width, rows * width, width};
+}
+
+// 1 for each key of [batch, kv_heads, keys] with a NaN or an infinity in k or v.
+template <class T>
+std::vector<uint8_t> broken_keys(const Attention<T>& a) {
+  std::vector<uint8_t> broken(static_cast<size_t>(a.batch * a.kv_heads * a.keys));
+  for (size_t i = 0; i < broken.size(); ++i) {
+    const int64_t row = static_cast<int64_t>(i), b = row / a.keys / a.kv_heads, h = row / a.keys % a.kv_heads;
+    broken[i] =
+        !is_finite(a.k.at(b, h, row % a.keys), a.width) || !is_finite(a.v.at(b, h, row % a.keys), a.value_width);
+  }
+  return broken;
+}
+
+// 1 for each query of [batch, heads, queries] that may attend to one of those keys.
+template <class T>
+std::vector<uint8_t> queries_of(const Attention<T>& a, const std::vector<uint8_t>& broken) {
+  std::vector<uint8_t> sees(static_cast<size_t>(a.batch * a.heads * a.queries));
+  for (size_t row = 0; row < sees.size(); ++row) {
+    const int64_t n = static_cast<int64_t>(row), i = n % a.queries, h = n / a.queries % a.heads;
+    const int64_t b = n / a.queries / a.heads, first = (b * a.kv_heads + h / (a.heads / a.kv_heads)) * a.keys;
+    for (int64_t j = 0; j < visible_keys(a, i) && sees[row] == 0; ++j)
+      sees[row] = broken[static_cast<size_t>(first + j)] != 0 && mask_allows(a, b, h, i, j);
+  }
+  return sees;
+}
+
+bool any_of(const std::vector<uint8_t>& flags) {
+  return std::find(flags.begin(), flags.end(), uint8_t{1}) != flags.end();
+}
+
+// The gradients that one query gives, from the keys that it may attend to alone; those of k, v and the mask are added
+// to. factors: of the dropout, [keys].
+template <class T>
+void one_query_backward(const Attention<T>& a, int64_t b, int64_t h, int64_t i, T* factors) {
+  const int64_t kv = h / (a.heads / a.kv_heads), row = (b * a.heads + h) * a.queries + i, n = visible_keys(a, i);
+  const T *q = a.q.at(b, h, i), *g = a.grad_out.at(b, h, i);
+  const auto dot = [](const T* x, const T* y, int64_t width) { return std::inner_product(x, x + width, y, T(0)); };
+  std::fill_n(factors, a.keys, T(1));
+  if (a.dropout != nullptr) a.dropout(a.dropout_context, row, 0, a.keys, factors);
+  struct Pair {
+    int64_t key;
+    T weight, grad;
+  };
+  std::vector<Pair> pairs;
+  T high = -std::numeric_limits<T>::infinity(), total = 0, mean = 0;
+  for (int64_t j = 0; j < n; ++j) {
+    if (!mask_allows(a, b, h, i, j)) continue;
+    const int64_t at = b * a.mask_stride[0] + h * a.mask_stride[1] + i * a.mask_stride[2] + j * a.mask_stride[3];
+    const T score = dot(q, a.k.at(b, kv, j), a.width) * a.scale + (a.added_mask != nullptr ? a.added_mask[at] : T(0));
+    pairs.push_back({j, score, factors[j] * dot(g, a.v.at(b, kv, j), a.value_width)});
+    high = std::max(high, score);
+  }
+  for (Pair& pair : pairs) total += pair.weight = std::exp(pair.weight - high);
+  for (Pair& pair : pairs) mean += (pair.weight /= total) * pair.grad;
+  for (const auto& [j, weight, grad] : pairs) {
+    const T grad_score = weight * (grad - mean);
+    const T* k = a.k.at(b, kv, j);
+    for (int64_t l = 0; l < a.width; ++l) {
+      if (a.grad_q.data != nullptr) a.grad_q.at(b, h, i)[l] += a.scale * grad_score * k[l];
+      if (a.grad_k.data != nullptr) a.grad_k.at(b, kv, j)[l] += a.scale * grad_score * q[l];
+    }
+    for (int64_t l = 0; l < a.value_width && a.grad_v.data != nullptr; ++l)
+      a.grad_v.at(b, kv, j)[l] += weight * factors[j] * g[l];
+    if (a.grad_mask != nullptr) a.grad_mask[row * a.keys + j] += grad_score;
+  }
+}
+
 void run_forward(const Problem& p, const Operand& q, const Operand& k, const Operand& v, const Tensor& mask,
-                 Operand& out, Tensor& stats) {
+                 Operand& out, Tensor& stats, bool recorded) {
   if (stats.numel() == 0) return;
   dispatch_float("scaled_dot_product_attention", p.dtype, [&]<class T>() {
     Attention<T> a = describe_problem<T>(p, q, k, v, mask);
+    a.recorded = recorded;
     a.out = out.heads<T>();
     a.stats = stats.data<T>();
     const Dropout<T> dropout = make_dropout<T>(p);
     if (p.dropout > 0) a.dropout = dropout_factors<T>, a.dropout_context = &dropout;
     const Units units = cut(p);
-    parallel_for(p.batch * p.heads * units.runs, units.grain, [&](int64_t begin, int64_t end) {
-      const auto scratch = make_scratch(a, false);
-      for (int64_t unit = begin; unit < end; ++unit) {
-        const int64_t run = unit % units.runs, head = unit / units.runs;
-        TERN_KERNEL(attention_forward<T>)
-        (a, head / p.heads, head % p.heads, run * units.rows, std::min((run + 1) * units.rows, p.queries),
-         reinterpret_cast<T*>(scratch->data()));
-      }
-    });
+    const auto attend = [&](const Attention<T>& problem) {
+      parallel_for(p.batch * p.heads * units.runs, units.grain, [&](int64_t begin, int64_t end) {
+        const auto scratch = make_scratch(problem, false);
+        for (int64_t unit = begin; unit < end; ++unit) {
+          const int64_t run = unit % units.runs, head = unit / units.runs;
+          TERN_KERNEL(attention_forward<T>)
+          (problem, head / p.heads, head % p.heads, run * units.rows, std::min((run + 1) * units.rows, p.queries),
+           reinterpret_cast<T*>(scratch->data()));
+        }
+      });
+    };
+    attend(a);
+    if (!hides(p, mask) || is_finite(out.tensor)) return;
+    const std::vector<uint8_t> broken = broken_keys(a);
+    if (!any_of(broken)) return;
+    const Operand clean_k = without_rows(a.k, p.batch, p.kv_heads, p.keys, p.width, broken);
+    const Operand clean_v = without_rows(a.v, p.batch, p.kv_heads, p.keys, p.value_width, broken);
+    Attention<T> clean = a;
+    clean.k = clean_k.heads<T>(), clean.v = clean_v.heads<T>();
+    attend(clean);
+    const std::vector<uint8_t> sees = queries_of(a, broken);
+    a.recorded = false;  // one query at a time: that path looks at no hidden key
+    const auto scratch = make_scratch(a, false);
+    for (size_t row = 0; row < sees.size(); ++row) {
+      const int64_t n = static_cast<int64_t>(row), i = n % p.queries, head = n / p.queries;
+      if (sees[row] != 0) TERN_KERNEL(attention_forward<T>)
+      (a, head / p.heads, head % p.heads, i, i + 1, reinterpret_cast<T*>(scratch->data()));
+    }
   });
 }
 
@@ -192,6 +313,54 @@ void run_backward(const Problem& p, const Operand& q, const Operand& k, const Op
     };
     add_up(grad_k, k_parts, p.width);
     add_up(grad_v, v_parts, p.value_width);
+  });
+}
+
+// run_backward, and where a NaN or an infinity has come out of it, again without the queries and keys that hold one;
+// what these may reach is then added.
+void run_backward_without_hidden(const Problem& p, const Operand& q, const Operand& k, const Operand& v,
+                                 const Tensor& mask, const Operand& out, const Tensor& stats, const Operand& grad_out,
+                                 Operand& grad_q, Operand& grad_k, Operand& grad_v, Tensor& grad_mask) {
+  run_backward(p, q, k, v, mask, out, stats, grad_out, grad_q, grad_k, grad_v, grad_mask);
+  if (stats.numel() == 0 || !hides(p, mask) ||
+      (is_finite(grad_q.tensor) && is_finite(grad_k.tensor) && is_finite(grad_v.tensor) && is_finite(grad_mask)))
+    return;
+  dispatch_float("scaled_dot_product_attention", p.dtype, [&]<class T>() {
+    Attention<T> a = describe_problem<T>(p, q, k, v, mask);
+    a.grad_out = grad_out.heads<T>();
+    if (grad_q.tensor.defined()) a.grad_q = grad_q.heads<T>();
+    if (grad_k.tensor.defined()) a.grad_k = grad_k.heads<T>();
+    if (grad_v.tensor.defined()) a.grad_v = grad_v.heads<T>();
+    if (grad_mask.defined()) a.grad_mask = grad_mask.data<T>();
+    const Dropout<T> dropout = make_dropout<T>(p);
+    if (p.dropout > 0) a.dropout = dropout_factors<T>, a.dropout_context = &dropout;
+    const std::vector<uint8_t> broken = broken_keys(a);
+    std::vector<uint8_t> apart = queries_of(a, broken);
+    const Heads<const T> outputs = out.heads<T>();
+    Tensor clean_stats = stats.clone();
+    for (size_t row = 0; row < apart.size(); ++row) {
+      const int64_t n = static_cast<int64_t>(row), i = n % p.queries, h = n / p.queries % p.heads;
+      const int64_t b = n / p.queries / p.heads;
+      T* stat = clean_stats.data<T>() + 2 * n;
+      if (apart[row] == 0)
+        apart[row] = !is_finite(a.q.at(b, h, i), p.width) || !is_finite(a.grad_out.at(b, h, i), p.value_width) ||
+                     !is_finite(outputs.at(b, h, i), p.value_width) || !is_finite(stat, 2);
+      if (apart[row] != 0) stat[0] = std::numeric_limits<T>::infinity(), stat[1] = 0;  // all weights 0
+    }
+    if (!any_of(broken) && !any_of(apart)) return;
+    if (grad_mask.defined()) grad_mask.zero_();
+    run_backward(p, without_rows(a.q, p.batch, p.heads, p.queries, p.width, apart),
+                 without_rows(a.k, p.batch, p.kv_heads, p.keys, p.width, broken),
+                 without_rows(a.v, p.batch, p.kv_heads, p.keys, p.value_width, broken), mask,
+                 without_rows(outputs, p.batch, p.heads, p.queries, p.value_width, apart), clean_stats,
+                 without_rows(a.grad_out, p.batch, p.heads, p.queries, p.value_width, apart), grad_q, grad_k, grad_v,
+                 grad_mask);
+    std::vector<T> factors(static_cast<size_t>(p.keys));
+    for (size_t row = 0; row < apart.size(); ++row) {
+      const int64_t n = static_cast<int64_t>(row);
+      if (apart[row] != 0)
+        one_query_backward(a, n / p.queries / p.heads, n / p.queries % p.heads, n % p.queries, factors.data());
+    }
   });
 }
 
@@ -273,8 +442,9 @@ struct AttentionBackward {
     }
     Tensor grad_mask;
     if (needs[3]) grad_mask = empty_mask_gradient(p);
-    run_backward(p, as_operand(*q), as_operand(*k), as_operand(*v), mask.defined() ? *mask : Tensor(), as_operand(*out),
-                 stats, as_operand(grad_output), grads[0], grads[1], grads[2], grad_mask);
+    run_backward_without_hidden(p, as_operand(*q), as_operand(*k), as_operand(*v), mask.defined() ? *mask : Tensor(),
+                                as_operand(*out), stats, as_operand(grad_output), grads[0], grads[1], grads[2],
+                                grad_mask);
     if (needs[3]) grad_mask = sum_to(grad_mask, mask->shape());
     return {grads[0].tensor, grads[1].tensor, grads[2].tensor, grad_mask};
   }
@@ -310,13 +480,19 @@ struct PackedAttentionBackward {
     }
     if (needs[1]) grad_mask = empty_mask_gradient(p);
     const Tensor x = with_dense_rows(*qkv);
-    run_backward(p, packed_operand(x, p, 0), packed_operand(x, p, 1), packed_operand(x, p, 2),
-                 mask.defined() ? *mask : Tensor(), token_operand(*out, p), stats,
-                 token_operand(with_dense_rows(grad_output), p), thirds[0], thirds[1], thirds[2], grad_mask);
+    run_backward_without_hidden(p, packed_operand(x, p, 0), packed_operand(x, p, 1), packed_operand(x, p, 2),
+                                mask.defined() ? *mask : Tensor(), token_operand(*out, p), stats,
+                                token_operand(with_dense_rows(grad_output), p), thirds[0], thirds[1], thirds[2],
+                                grad_mask);
     if (needs[1]) grad_mask = sum_to(grad_mask, mask->shape());
     return {grad, grad_mask};
   }
 };
+
+bool will_record(std::initializer_list<Tensor> inputs) {
+  return grad_enabled() &&
+         std::any_of(inputs.begin(), inputs.end(), [](const Tensor& x) { return x.defined() && x.requires_grad(); });
+}
 
 Problem check_attention(const char* op, const Tensor& q, const Tensor& k, const Tensor& v) {
   check_defined(op, q, k, v);
@@ -358,7 +534,7 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
   const Tensor mask = prepare_mask(op, options.mask, p);
   Operand out = as_operand(empty_in_order_of(q, with_last(q, p.value_width)));
   Tensor stats = empty({p.batch, p.heads, p.queries, 2}, p.dtype);
-  run_forward(p, as_operand(q), as_operand(k), as_operand(v), mask, out, stats);
+  run_forward(p, as_operand(q), as_operand(k), as_operand(v), mask, out, stats, will_record({q, k, v, mask}));
   return autograd::record<AttentionBackward>(
       out.tensor, {q, k, v, mask}, {.p = p, .q = q, .k = k, .v = v, .mask = mask, .out = out.tensor, .stats = stats});
 }
@@ -385,7 +561,8 @@ Tensor packed_attention(const Tensor& qkv, int64_t heads, const AttentionOptions
   const Tensor y = empty({p.batch, tokens, heads * width}, p.dtype);
   Operand out = token_operand(y, p);
   Tensor stats = empty({p.batch, p.heads, p.queries, 2}, p.dtype);
-  run_forward(p, packed_operand(x, p, 0), packed_operand(x, p, 1), packed_operand(x, p, 2), mask, out, stats);
+  run_forward(p, packed_operand(x, p, 0), packed_operand(x, p, 1), packed_operand(x, p, 2), mask, out, stats,
+              will_record({qkv, mask}));
   return autograd::record<PackedAttentionBackward>(y, {qkv, mask},
                                                    {.p = p, .qkv = qkv, .mask = mask, .out = y, .stats = stats});
 }

@@ -23,8 +23,10 @@ struct AttentionOptions {
 /// B and H ([T, D]) too. All f32 or all f64. The result is [B, H, Tq, Dv], in memory [B, Tq, H, Dv] where q is, so that
 /// transpose(1, 2).reshape({B, Tq, H * Dv}) copies nothing. Inputs may be strided views; they are read in place if
 /// their last axis is dense. A query that may attend to no key gives zeros and no gradient (as PyTorch since 2.5;
-/// before, NaN). Throws ShapeError for sizes that disagree or a mask that does not broadcast, DTypeError for other or
-/// mixed dtypes, ValueError for a dropout outside [0, 1).
+/// before, NaN). What a query may not attend to, by causality, a u8 mask of 0 or an added mask of -inf, reaches neither
+/// its row nor its gradients, NaN and infinities included (padding and caches may hold anything; PyTorch multiplies it
+/// by 0, which NaN survives). Throws ShapeError for sizes that disagree or a mask that does not broadcast, DTypeError
+/// for other or mixed dtypes, ValueError for a dropout outside [0, 1).
 [[nodiscard]] Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                                   const AttentionOptions& options = {});
 

@@ -179,7 +179,14 @@ AttentionOutput MultiheadAttention::attend(const Tensor& q, const Tensor& k, con
   Tensor attention = softmax(scores, -1);
   if (blind.defined()) attention = masked_fill(attention, blind, 0);
   attention = dropout(attention, options_.dropout, is_training());
-  const Tensor output = out_proj(merged(matmul(attention, vh)));
+  Tensor mixed = matmul(attention, vh);
+  if (mask.defined() && dropout_now == 0 && !std::isfinite(sum(mixed.detach()).item())) {
+    // 0 times a hidden NaN or infinity is NaN: the fused path never looks at one.
+    attention = softmax(masked_fill(scores, eq(mask.detach(), kHidden), kHidden), -1);
+    attention = masked_fill(attention, blind, 0);
+    mixed = scaled_dot_product_attention(qh, kh, vh, {.mask = mask});
+  }
+  const Tensor output = out_proj(merged(mixed));
   return {output, args.average_attn_weights ? mean(attention, {1}) : attention};
 }
 

@@ -34,7 +34,9 @@ struct AttentionInterface {
 
 /// softmax(q k^T / sqrt(width of a head) + masks) v for each head, between an input and an output projection (Vaswani
 /// et al., 2017), as torch.nn.MultiheadAttention. query: [T, N, embed_dim], key: [S, N, kdim], value: [S, N, vdim], or
-/// N first with batch_first, or without N. A query from which every key is hidden gets zeros from its heads.
+/// N first with batch_first, or without N. A query from which every key is hidden gets zeros from its heads. What is
+/// hidden reaches no row, NaN and infinities included, as in scaled_dot_product_attention (but with dropout, where the
+/// weights are wanted too).
 /// Parameters: in_proj_weight [3 embed_dim, embed_dim] (q, k and v stacked) where kdim and vdim are embed_dim, else
 /// q_proj_weight, k_proj_weight and v_proj_weight; in_proj_bias; out_proj.weight, out_proj.bias. Input projections
 /// start Xavier-uniform, biases at 0. out_proj.weight starts as Linear's. Throws ValueError for options out of range;
