@@ -135,6 +135,8 @@ void fill_uniform(Tensor& x, double low, double high, Generator* generator) {
              " and ", high);
   check_fillable("fill_uniform", x);
   dispatch_float("fill_uniform", x.dtype(), [&]<class T>() {
+    TERN_CHECK(std::isfinite(static_cast<T>(high) - static_cast<T>(low)), ValueError,
+               "[fill_uniform] expected bounds whose distance ", x.dtype(), " can hold, got ", low, " and ", high);
     TERN_KERNEL(fill_uniform<T>)
     (x.data<T>(), x.numel(), reserve(generator, blocks_for(x.numel(), kElementsPerBlock<T>)), static_cast<T>(low),
      static_cast<T>(high));
@@ -145,6 +147,8 @@ void fill_uniform(Tensor& x, double low, double high, Generator* generator) {
 void fill_normal(Tensor& x, double mean, double standard_deviation, Generator* generator) {
   TERN_CHECK(standard_deviation >= 0, ValueError, "[fill_normal] expected a standard deviation of at least 0, got ",
              standard_deviation);
+  TERN_CHECK(std::isfinite(standard_deviation) && std::isfinite(mean), ValueError,
+             "[fill_normal] expected a finite mean and standard deviation, got ", mean, " and ", standard_deviation);
   check_fillable("fill_normal", x);
   dispatch_float("fill_normal", x.dtype(), [&]<class T>() {
     TERN_KERNEL(fill_normal<T>)

@@ -86,7 +86,7 @@ requires std::is_arithmetic_v<T>
 
 /// Fills x in place with uniform numbers in [low, high), in the order of memory. Here and below: throws ShapeError
 /// unless x is dense, DTypeError unless it is f32 or f64, StateError if it requires a gradient while gradients are
-/// recorded, and ValueError for low above high or a negative deviation.
+/// recorded, and ValueError for low above high, a negative deviation, or bounds and moments that x's dtype cannot hold.
 void fill_uniform(Tensor& x, double low, double high, Generator* generator = nullptr);
 /// Fills x in place with normal numbers.
 void fill_normal(Tensor& x, double mean, double standard_deviation, Generator* generator = nullptr);

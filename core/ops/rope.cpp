@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <numeric>
@@ -112,14 +113,15 @@ struct RotaryBackward {
   Gradients backward(const Tensor& grad_output) const { return {rotated(grad_output, angles, true)}; }
 };
 
-Tensor positions_of(const Tensor& x, int64_t time_axis, const RotaryOptions& options) {
+// Checks options.positions, or the offset in its place.
+void check_positions(const Tensor& x, int64_t time_axis, const RotaryOptions& options) {
   const char* op = "rotary_embedding";
   const int64_t count = x.shape()[time_axis];
   if (!options.positions.defined()) {
     TERN_CHECK(options.offset >= 0, ValueError, "[", op, "] expected an offset of at least 0, got ", options.offset);
-    Tensor positions = empty({count}, DType::kI64);
-    std::iota(positions.data<int64_t>(), positions.data<int64_t>() + count, options.offset);
-    return positions;
+    TERN_CHECK(options.offset <= std::numeric_limits<int64_t>::max() - count, ValueError, "[", op,
+               "] expected an offset that leaves room for ", count, " positions, got ", options.offset);
+    return;
   }
   const Tensor& given = options.positions;
   TERN_CHECK(given.dtype() == DType::kI64, DTypeError, "[", op, "] expected positions of i64, got ", given.dtype());
@@ -130,6 +132,13 @@ Tensor positions_of(const Tensor& x, int64_t time_axis, const RotaryOptions& opt
   for (int64_t i = 0; i < positions.numel(); ++i)
     TERN_CHECK(positions.data<int64_t>()[i] >= 0, ValueError, "[", op, "] expected positions of at least 0, got ",
                positions.data<int64_t>()[i]);
+}
+
+// The positions along the time axis, checked.
+Tensor positions_of(const Tensor& x, int64_t time_axis, const RotaryOptions& options) {
+  if (options.positions.defined()) return options.positions.contiguous();
+  Tensor positions = empty({x.shape()[time_axis]}, DType::kI64);
+  std::iota(positions.data<int64_t>(), positions.data<int64_t>() + positions.numel(), options.offset);
   return positions;
 }
 
@@ -149,6 +158,9 @@ Tensor rotary_embedding(const Tensor& x, const RotaryOptions& options) {
   Angles angles;
   angles.time_axis = time_axis;
   angles.convention = options.convention;
+  check_positions(x, time_axis, options);
+  if (x.numel() == 0)  // nothing to rotate: no tables of its positions
+    return autograd::record<RotaryBackward>(rotated(x, angles, false), {x}, {.angles = angles});
   angles.rows = positions_of(x, time_axis, options);
   int64_t* rows = angles.rows.data<int64_t>();
   const int64_t count = angles.rows.numel(), last = count > 0 ? *std::max_element(rows, rows + count) : 0;

@@ -147,6 +147,11 @@ TERN_OP_FAMILY(create) {
                    fill_uniform(x, 2, 1);
                    return x;
                  })},
+                {{}, "[fill_uniform] expected bounds whose distance f32 can hold, got -3e+38 and 3e+38", fixed([] {
+                   Tensor x = zeros({4});
+                   fill_uniform(x, -3e38, 3e38);
+                   return x;
+                 })},
                 {{}, "[fill_uniform] expected a dense tensor, got shape [2] with strides [2]", fixed([] {
                    Tensor x = zeros({4}).slice(0, 0, 4, 2);
                    fill_uniform(x, 0, 1);
@@ -161,6 +166,11 @@ TERN_OP_FAMILY(create) {
                {{{}, "[fill_normal] expected a standard deviation of at least 0, got -1", fixed([] {
                    Tensor x = zeros({3});
                    fill_normal(x, 0, -1);
+                   return x;
+                 })},
+                {{}, "[fill_normal] expected a finite mean and standard deviation, got 0 and inf", fixed([] {
+                   Tensor x = zeros({3});
+                   fill_normal(x, 0, kInf);
                    return x;
                  })}});
     add_random(table, "rand_like", name.c_str(),

@@ -1,6 +1,12 @@
 #include <cmath>
+#include <limits>
 
+#include <gtest/gtest.h>
+
+#include <tern/core/create.h>
+#include <tern/core/error.h>
 #include <tern/core/rope.h>
+#include <tern/core/storage.h>
 
 #include "op_table/op_table.h"
 
@@ -64,6 +70,11 @@ TERN_OP_FAMILY(rope) {
                    "[rotary_embedding] expected an offset of at least 0, got -1",
                    [](const Inputs& in) { return rotary_embedding(in[0], {.offset = -1}); }},
                   {{uniform({2, 4})},
+                   "[rotary_embedding] expected an offset that leaves room for 2 positions, got 9223372036854775806",
+                   [](const Inputs& in) {
+                     return rotary_embedding(in[0], {.offset = std::numeric_limits<int64_t>::max() - 1});
+                   }},
+                  {{uniform({2, 4})},
                    "[rotary_embedding] expected a theta above 0, got 0",
                    [](const Inputs& in) { return rotary_embedding(in[0], {.theta = 0}); }}},
   });
@@ -111,6 +122,15 @@ TERN_OP_FAMILY(rope) {
                      {{"cos", pairs ? turned.slice(-1, 0, width, 2) : turned.slice(-1, 0, width / 2)},
                       {"sin", pairs ? turned.slice(-1, 1, width, 2) : turned.slice(-1, width / 2, width)}});
   });
+}
+
+TEST(RotaryEmbedding, MakesNoTablesForNothing) {
+  const int64_t before = memory_stats().live_bytes;
+  const Tensor y = rotary_embedding(zeros({0, int64_t{1} << 40, 4}).requires_grad_(), {.theta = 321});
+  EXPECT_EQ(y.shape(), Shape({0, int64_t{1} << 40, 4}));
+  EXPECT_LT(memory_stats().live_bytes - before, 1 << 20);
+  EXPECT_THROW(static_cast<void>(rotary_embedding(zeros({0, 3, 4}), {.offset = -1})), ValueError);
+  EXPECT_THROW(static_cast<void>(rotary_embedding(zeros({0, 3, 4}), {.positions = arange(2)})), ShapeError);
 }
 
 }  // namespace tern::test
