@@ -128,7 +128,8 @@ void grad_sums(const ChannelView& view, const ChannelBlocks& blocks, const Batch
   });
 }
 
-template <ReluMask mask, class T>
+// slopes and offsets: what the batch's own statistics add to the gradient; not read without them.
+template <ReluMask mask, bool statistics, class T>
 void grad_input(const ChannelView& view, const BatchNormGradArgs<T>& a, const T* slopes, const T* offsets, T* grad_x) {
   const int64_t stretch = stretch_of(view);
   parallel_for(view.outer, outer_grain(view), [&](int64_t first, int64_t last) {
@@ -138,15 +139,20 @@ void grad_input(const ChannelView& view, const BatchNormGradArgs<T>& a, const T*
       repeat_parameter(view, stretch, channel, a.mean, mean);
       repeat_parameter(view, stretch, channel, a.scale, scale);
       if constexpr (mask == ReluMask::kFromInput) repeat_parameter(view, stretch, channel, a.bias, bias);
-      repeat_parameter(view, stretch, channel, slopes, slope);
-      repeat_parameter(view, stretch, channel, offsets, offset);
+      if constexpr (statistics) {
+        repeat_parameter(view, stretch, channel, slopes, slope);
+        repeat_parameter(view, stretch, channel, offsets, offset);
+      }
       walk(begin, end, stretch, [&](int64_t at, int64_t n) {
         const T *g_at = a.grad + at, *x_at = a.x + at, *y_at = mask == ReluMask::kFromOutput ? a.output + at : g_at;
         T* to = grad_x + at;
 #pragma GCC ivdep
         for (int64_t j = 0; j < n; ++j) {
           const T g = masked_gradient<mask>(g_at[j], x_at[j], mean[j], scale[j], bias[j], y_at[j]);
-          to[j] = g * scale[j] + ((x_at[j] - mean[j]) * slope[j] + offset[j]);
+          if constexpr (statistics)
+            to[j] = g * scale[j] + ((x_at[j] - mean[j]) * slope[j] + offset[j]);
+          else
+            to[j] = g * scale[j];
         }
       });
     });
@@ -294,14 +300,20 @@ void batch_norm_grad_sums(const ChannelView& view, const ChannelBlocks& blocks, 
 template <class T>
 void batch_norm_grad_input(const ChannelView& view, const BatchNormGradArgs<T>& a, const T* slope, const T* offset,
                            T* grad_x) {
-  switch (a.mask) {
-    case ReluMask::kNone:
-      return grad_input<ReluMask::kNone>(view, a, slope, offset, grad_x);
-    case ReluMask::kFromOutput:
-      return grad_input<ReluMask::kFromOutput>(view, a, slope, offset, grad_x);
-    case ReluMask::kFromInput:
-      return grad_input<ReluMask::kFromInput>(view, a, slope, offset, grad_x);
-  }
+  const auto run = [&]<bool statistics>() {
+    switch (a.mask) {
+      case ReluMask::kNone:
+        return grad_input<ReluMask::kNone, statistics>(view, a, slope, offset, grad_x);
+      case ReluMask::kFromOutput:
+        return grad_input<ReluMask::kFromOutput, statistics>(view, a, slope, offset, grad_x);
+      case ReluMask::kFromInput:
+        return grad_input<ReluMask::kFromInput, statistics>(view, a, slope, offset, grad_x);
+    }
+  };
+  if (slope != nullptr)
+    run.template operator()<true>();
+  else
+    run.template operator()<false>();
 }
 
 #define INSTANTIATE(T)                                                                                               \

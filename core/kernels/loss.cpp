@@ -26,8 +26,8 @@ template <class T>
 struct Absolute {
   const PairLossInputs<T> in;
   T value(T x, T t, int64_t) const { return magnitude(x - t); }
-  T by_x(T x, T t, int64_t) const { return sign(x - t); }
-  T by_t(T x, T t, int64_t) const { return sign(t - x); }
+  T by_x(T x, T t, int64_t) const { return x > t ? T(1) : x < t ? T(-1) : T(0); }  // 0 for NaN
+  T by_t(T x, T t, int64_t i) const { return -by_x(x, t, i); }
 };
 
 template <class T>

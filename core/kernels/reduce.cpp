@@ -8,7 +8,7 @@ constexpr bool kIsFloat = T(0.5) != T(0);
 
 template <class V>
 V magnitude(V x) {
-  return x < V{} ? -x : x;
+  return x < V{} ? -x : x + V{};  // +0 of -0 too
 }
 template <class V>
 V one_where(V x, V y) {

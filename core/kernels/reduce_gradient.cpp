@@ -6,7 +6,7 @@ namespace {
 
 template <class T>
 T sign_of(T v) {
-  return v > T(0) ? T(1) : v < T(0) ? T(-1) : v;
+  return v > T(0) ? T(1) : v < T(0) ? T(-1) : T(0);  // as PyTorch, for NaN too
 }
 template <class T>
 T magnitude(T v) {
@@ -39,7 +39,7 @@ void reduce_gradient(ReduceGradient kind, const LoopPlan<4>& plan, T* dx, const 
     case ReduceGradient::kVariance:
       return over_plan(plan, dx, x, y, g, [=](T a, T b, T c) { return (a - b) * (c * factor); });
     case ReduceGradient::kEqual:
-      return over_plan(plan, dx, x, y, g, [](T a, T b, T c) { return a == b ? c : T(0); });
+      return over_plan(plan, dx, x, y, g, [](T a, T b, T c) { return a == b ? c : b == b ? T(0) : b; });
     case ReduceGradient::kLogSumExp:
       return over_plan(plan, dx, x, y, g, [](T a, T b, T c) { return c * vec::exp(a - b); });
     case ReduceGradient::kAbsSum:

@@ -66,12 +66,13 @@ T largest(const T* x, int64_t n) {
 }
 
 // log(sum(exp(x))) of a row, as its largest element, left in *top, and what it lies above that: exact for logits of any
-// size, of which the sum of the two would lose the second. An infinite largest element is the answer itself.
+// size, of which the sum of the two would lose the second. NaN where the largest element is infinite: a softmax has no
+// value there.
 template <class T>
 double log_sum_exp_above(const T* x, int64_t n, T* top) {
   const T m = largest(x, n);
   *top = m;
-  if (m == kMinusInfinity<T> || m == -kMinusInfinity<T>) return 0;
+  if (m == kMinusInfinity<T> || m == -kMinusInfinity<T>) return __builtin_nan("");
   const double sum = sum_row<T>(
       n, [&](int64_t i, int64_t count)
              __attribute__((always_inline)) { return exponential(load_up_to(x + i, count, kMinusInfinity<T>) - m); });

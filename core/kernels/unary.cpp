@@ -178,16 +178,17 @@ template <class T>
 BinaryLoop<T, T> backward_loop(UnaryOp op, T a) {
   switch (op) {
     case UnaryOp::kAbs:
-      return binary_loop<T, T>([](T g, T x, T, T) { return x > T(0) ? g : x < T(0) ? -g : x == T(0) ? T(0) : x; });
+      return binary_loop<T, T>([](T g, T x, T, T) { return x > T(0) ? g : x < T(0) ? -g : T(0); });
     case UnaryOp::kSquare:
       return binary_loop<T, T>([](T g, T x, T, T) { return T(2) * g * x; });
     case UnaryOp::kClamp:
-      return binary_loop<T, T>([](T g, T x, T low, T high) { return x < low || x > high ? T(0) : g; });
+      return binary_loop<T, T>([](T g, T x, T low, T high) { return x >= low && x <= high ? g : T(0); });
     case UnaryOp::kDivide:
       return binary_loop<T, T>([](T g, T x, T v, T) { return -g * v / (x * x); });
     case UnaryOp::kPowScalar:
       if (a == T(2)) return binary_loop<T, T>([](T g, T x, T, T) { return T(2) * g * x; });
       if (a == T(3)) return binary_loop<T, T>([](T g, T x, T, T) { return T(3) * g * (x * x); });
+      if (a == T(0.5)) return binary_loop<T, T>([](T g, T x, T, T) { return g * (T(0.5) / vec::sqrt(x)); });
       return binary_loop<T, T>(
           [](T g, T x, T exponent, T) { return exponent == T(0) ? T(0) : g * (exponent * power(x, exponent - T(1))); });
     case UnaryOp::kScalarPow:
@@ -222,7 +223,7 @@ BinaryLoop<T, T> backward_loop(UnaryOp op, T a) {
     case UnaryOp::kRelu:
       return binary_loop<T, T>([](T g, T y, T, T) { return y <= T(0) ? T(0) : g; });
     case UnaryOp::kRelu6:
-      return binary_loop<T, T>([](T g, T x, T, T) { return x <= T(0) || x >= T(6) ? T(0) : g; });
+      return binary_loop<T, T>([](T g, T x, T, T) { return x > T(0) && x < T(6) ? g : T(0); });
     case UnaryOp::kLeakyRelu:
       return binary_loop<T, T>([](T g, T x, T slope, T) { return x > T(0) ? g : g * slope; });
     case UnaryOp::kElu:
@@ -244,7 +245,7 @@ BinaryLoop<T, T> backward_loop(UnaryOp op, T a) {
     case UnaryOp::kHardSwish:
       return binary_loop<T, T>([](T g, T x, T, T) {
         const T inside = g * (x / T(3) + T(0.5));
-        return x < T(-3) ? T(0) : x <= T(3) ? inside : g;
+        return x < T(-3) ? T(0) : x > T(3) ? g : inside;
       });
     case UnaryOp::kSoftplus:
       return binary_loop<T, T>(

@@ -9,7 +9,7 @@ namespace tern {
 
 /// max(x, 0). The gradient at 0 is 0.
 [[nodiscard]] Tensor relu(const Tensor& x);
-/// min(max(x, 0), 6). The gradient at 0 and 6 is 0.
+/// min(max(x, 0), 6). The gradient at 0, 6 and NaN is 0.
 [[nodiscard]] Tensor relu6(const Tensor& x);
 /// x where x > 0, else negative_slope * x. The gradient at 0 is negative_slope.
 [[nodiscard]] Tensor leaky_relu(const Tensor& x, double negative_slope = 0.01);

@@ -66,13 +66,14 @@ struct BatchNormBackward {
       if (needs[0]) {
         Tensor slope = empty({channels}, x->dtype()), offset = empty({channels}, x->dtype());
         const double count = static_cast<double>(view.outer * view.inner);
-        for (int64_t c = 0; c < channels; ++c) {
+        for (int64_t c = 0; c < channels && training; ++c) {
           const double s = static_cast<double>(scale.data<T>()[c]), r = rstd[static_cast<size_t>(c)];
-          slope.data<T>()[c] = training ? static_cast<T>(-s * r * r * sum_gx[c] / count) : T(0);
-          offset.data<T>()[c] = training ? static_cast<T>(-s * sum_g[c] / count) : T(0);
+          slope.data<T>()[c] = static_cast<T>(-s * r * r * sum_gx[c] / count);
+          offset.data<T>()[c] = static_cast<T>(-s * sum_g[c] / count);
         }
         grads[0] = empty_like(*x);
-        TERN_KERNEL(batch_norm_grad_input<T>)(view, args, slope.data<T>(), offset.data<T>(), grads[0].data<T>());
+        TERN_KERNEL(batch_norm_grad_input<T>)
+        (view, args, training ? slope.data<T>() : nullptr, training ? offset.data<T>() : nullptr, grads[0].data<T>());
       }
       if (needs[1]) {
         grads[1] = empty({channels}, x->dtype());

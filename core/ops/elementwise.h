@@ -41,7 +41,7 @@ namespace tern {
 
 /// -x. Arithmetic dtypes.
 [[nodiscard]] Tensor neg(const Tensor& x);
-/// |x|; the gradient at 0 is 0. Arithmetic dtypes.
+/// |x|; the gradient at 0, and at NaN, is 0. Arithmetic dtypes.
 [[nodiscard]] Tensor abs(const Tensor& x);
 /// -1, 0 or 1 (0 for NaN, as in PyTorch); the gradient is 0. Arithmetic dtypes.
 [[nodiscard]] Tensor sign(const Tensor& x);
@@ -73,7 +73,7 @@ namespace tern {
 [[nodiscard]] Tensor round(const Tensor& x);
 
 /// min(max(x, low), high); either bound may be absent, not both, and none is NaN (ValueError); NaN in x stays. The
-/// gradient passes where low <= x <= high, the bounds included. Arithmetic dtypes.
+/// gradient passes where low <= x <= high, the bounds included, and is 0 elsewhere, at NaN too. Arithmetic dtypes.
 [[nodiscard]] Tensor clamp(const Tensor& x, std::optional<double> low, std::optional<double> high);
 [[nodiscard]] Tensor clamp_min(const Tensor& x, double low);
 [[nodiscard]] Tensor clamp_max(const Tensor& x, double high);

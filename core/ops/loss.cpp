@@ -1,4 +1,6 @@
 // Losses over classes. The element-wise ones are in pair_loss.cpp.
+#include <limits>
+
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/copy.h>
 #include <tern/core/error.h>
@@ -90,7 +92,8 @@ Tensor reduced(const Tensor& losses, const Shape& shape, Reduction reduction, do
   Tensor total = sum(losses);
   if (reduction == Reduction::kMean) {
     dispatch_float("loss", total.dtype(), [&]<class T>() {
-      *total.data<T>() = static_cast<T>(static_cast<double>(*total.data<T>()) / divisor);
+      *total.data<T>() = static_cast<T>(divisor == 0 ? std::numeric_limits<double>::quiet_NaN()
+                                                     : static_cast<double>(*total.data<T>()) / divisor);
     });
   }
   return total;

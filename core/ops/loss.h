@@ -17,7 +17,7 @@ enum class Reduction {
 /// Settings of cross_entropy.
 struct CrossEntropyOptions {
   Tensor weight = {};           ///< [C], of logits' dtype: a factor a class; undefined means 1. Gets no gradient
-  int64_t ignore_index = -100;  ///< rows with this label count for nothing (class labels alone)
+  int64_t ignore_index = -100;  ///< rows with this label count for nothing, NaN in them neither (class labels alone)
   double label_smoothing = 0;   ///< in [0, 1]: the share of the target that is spread evenly over all classes
   Reduction reduction = Reduction::kMean;
 };
@@ -29,6 +29,7 @@ struct CrossEntropyOptions {
 ///   sum of w[y]; or
 /// - class probabilities, of logits' shape and dtype: loss = sum_c ((1 - s) t[c] + s / C) w[c] (-log p[c]), and the
 ///   mean divides by the number of rows. The target gets a gradient if it asks for one.
+/// A row whose largest logit is infinite has no softmax: its loss and gradient are NaN.
 /// Throws ValueError naming a label out of range or for a label_smoothing outside [0, 1]; DTypeError for logits that
 /// are not f32 or f64, labels that are neither i64 nor floating, and a weight or probabilities of another dtype than
 /// the logits'; ShapeError where shapes do not fit the logits.
@@ -50,7 +51,7 @@ struct NllLossOptions {
 /// both get gradients. With kNone the result has x's shape and memory format.
 [[nodiscard]] Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::kMean);
 
-/// |x - target|; the gradient where they are equal is 0.
+/// |x - target|; the gradient where they are equal, or one is NaN, is 0.
 [[nodiscard]] Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::kMean);
 
 /// With d = |x - target|: d^2 / (2 beta) below beta, d - beta / 2 above. Throws ValueError unless beta > 0.
@@ -81,7 +82,7 @@ struct KlDivOptions {
 
 /// Kullback-Leibler divergence of x (log-probabilities) from target: t (log t - x), 0 where t is 0; with log_target
 /// exp(t) (t - x). kMean divides by the number of elements, as in PyTorch; the divergence proper is kBatchMean, which
-/// needs an axis (ValueError).
+/// needs an axis (ValueError). The gradient of a target of 0 is its limit, -inf (PyTorch: NaN).
 [[nodiscard]] Tensor kl_div(const Tensor& x, const Tensor& target, const KlDivOptions& options = {});
 
 }  // namespace tern

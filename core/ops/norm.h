@@ -19,8 +19,8 @@ namespace tern {
 
 /// (x - mean) / sqrt(variance + eps) * weight + bias for x [samples, channels, ...], with mean and (biased) variance
 /// over each sample's `groups` equal groups of neighbouring channels and all further axes (Wu and He, 2018). weight,
-/// bias: [channels], or left out. x may be channels-last; the result has its memory format. Throws ValueError for
-/// groups that do not divide the channels.
+/// bias: [channels], or left out. x may be channels-last; the result has its memory format. A group of one element
+/// becomes the bias (PyTorch refuses one). Throws ValueError for groups that do not divide the channels.
 [[nodiscard]] Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight = {}, const Tensor& bias = {},
                                 double eps = 1e-5);
 

@@ -74,14 +74,14 @@ Tensor gradient(ReduceGradient kind, const Tensor& x, const Tensor& y, const Ten
   return grad_input;
 }
 
-// a / b, element by element, for the small tensors of results; 0 / 0 is what the caller wants.
-Tensor quotient(const Tensor& a, const Tensor& b, double zero_by_zero) {
+// a / b, element by element, for the small tensors of results; 0 where b is 0.
+Tensor quotient(const Tensor& a, const Tensor& b) {
   const Tensor p = a.contiguous(), q = b.contiguous();
   Tensor out = empty(p.shape(), p.dtype());
   dispatch_float("reduce", p.dtype(), [&]<class T>() {
     for (int64_t i = 0; i < p.numel(); ++i) {
       const T v = p.data<T>()[i], w = q.data<T>()[i];
-      out.data<T>()[i] = v == 0 && w == 0 ? static_cast<T>(zero_by_zero) : v / w;
+      out.data<T>()[i] = w == 0 ? T(0) : v / w;
     }
   });
   return out;
@@ -108,7 +108,7 @@ struct VarianceBackward {
   double divisor = 1;
   Gradients backward(const Tensor& grad_output) const {
     Tensor g = reshape(grad_output, kept);
-    if (kDeviation) g = quotient(g, reshape(*result, kept), std::numeric_limits<double>::quiet_NaN());
+    if (kDeviation) g = quotient(g, reshape(*result, kept));
     return {gradient(ReduceGradient::kVariance, *x, *mean, g, (kDeviation ? 1 : 2) / divisor)};
   }
 };
@@ -123,7 +123,7 @@ struct AmaxBackward {
     const Call call(kName, *x, axes, true);
     const Tensor y = contiguous(reshape(*result, kept), x->memory_format());
     const Tensor equals = reduced(ReduceKind::kCountEqual, call, y);
-    return {gradient(ReduceGradient::kEqual, *x, y, quotient(reshape(grad_output, kept), equals, 0))};
+    return {gradient(ReduceGradient::kEqual, *x, y, quotient(reshape(grad_output, kept), equals))};
   }
 };
 
@@ -147,7 +147,7 @@ struct NormBackward {
     if (p == 1) return {gradient(ReduceGradient::kAbsSum, *x, y, g)};
     if (p == 2) return {gradient(ReduceGradient::kNorm, *x, y, g)};
     const Tensor equals = reduced(ReduceKind::kCountAbsEqual, Call(kName, *x, axes, true), y);
-    return {gradient(ReduceGradient::kAbsEqual, *x, y, quotient(g, equals, 0))};
+    return {gradient(ReduceGradient::kAbsEqual, *x, y, quotient(g, equals))};
   }
 };
 
@@ -282,7 +282,6 @@ Tensor prod(const Tensor& x, const Dims& axes, bool keepdim) {
 Tensor logsumexp(const Tensor& x, const Dims& axes, bool keepdim) {
   need_float("logsumexp", x);
   const Call call("logsumexp", x, axes, keepdim);
-  call.need_elements();
   const Tensor out = reduced(ReduceKind::kLogSumExp, call, reduced(ReduceKind::kMax, call));
   return autograd::record<LogSumExpBackward>(out, {x}, {.x = x, .result = out, .kept = call.kept()});
 }

@@ -22,11 +22,11 @@ namespace tern {
 /// population's). NaN where n <= correction.
 [[nodiscard]] Tensor var(const Tensor& x, const Dims& axes = {}, int64_t correction = 1, bool keepdim = false);
 
-/// Standard deviation, the square root of var (torch.std).
+/// Standard deviation, the square root of var (torch.std). The gradient where it is 0 is 0.
 [[nodiscard]] Tensor stddev(const Tensor& x, const Dims& axes = {}, int64_t correction = 1, bool keepdim = false);
 
-/// Largest element; NaN if there is one. Equal largest elements share the gradient evenly. x: integers too (same dtype
-/// out). Throws ShapeError over no elements.
+/// Largest element; NaN if there is one, and then its elements' gradients are NaN. Equal largest elements share the
+/// gradient evenly. x: integers too (same dtype out). Throws ShapeError over no elements.
 [[nodiscard]] Tensor amax(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
 /// Smallest element, likewise.
 [[nodiscard]] Tensor amin(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
@@ -55,11 +55,11 @@ struct ExtremeResult {
 /// Product of the elements; 1 over none. The gradient is right at zeros too. x: integers too (i64 out).
 [[nodiscard]] Tensor prod(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
 
-/// log(sum(exp(x))), computed from the distances to the largest element. Throws ShapeError over no elements.
+/// log(sum(exp(x))), computed from the distances to the largest element; -inf over none.
 [[nodiscard]] Tensor logsumexp(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
 
-/// The p-norm for p = 1 (sum of magnitudes), 2 (Euclidean) or infinity (largest magnitude). The gradient at zero is 0.
-/// Throws ValueError for another p.
+/// The p-norm for p = 1 (sum of magnitudes), 2 (Euclidean) or infinity (largest magnitude); 0 over no elements. The
+/// gradient at zero is 0; for p = 1 it is 0 at NaN too, as PyTorch's. Throws ValueError for another p.
 [[nodiscard]] Tensor norm(const Tensor& x, double p = 2, const Dims& axes = {}, bool keepdim = false);
 
 /// 1 where any element is not 0, else 0 (u8). x: integers too.

@@ -159,6 +159,21 @@ TERN_OP_FAMILY(compare) {
                          {{x, int_range({3})}, "[allclose] expected f32 or f64, got i64"}},
              .differentiable = std::vector<size_t>{},
              .output_dtype = DType::kU8});
+
+  for (const auto& [name, op] :
+       std::map<const char*, Tensor (*)(const Tensor&, const Tensor&)>{{"eq", eq},
+                                                                       {"ne", ne},
+                                                                       {"lt", lt},
+                                                                       {"le", le},
+                                                                       {"gt", gt},
+                                                                       {"ge", ge},
+                                                                       {"logical_and", logical_and},
+                                                                       {"logical_or", logical_or},
+                                                                       {"logical_xor", logical_xor}})
+    table.golden(name, [op = op](const Json&, const Inputs& in) { return op(in[0], in[1]); });
+  for (const auto& [name, op] : std::map<const char*, Tensor (*)(const Tensor&)>{
+           {"logical_not", logical_not}, {"isnan", isnan}, {"isinf", isinf}, {"isfinite", isfinite}})
+    table.golden(name, [op = op](const Json&, const Inputs& in) { return op(in[0]); });
 }
 
 }  // namespace tern::test

@@ -430,25 +430,11 @@ TERN_OP_FAMILY(elementwise) {
   const auto golden_unary = [&](const char* name, Tensor (*op)(const Tensor&)) {
     table.golden(name, [op](const Json&, const Inputs& in) { return op(in[0]); });
   };
-  for (const auto& [name, op] : std::map<const char*, Tensor (*)(const Tensor&)>{{"neg", neg},
-                                                                                 {"abs", abs},
-                                                                                 {"square", square},
-                                                                                 {"exp", exp},
-                                                                                 {"expm1", expm1},
-                                                                                 {"sin", sin},
-                                                                                 {"cos", cos},
-                                                                                 {"erf", erf},
-                                                                                 {"atan", atan},
-                                                                                 {"log", log},
-                                                                                 {"log2", log2},
-                                                                                 {"log1p", log1p},
-                                                                                 {"sqrt", sqrt},
-                                                                                 {"rsqrt", rsqrt},
-                                                                                 {"sign", sign},
-                                                                                 {"round", round},
-                                                                                 {"floor", floor},
-                                                                                 {"ceil", ceil},
-                                                                                 {"reciprocal", reciprocal}})
+  for (const auto& [name, op] : std::map<const char*, Tensor (*)(const Tensor&)>{
+           {"neg", neg},     {"abs", abs},     {"square", square}, {"exp", exp},     {"expm1", expm1},
+           {"sin", sin},     {"cos", cos},     {"erf", erf},       {"atan", atan},   {"log", log},
+           {"log2", log2},   {"log1p", log1p}, {"sqrt", sqrt},     {"rsqrt", rsqrt}, {"sign", sign},
+           {"round", round}, {"floor", floor}, {"ceil", ceil},     {"trunc", trunc}, {"reciprocal", reciprocal}})
     golden_unary(name, op);
   const auto golden_binary = [&](const char* name, Tensor (*op)(const Tensor&, const Tensor&)) {
     table.golden(name, [op](const Json&, const Inputs& in) { return op(in[0], in[1]); });
@@ -463,6 +449,14 @@ TERN_OP_FAMILY(elementwise) {
   table.golden("pow_scalar",
                [](const Json& a, const Inputs& in) { return pow(in[0], a.at("exponent").get<double>()); });
   table.golden("scalar_pow", [](const Json& a, const Inputs& in) { return pow(a.at("base").get<double>(), in[0]); });
+  const auto golden_number = [&](const char* name, Tensor (*op)(const Tensor&, double)) {
+    table.golden(name, [op](const Json& a, const Inputs& in) { return op(in[0], a.at("number").get<double>()); });
+  };
+  golden_number("add_scalar", add);
+  golden_number("mul_scalar", mul);
+  golden_number("div_scalar", div);
+  table.golden("scalar_sub", [](const Json& a, const Inputs& in) { return sub(a.at("number").get<double>(), in[0]); });
+  table.golden("scalar_div", [](const Json& a, const Inputs& in) { return div(a.at("number").get<double>(), in[0]); });
   table.golden("clamp", [](const Json& a, const Inputs& in) {
     const auto bound = [&](const char* key) {
       return a.contains(key) ? std::optional<double>(a.at(key).get<double>()) : std::nullopt;

@@ -338,6 +338,12 @@ TERN_OP_FAMILY(loss) {
   });
   table.golden("mse_loss", [](const Json& a, const Inputs& in) { return mse_loss(in[0], in[1], reduction_of(a)); });
   table.golden("l1_loss", [](const Json& a, const Inputs& in) { return l1_loss(in[0], in[1], reduction_of(a)); });
+  table.golden("smooth_l1_loss", [](const Json& a, const Inputs& in) {
+    return smooth_l1_loss(in[0], in[1], a.at("beta").get<double>(), reduction_of(a));
+  });
+  table.golden("huber_loss", [](const Json& a, const Inputs& in) {
+    return huber_loss(in[0], in[1], a.at("delta").get<double>(), reduction_of(a));
+  });
   table.golden("binary_cross_entropy_with_logits", [](const Json& a, const Inputs& in) {
     return bce_with_logits(in[0], in[1],
                            {.weight = argument(a, in, "weight"),

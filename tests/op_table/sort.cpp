@@ -130,6 +130,9 @@ TERN_OP_FAMILY(sort) {
   table.golden("topk", [=](const Json& a, const Inputs& in) {
     return golden(topk(in[0], a.at("k"), a.at("dim"), a.at("largest")));
   });
+  table.golden("topk_values", [](const Json& a, const Inputs& in) {
+    return topk(in[0], a.at("k"), a.at("dim"), a.at("largest")).values;
+  });
 }
 
 }  // namespace tern::test

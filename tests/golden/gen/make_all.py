@@ -10,7 +10,8 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PARTS = {
-    "ops": ["ops_elementwise.py", "ops_reduce.py", "ops_shape.py", "ops_matmul_conv.py", "ops_norm_attention.py", "ops_multihead.py", "ops_recurrent.py", "ops_images.py", "ops_layers.py", "ops_loss.py"],
+    "ops": ["ops_elementwise.py", "ops_reduce.py", "ops_shape.py", "ops_matmul_conv.py", "ops_norm_attention.py", "ops_multihead.py", "ops_recurrent.py", "ops_images.py", "ops_layers.py", "ops_loss.py",
+            "ops_edges.py"],
     "optim": ["optimizer_traces.py", "schedule_traces.py"],
     "traces": ["model_traces.py", "codeq_traces.py"],
     "data": ["data_resize.py"],

@@ -25,12 +25,13 @@ class Family:
     def ints(self, case, tag, shape, bound):
         return hashed.integers(f"{self.name}/{case}/{tag}", shape, bound)
 
-    def add(self, case, op, fn, inputs, no_grad=(), backward=True, **attributes):
+    def add(self, case, op, fn, inputs, no_grad=(), backward=True, upstream=None, **attributes):
         """Runs fn(*inputs.values()) and records the case.
 
         inputs: argument name -> tensor, in the order of the op's arguments (None: argument absent, not numbered).
         fn returns a tensor, or a list of tensors (several outputs), or (either, {extra name: tensor}).
-        no_grad: names of floating-point inputs without a gradient. backward=False: forward only.
+        no_grad: names of floating-point inputs without a gradient. backward=False: forward only. upstream: the gradient of every
+        element of the outputs; by default random numbers in [-1, 1).
         """
         assert case not in self.metadata, case
         given = {k: v for k, v in inputs.items() if v is not None}
@@ -50,7 +51,8 @@ class Family:
         for tag, value in extras.items():
             put(tag, value)
         if backward:
-            grads = [self.rand(case, f"grad_out{i or ''}", out.shape, -1.0, 1.0) for i, out in enumerate(outputs)]
+            grads = [self.rand(case, f"grad_out{i or ''}", out.shape, -1.0, 1.0) if upstream is None else torch.full_like(out, upstream)
+                     for i, out in enumerate(outputs)]
             for i, grad in enumerate(grads):
                 put(f"grad_out{i or ''}", grad)
             wanted = [(i, leaf) for i, leaf in enumerate(leaves.values()) if leaf.requires_grad]
