@@ -9,7 +9,7 @@ import numpy as np
 import safetensors_file
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
-TENSOR = re.compile(r"^(in|out|grad_out|grad)\d*$|^(indices|running_mean|running_var|cos|sin|weights)$")
+TENSOR = re.compile(r"^(in|out|grad_out|grad)\d*$|^(indices|(after_)?running_(mean|var)|cos|sin|weights)$")
 NON_FINITE = ("_special", "_nan", "_inf", "_mask")
 
 
