@@ -2,15 +2,16 @@
 # From a clone to a compressed network in a few minutes: installs the packages it lacks (Debian, Ubuntu), builds the programs
 # into build/, trains ResNet-20 with CoDeQ at 4 bits on CIFAR-10, and shows what came of it.
 #
-#   ./apps/quickstart.sh [--out DIR] [-- ARGUMENTS OF train_classifier]
+#   ./apps/quickstart.sh [--out DIR] [--configure] [-- ARGUMENTS OF train_classifier]
 #
+# --configure stops once the packages are there and build/ is configured.
 # Uses the full data set in data/cifar-10-batches-bin if it is there (data/get_cifar10.sh fetches it), and otherwise the images
 # that ship in data/cifar10_mini.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . cmake/packages.sh
 
-out=runs/quickstart
+out=runs/quickstart configure=0
 while [ $# -gt 0 ]; do
   case "$1" in
     --out)
@@ -21,6 +22,7 @@ while [ $# -gt 0 ]; do
       out=$2
       shift
       ;;
+    --configure) configure=1 ;;
     --)
       shift
       break
@@ -30,14 +32,14 @@ while [ $# -gt 0 ]; do
       exit 0
       ;;
     *)
-      echo "quickstart.sh: unknown argument \"$1\"; known are --out DIR, --help, and -- before arguments of train_classifier" >&2
+      echo "quickstart.sh: unknown argument \"$1\"; known are --out DIR, --configure, --help, and -- before arguments of train_classifier" >&2
       exit 2
       ;;
   esac
   shift
 done
 
-tern_need g++ cmake ninja-build libopenblas-dev nlohmann-json3-dev libpng-dev libjpeg-dev
+tern_need "${tern_build_packages[@]}"
 started=$SECONDS
 
 mkdir -p build
@@ -45,6 +47,10 @@ if ! tern_configure -DTERN_BUILD_APPS=ON > build/configure.log 2>&1; then
   cat build/configure.log
   echo "quickstart: FAILED: cmake could not configure build/ (above)"
   exit 1
+fi
+if [ "$configure" -eq 1 ]; then
+  echo "quickstart: configured"
+  exit 0
 fi
 cmake --build build --parallel "$(nproc)" --target train_classifier eval || {
   echo "quickstart: FAILED: the build stopped (above)"

@@ -8,11 +8,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 jobs=$(nproc)
 if [ "${1:-}" = -j ]; then jobs=${2:?"coverage.sh: -j expects a number of jobs"}; fi
-tern_need g++ cmake ninja-build libopenblas-dev libgtest-dev nlohmann-json3-dev libpng-dev libjpeg-dev gcovr
+tern_need "${tern_test_packages[@]}" gcovr
 
-generator=()
-[ -e build-coverage/CMakeCache.txt ] || generator=(-G Ninja)
-cmake -S . -B build-coverage "${generator[@]}" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS="-O1 --coverage" -DTERN_BUILD_APPS=ON \
+tern_cmake . build-coverage -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS="-O1 --coverage" -DTERN_BUILD_APPS=ON \
   -DTERN_BUILD_TESTS=ON -DTERN_ISAS="portable;avx2" -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=6 > /dev/null
 cmake --build build-coverage --parallel "$jobs"
 find build-coverage -name '*.gcda' -delete

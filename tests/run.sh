@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
 # Builds everything into build/ and runs every test. Installs the packages it lacks (Debian, Ubuntu).
 #
-#   ./tests/run.sh [--long] [-j JOBS]
+#   ./tests/run.sh [--long] [-j JOBS] [--configure]
 #
 # --long adds the long tests (ctest label "long"): more fuzzing and kills, mutants, data races (tests/tsan.sh). Tests that need the full
 # data sets run when TERN_TEST_DATA names their directory and are skipped otherwise. TERN_DEV=ON makes warnings errors.
+# --configure stops once the packages are there and build/ is configured.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . cmake/packages.sh
 
 jobs=$(nproc)
-selection=(-LE long)
+selection=(-LE long) configure=0
 while [ $# -gt 0 ]; do
   case "$1" in
     --long) selection=() ;;
+    --configure) configure=1 ;;
     -j)
       if ! [[ "${2:-}" =~ ^[1-9][0-9]*$ ]]; then
         echo "run.sh: -j expects a number of jobs of at least 1, got \"${2:-}\"" >&2
@@ -27,7 +29,7 @@ while [ $# -gt 0 ]; do
       exit 0
       ;;
     *)
-      echo "run.sh: unknown argument \"$1\"; known are --long, -j JOBS, --help" >&2
+      echo "run.sh: unknown argument \"$1\"; known are --long, -j JOBS, --configure, --help" >&2
       exit 2
       ;;
   esac
@@ -44,7 +46,7 @@ if [ -n "${TERN_TEST_DATA:-}" ]; then
 fi
 
 started=$SECONDS
-tern_need g++ cmake ninja-build libopenblas-dev libgtest-dev nlohmann-json3-dev libpng-dev libjpeg-dev
+tern_need "${tern_test_packages[@]}"
 installed=$SECONDS
 
 fail() {
@@ -57,6 +59,10 @@ tern_configure -DTERN_BUILD_APPS=ON -DTERN_BUILD_TESTS=ON -DTERN_DEV="${TERN_DEV
   cat build/configure.log
   fail "cmake could not configure build/ (above)"
 }
+if [ "$configure" -eq 1 ]; then
+  echo "tests: configured (packages $((installed - started)) s)"
+  exit 0
+fi
 cmake --build build --parallel "$jobs" || fail "the build stopped (above)"
 built=$SECONDS
 

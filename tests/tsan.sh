@@ -44,7 +44,7 @@ fail() { # SENTENCE [LOG]
 
 started=$SECONDS
 . "$root/cmake/packages.sh"
-tern_need cmake ninja-build libopenblas-dev libgtest-dev nlohmann-json3-dev libpng-dev libjpeg-dev clang libclang-rt-14-dev
+tern_need "${tern_test_packages[@]}" clang libclang-rt-dev
 mkdir -p "$directory"
 directory=$(cd "$directory" && pwd)
 
@@ -73,9 +73,7 @@ if [ "$code" -ne 66 ] || ! grep -q 'WARNING: ThreadSanitizer: data race' "$direc
 fi
 
 # Without precompiled headers, for which test_train would wait for the whole of test_core.
-generator=()
-[ -e "$directory/CMakeCache.txt" ] || generator=(-G Ninja)
-cmake -S "$root" -B "$directory" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++ -DTERN_SANITIZE=thread \
+tern_cmake "$root" "$directory" -DCMAKE_CXX_COMPILER=clang++ -DTERN_SANITIZE=thread \
   -DTERN_BUILD_APPS=OFF -DTERN_BUILD_TESTS=ON -DTERN_ISAS="portable;avx2" -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON \
   -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=6 > "$directory/configure.log" 2>&1 ||
   fail "cmake could not configure $directory (above)" "$directory/configure.log"

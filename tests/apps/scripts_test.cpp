@@ -1,4 +1,9 @@
+#include <fstream>
+#include <iterator>
+
 #include <gtest/gtest.h>
+
+#include <tern/core/error.h>
 
 #include "apps/process.h"
 
@@ -30,14 +35,17 @@ TEST(Scripts, HelpAndUnknownArguments) {
 
 // packages.sh with a machine that has nothing but what `more` says.
 ProcessResult need(const std::string& more) {
-  return run_command("/bin/bash", {"-c", ". " + kRoot + "/cmake/packages.sh; tern_has() { return 1; }; " + more +
-                                             "; tern_need g++ cmake"});
+  return run_command("/bin/bash",
+                     {"-c", ". " + kRoot + "/cmake/packages.sh; tern_missing() { echo g++; echo cmake; }; " + more +
+                                "; tern_need g++ cmake"});
 }
 
 TEST(Scripts, WithoutRightsTheySayWhatToInstall) {
   const ProcessResult result = need("id() { echo 1000; }; sudo() { return 1; }; apt-get() { echo called; }");
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_EQ(result.err, "This needs packages that are not installed. Run, as root:  apt-get install g++ cmake\n");
+  EXPECT_EQ(result.err,
+            "This needs packages that are not installed. Run, as root:  apt-get update && apt-get install "
+            "--no-install-recommends g++ cmake\n");
   EXPECT_EQ(result.out, "");
 }
 
@@ -51,11 +59,55 @@ TEST(Scripts, WithoutAptGetTheySayWhatToInstall) {
 
 TEST(Scripts, AsRootTheyInstall) {
   const ProcessResult result =
-      need("id() { echo 0; }; apt-get() { echo \"apt-get $*\" >&2; }; env() { shift; \"$@\"; }");
+      need("id() { echo 0; }; apt-get() { echo \"apt-get $*\" >&2; tern_missing() { :; }; }; env() { shift; \"$@\"; }");
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.out, "Installing g++ cmake\n");
   EXPECT_NE(result.err.find("apt-get install -y -qq --no-install-recommends g++ cmake"), std::string::npos)
       << result.err;
+}
+
+TEST(Scripts, WhatDoesNotHelpIsSaid) {
+  const ProcessResult result =
+      need("id() { echo 0; }; apt-get() { :; }; env() { :; }; cmake() { echo cmake version 3.22.1; }");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("No compiler here knows C++20 as Tern needs it"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("Tern needs cmake 3.25 or later, here is 3.22.1."), std::string::npos) << result.err;
+}
+
+// What packages.sh finds missing of its own accord, in a shell that begins with `before`.
+std::string missing(const std::string& before, const std::string& packages) {
+  const ProcessResult result =
+      run_command("/bin/bash", {"-c", concat("set -euo pipefail; . '", kRoot, "/cmake/packages.sh'; ", before,
+                                             "; tern_missing /dev/null ", packages)});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  return result.out;
+}
+
+TEST(Scripts, ToolsThatAreTooOldOrBrokenAreMissing) {
+  EXPECT_EQ(missing("cmake() { echo cmake version 3.22.1; }", "cmake"), "cmake\n");
+  EXPECT_EQ(missing("cmake() { echo cmake version 3.100.0; }", "cmake"), "");
+  EXPECT_EQ(missing("cmake() { return 127; }", "cmake libpng-dev bash"), "cmake\nlibpng-dev\n");
+  EXPECT_EQ(missing("export CXX=/bin/false", "g++"), "g++\n");
+  EXPECT_EQ(missing("export CXX='c++ -std=c++17 -D__cplusplus=201703L'", "g++"), "g++\n");
+  EXPECT_EQ(missing("ninja() { return 127; }; ninja-build() { return 127; }", "ninja-build"), "ninja-build\n");
+  EXPECT_EQ(missing(":", "a-program-that-nobody-has bash"), "a-program-that-nobody-has\n");
+  // Libraries that nothing can try are asked for.
+  EXPECT_EQ(missing("export CXX=/bin/false", "libpng-dev"), "libpng-dev\n");
+}
+
+// Debian's reference BLAS has a cblas.h as well.
+TEST(Scripts, AnotherBlasIsNotOpenBlas) {
+  TemporaryDirectory directory;
+  std::ofstream(directory / "cblas.h") << "enum CBLAS_ORDER { CblasRowMajor = 101 };\n"
+                                          "extern \"C\" void cblas_sgemm();\n";
+  const ProcessResult probe =
+      run_command("/usr/bin/env", {"cmake", "-S", kRoot + "/cmake/probes", "-B", directory / "build", "-G", "Ninja",
+                                   "-DTERN_PACKAGES=libopenblas-dev;libpng-dev",
+                                   concat("-Dtern_libopenblas-dev_INCLUDE=", directory / "")});
+  EXPECT_EQ(probe.exit_code, 0) << probe.out << probe.err;
+  std::ifstream file(directory / "build/missing.txt");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_EQ(text, "libopenblas-dev\n") << probe.out << probe.err;
 }
 
 TEST(Scripts, WhatIsThereIsNotInstalled) {

@@ -88,6 +88,7 @@ fi
 
 # -- the copy of the sources, and what is built of it without a mutant
 
+command -v git > /dev/null || stop "expected git, which is not installed (Debian: git)"
 git -C "$root" rev-parse --is-inside-work-tree > /dev/null 2>&1 || stop "expected the sources in a git working tree, got $root"
 mkdir -p "$directory"
 directory=$(cd "$directory" && pwd)
@@ -106,7 +107,7 @@ done < <(cd "$directory" && find . -path ./build -prune -o -type f -printf '%P\0
 cd "$directory"
 
 . cmake/packages.sh
-tern_need g++ cmake ninja-build libopenblas-dev libgtest-dev nlohmann-json3-dev libpng-dev libjpeg-dev
+tern_need "${tern_test_packages[@]}"
 mkdir -p build
 # One source at a time, so that a mutant costs one; the kernels that run on any processor of today.
 tern_configure -DTERN_ISAS="portable;avx2" -DCMAKE_UNITY_BUILD=OFF -DTERN_BUILD_TESTS=ON -DTERN_BUILD_APPS=OFF \
