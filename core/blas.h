@@ -1,5 +1,7 @@
 // Matrix products by BLAS and factorizations by LAPACK, both OpenBLAS', always on one thread: callers cut the work by
-// shape and run the pieces with parallel_for.
+// shape and run the pieces with parallel_for. The first call loads the library. Every function throws IoError where
+// this machine has no OpenBLAS, and MemoryError where the system does not give it the address space it works in: 128 MB
+// per thread that calls at the same time, or fewer calls at a time where there is less.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +10,8 @@ namespace tern::blas {
 
 /// C = alpha * op(A) op(B) + beta * C, row-major; op(A) is [m, k], op(B) [k, n], C [m, n]. transpose_a means that A is
 /// stored as [k, m]; lda, ldb, ldc are the row lengths of the stored matrices. Safe to call from several threads at
-/// once. Throws ShapeError for a size or row length of 2^31 or more.
+/// once, with a build of OpenBLAS that is not as well (Debian's serial one, where calls then wait for each other).
+/// Throws ShapeError for a size or row length of 2^31 or more.
 void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
           const float* b, int64_t ldb, float beta, float* c, int64_t ldc);
 void gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, double alpha, const double* a,

@@ -4,6 +4,7 @@
 #include <exception>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 
 #include <tern/core/autograd/autograd.h>
@@ -70,6 +71,11 @@ class Crew {
       : recipe_(std::move(recipe)), next_(first), wanted_(first), slots_(static_cast<size_t>(ahead)) {
     try {
       for (int64_t i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error& error) {
+      const size_t started = threads_.size();
+      stop();
+      throw MemoryError(concat("[data_loader] the system has no memory or no leave for ", workers,
+                               " worker threads, of which it started ", started, ": ", error.what()));
     } catch (...) {
       stop();
       throw;

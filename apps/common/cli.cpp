@@ -8,7 +8,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <tern/core/error.h>
@@ -203,16 +202,7 @@ int run_program(const char* program, const std::function<int()>& body, Output ou
   std::signal(SIGXFSZ, SIG_IGN);
   if (output == Output::kProgress) std::signal(SIGPIPE, SIG_IGN);
   const bool was_closed = open_standard_streams();
-  const int status = status_of(program, body, output, was_closed);
-  // Where the address space is limited, OpenBLAS may have got fewer threads than it asked for; ending in the usual way
-  // it then waits for the others for ever.
-  rlimit space = {};
-  if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) {
-    std::cout.flush();
-    std::fflush(nullptr);
-    _exit(status);
-  }
-  return status;
+  return status_of(program, body, output, was_closed);
 }
 
 }  // namespace tern::train

@@ -28,13 +28,13 @@ double seconds_since(Clock::time_point start) {
 }
 
 // Four steps an epoch over real images, a checkpoint after every other one.
-Arguments small_run(const std::string& out, const Arguments& more = {}) {
+Arguments small_run(const std::string& out, const Arguments& more = {}, const std::string& threads = "1") {
   Arguments arguments{"--data",
                       mini_data(),
                       "--out",
                       out,
                       "--threads",
-                      "1",
+                      threads,
                       "--seed",
                       "5",
                       "--log-every",
@@ -223,14 +223,37 @@ TEST(Survival, StoppedOutsideOfTraining) {
   EXPECT_TRUE(fs::exists(late + "/evaluation.json"));
 }
 
-// OpenBLAS may get fewer threads than it asks for, and must not be waited for.
+// A program works or says that there is no memory; it never waits for some. Limits below what OpenBLAS wants, around
+// it, and above.
 TEST(Survival, ProgramsEndWhereTheAddressSpaceIsLimited) {
   TemporaryDirectory directory;
   const std::string out = directory / "run";
   ASSERT_EQ(run_program("train_classifier", small_run(out)).exit_code, 0);
-  const ProcessResult limited = run_command("/bin/sh", {"-c", concat("ulimit -v 150000; timeout 60 '", TERN_APPS_DIR,
-                                                                     "/inspect' '", out, "/last.safetensors'")});
-  EXPECT_NE(limited.exit_code, 124) << "it never ended";
+  const auto limited = [&](int kilobytes, const std::string& program, const Arguments& arguments) {
+    std::string line = concat("ulimit -v ", kilobytes, "; exec timeout -s KILL 60 '", TERN_APPS_DIR, "/", program, "'");
+    for (const std::string& argument : arguments) line += concat(" '", argument, "'");
+    return run_command("/bin/sh", {"-c", line});
+  };
+  int worked = 0, refused = 0;
+  for (int kilobytes = 60000; kilobytes <= 600000; kilobytes += 20000 + kilobytes / 8) {
+    for (const char* threads : {"1", "3"}) {
+      const ProcessResult run =
+          limited(kilobytes, "train_classifier",
+                  small_run(concat(directory / "limited", kilobytes, "_", threads), {"epochs=1"}, threads));
+      if (run.exit_code == 0) {
+        ++worked;
+        continue;
+      }
+      ++refused;
+      EXPECT_EQ(run.exit_code, 1) << kilobytes << " kB: " << run.err;
+      EXPECT_NE(run.err.find("memory"), std::string::npos) << kilobytes << " kB: " << run.err;
+      EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << kilobytes << " kB: " << run.err;
+    }
+    const ProcessResult looked = limited(kilobytes, "inspect", {out + "/last.safetensors"});
+    EXPECT_EQ(looked.exit_code, 0) << kilobytes << " kB: " << looked.err;  // it multiplies nothing
+  }
+  EXPECT_GT(refused, 0);
+  EXPECT_GT(worked, 0);
 }
 
 TEST(Survival, DivergenceNamesStepLayerAndCheckpoint) {

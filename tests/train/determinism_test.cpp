@@ -1,6 +1,10 @@
-// One seed gives the same bits, however many threads compute and however many workers load; and models that train in
-// threads of one process leave each other alone.
+// One seed gives the same bits, however many threads compute and however many workers load, with every build of
+// OpenBLAS; and models that train in threads of one process leave each other alone.
+#include <filesystem>
+#include <iostream>
+#include <map>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -20,10 +24,14 @@
 #include <tern/nn/models/vit.h>
 #include <tern/optim/adam.h>
 #include <tern/optim/sgd.h>
+#include <tern/quant/bitnet/convert.h>
 #include <tern/quant/codeq/codeq.h>
 #include <tern/train/checkpoint.h>
 #include <tern/train/classifier_task.h>
 #include <tern/train/trainer.h>
+
+#include "apps/process.h"
+#include "openblas_build.h"
 
 namespace tern::train {
 namespace {
@@ -66,6 +74,14 @@ std::string vit_run(bool codeq, int64_t workers) {
                          .num_heads = 3,
                          .dropout = 0.1,
                          .drop_path = 0.1});
+  return image_run(model, codeq, workers);
+}
+
+std::string vit_bitnet_run(bool codeq, int64_t workers) {
+  manual_seed(3);
+  nn::models::Vit model(
+      {.image_size = 32, .patch_size = 4, .num_classes = 10, .width = 48, .depth = 3, .num_heads = 3});
+  (void)quant::bitnet::convert(model);
   return image_run(model, codeq, workers);
 }
 
@@ -124,9 +140,66 @@ INSTANTIATE_TEST_SUITE_P(Models, Determinism,
                          ::testing::Values(Case{"resnet20", resnet_run, false, true},
                                            Case{"resnet20_codeq", resnet_run, true, true},
                                            Case{"vit", vit_run, false, true}, Case{"vit_codeq", vit_run, true, true},
+                                           Case{"vit_bitnet", vit_bitnet_run, false, true},
                                            Case{"decoder", decoder_run, false, false},
                                            Case{"decoder_codeq", decoder_run, true, false}),
                          [](const auto& parameter) { return std::string(parameter.param.name); });
+
+// What a process with one build of OpenBLAS computes: a line for each model and number of threads.
+TEST(OpenBlas, WritesHashes) {
+  if (testing::wanted_openblas_build().empty()) GTEST_SKIP() << "OpenBlasBuild runs this in a process of its own";
+  std::cout << "build " << testing::openblas_build() << "\n";
+  const int before = num_threads();
+  for (const Case& c : {Case{"resnet20_codeq", resnet_run, true, true}, Case{"vit_bitnet", vit_bitnet_run, false, true},
+                        Case{"decoder", decoder_run, false, false}}) {
+    for (const int threads : {1, 2, 3}) {
+      set_num_threads(threads);
+      std::cout << "hash " << c.name << " " << c.run(c.codeq, 0) << " " << threads << std::endl;
+    }
+  }
+  set_num_threads(before);
+}
+
+// The hashes of a process with that build, by model; empty where the build is not installed.
+std::map<std::string, std::string> hashes_with(const std::string& build) {
+  const std::string directory = std::string(TERN_OPENBLAS_BUILDS) + "/openblas-" + build;
+  if (!std::filesystem::exists(directory + "/libopenblas.so.0")) return {};
+  const testing::ProcessResult run = testing::run_command(
+      "/usr/bin/env", {"LD_LIBRARY_PATH=" + directory, "TERN_OPENBLAS_BUILD=" + build,
+                       std::filesystem::read_symlink("/proc/self/exe"), "--gtest_filter=OpenBlas.WritesHashes"});
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  EXPECT_NE(run.out.find("build " + build + "\n"), std::string::npos) << run.out;
+  std::map<std::string, std::string> hashes;
+  std::istringstream lines(run.out);
+  int count = 0;
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string word, model, hash, threads;
+    if (!(words >> word >> model >> hash >> threads) || word != "hash") continue;
+    ++count;
+    EXPECT_EQ(hashes.emplace(model, hash).first->second, hash)
+        << model << " on " << threads << " threads, the " << build << " build";
+  }
+  EXPECT_EQ(count, 9) << run.out;
+  return hashes;
+}
+
+class OpenBlasBuild : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(OpenBlasBuild, SameBitsAtAnyNumberOfThreadsAndAsOtherBuilds) {
+  const auto hashes = hashes_with(GetParam());
+  if (hashes.empty() && !HasFailure()) GTEST_SKIP() << "libopenblas0-" << GetParam() << " is not installed";
+  for (const std::string other : {"pthread", "openmp", "serial"}) {
+    if (other == GetParam()) continue;
+    if (const auto expected = hashes_with(other); !expected.empty()) {
+      EXPECT_EQ(hashes, expected) << other;
+      return;  // which is compared with the third by that one's test
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Builds, OpenBlasBuild, ::testing::Values("serial", "openmp", "pthread"),
+                         [](const auto& parameter) { return std::string(parameter.param); });
 
 TEST(Manners, TwoModelsTrainInTwoThreads) {
   const std::string vit = [] {
