@@ -61,6 +61,7 @@ Json to_json(const TrainState& s) {
   json["trained"] = json_of(s.trained);
   json["best"] = s.best.score;
   if (s.knows_best_step) json["best_step"] = s.best.step;
+  if (s.lr) json["lr"] = *s.lr;
   json["random"] = json_of(s.random);
   return json;
 }
@@ -80,6 +81,7 @@ TrainState train_state_from(const Json& json, const std::string& name) {
              name, ", got epoch ", s.epoch, ", batch ", s.batch, ", step ", s.step);
   if (s.knows_best_step) s.best.step = json.at("best_step").as_int();
   if (const Json* trained = json.find("trained")) s.trained = result_of(*trained);
+  if (const Json* lr = json.find("lr")) s.lr = lr->as_number();
   const Json& random = json.at("random");
   s.random = {
       .seed = whole(random.at("seed")), .stream = whole(random.at("stream")), .position = whole(random.at("position"))};

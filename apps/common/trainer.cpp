@@ -193,6 +193,7 @@ double Trainer::step(const Task& task, std::span<const Batch> batches) {
   }
   if (options_.clip_value > 0) optim::clip_grad_value_(params, options_.clip_value);
   if (options_.clip_norm > 0) optim::clip_grad_norm_(params, options_.clip_norm);
+  state_->lr = options_.optimizer.lr();
   options_.optimizer.step();
   if (options_.schedule != nullptr) options_.schedule->step();
   if (options_.ema != nullptr) options_.ema->update();
@@ -308,6 +309,10 @@ struct Trainer::Loop {
 
   double elapsed() const { return before + seconds_since(started); }
 
+  // What rows and progress name: the rate that the last step was made with. The schedule has moved on to the next
+  // one's.
+  double trained_lr() const { return state.lr.value_or(options.optimizer.lr()); }
+
   io::FilePath file(const char* name) const { return directory->file(name); }
 
   void open_files() {
@@ -406,7 +411,7 @@ struct Trainer::Loop {
             .step = epochs ? in_epoch : state.step,
             .steps = epochs ? steps_an_epoch() : options.epochs * steps_an_epoch(),
             .figures = task.text(state.result()),
-            .lr = options.optimizer.lr(),
+            .lr = trained_lr(),
             .rate = rate,
             .unit = task.unit(),
             .data_wait = task.loading().wait_share(),
@@ -427,7 +432,7 @@ struct Trainer::Loop {
   MetricRow step_row(double rate) const {
     MetricRow row{{"epoch", state.epoch + 1}, {"step", state.step}};
     add_figures(row, "", state.result());
-    row.push_back({"lr", options.optimizer.lr()});
+    row.push_back({"lr", trained_lr()});
     row.push_back({task.unit() + "_per_s", rate});
     for (Metric& metric : trainer.method_metrics()) row.push_back(std::move(metric));
     return row;
@@ -444,7 +449,7 @@ struct Trainer::Loop {
     result.observed = trainer.observe();
     MetricRow row{{"epoch", state.epoch + 1}, {"step", state.step}};
     add_figures(row, "train_", result.train);
-    row.push_back({"lr", options.optimizer.lr()});
+    row.push_back({"lr", trained_lr()});
     if (rate > 0) {
       row.push_back({task.unit() + "_per_s", rate});
       row.push_back({"data_wait", task.loading().wait_share()});
@@ -478,7 +483,7 @@ struct Trainer::Loop {
       if (const auto* real = std::get_if<double>(&metric.value))
         line += concat(" ", metric.name, format_text(" %.4f", *real));
     }
-    line += format_text(" lr %.6f", options.optimizer.lr());
+    line += format_text(" lr %.6f", trained_lr());
     if (rate > 0)
       line += format_text(" %.0f %s/s wait %.1f%%", rate, task.unit().c_str(), 100 * task.loading().wait_share());
     line += " " + clock_text(elapsed());
