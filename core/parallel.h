@@ -48,15 +48,16 @@ void observe_chunks(ChunkObserver observer, void* context);
 
 /// Number of chunks that parallel_for makes of n items.
 [[gnu::always_inline]] inline int64_t chunk_count(int64_t n, int64_t grain) {
-  return n <= 0 ? 0 : (n + grain - 1) / grain;
+  return n <= 0 ? 0 : grain < 1 ? n : n / grain + (n % grain != 0);
 }
 
-/// Calls body(begin, end) for consecutive ranges of at most `grain` items that cover [0, n). Ranges depend on n and
-/// grain alone. Rethrows the exception of the lowest range that threw. Nested calls run on the calling thread, and so
-/// does a call while the pool works for another thread of the program.
+/// Calls body(begin, end) for consecutive ranges of at most `grain` items that cover [0, n). A grain below 1 counts
+/// as 1. Ranges depend on n and grain alone. Rethrows the exception of the lowest range that threw. Nested calls run on
+/// the calling thread, and so does a call while the pool works for another thread of the program.
 template <class Body>
 [[gnu::always_inline]] inline void parallel_for(int64_t n, int64_t grain, const Body& body) {
   if (n <= 0) return;
+  if (grain < 1) grain = 1;
   if (n <= grain) {
     body(int64_t{0}, n);
     return;
@@ -70,7 +71,7 @@ template <class Body>
       [](const void* p, int64_t chunk) {
         const auto& c = *static_cast<const Context*>(p);
         const int64_t begin = chunk * c.grain;
-        const int64_t end = begin + c.grain < c.n ? begin + c.grain : c.n;
+        const int64_t end = c.n - begin > c.grain ? begin + c.grain : c.n;
         (*c.body)(begin, end);
       },
       &context);

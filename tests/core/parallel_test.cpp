@@ -1,5 +1,6 @@
 #include <atomic>
 #include <chrono>
+#include <limits>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -47,6 +48,19 @@ TEST_P(Parallel, CutsBySizeOnly) {
   EXPECT_EQ(ranges, (std::set<std::pair<int64_t, int64_t>>{{0, 8}, {8, 16}, {16, 21}}));
   EXPECT_EQ(chunk_count(21, 8), 3);
   EXPECT_EQ(chunk_count(0, 8), 0);
+}
+
+TEST_P(Parallel, AGrainBelowOneCountsAsOne) {
+  for (const int64_t grain : {int64_t{0}, int64_t{-3}, std::numeric_limits<int64_t>::min()}) {
+    std::atomic<int64_t> sum{0}, calls{0};
+    parallel_for(10, grain, [&](int64_t begin, int64_t end) { sum += begin, calls += end - begin; });
+    EXPECT_EQ(sum, 45) << grain;
+    EXPECT_EQ(calls, 10) << grain;
+    EXPECT_EQ(chunk_count(10, grain), 10) << grain;
+  }
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();  // no sum of both overflows
+  EXPECT_EQ(chunk_count(kMost, kMost), 1);
+  EXPECT_EQ(chunk_count(kMost, kMost - 1), 2);
 }
 
 TEST_P(Parallel, RethrowsTheLowestChunksException) {
