@@ -1,12 +1,15 @@
 #include <charconv>
 
 #include <tern/core/error.h>
+#include <tern/core/text.h>
 
 namespace tern {
 
+Error::Error(std::string message) : message_(one_line(message)), text_(message_) {}
+
 void Error::set_module_path(std::string_view path) {
   if (path.empty() || text_.size() != message_.size()) return;
-  text_ = message_ + " (in " + std::string(path) + ")";
+  text_ = message_ + " (in " + one_line(path) + ")";
 }
 
 namespace detail {

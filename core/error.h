@@ -11,10 +11,11 @@
 
 namespace tern {
 
-/// Base of everything Tern throws. what() is the message followed by the module path, when there is one.
+/// Base of everything Tern throws. what() is the message followed by the module path, when there is one. Messages hold
+/// names from files, so they are kept as one_line() of text.h makes them: control characters escaped, length bounded.
 class Error : public std::exception {
  public:
-  explicit Error(std::string message) : message_(std::move(message)), text_(message_) {}
+  explicit Error(std::string message);
   const char* what() const noexcept override { return text_.c_str(); }
   /// The sentence without the module path.
   const std::string& message() const noexcept { return message_; }

@@ -77,5 +77,18 @@ TEST(Text, MessagesAreOneLineOfBoundedLength) {
   for (size_t most = 100; most < 112; ++most) EXPECT_LE(without_middle(wide, most).size(), most);
 }
 
+TEST(Error, IsOneLineWhateverNamesItHolds) {
+  const std::string name = "w\x1b]0;title\x07\nline\xc2\x9b";
+  ValueError error(concat("[op] expected 'a', got '", name, "'"));
+  EXPECT_STREQ(error.what(), "[op] expected 'a', got 'w\\x1b]0;title\\x07\\x0aline\\x9b'");
+  EXPECT_EQ(error.message(), error.what());
+  error.set_module_path("layer\n1");
+  EXPECT_TRUE(std::string(error.what()).ends_with("' (in layer\\x0a1)")) << error.what();
+  const FormatError again(error.message());
+  EXPECT_EQ(again.message(), error.message()) << "once is enough";
+  EXPECT_LT(std::string(IoError(std::string(1 << 20, 'n')).what()).size(), 600u);
+  EXPECT_STREQ(ValueError("caf\xc3\xa9").what(), "caf\xc3\xa9");
+}
+
 }  // namespace
 }  // namespace tern
