@@ -9,8 +9,6 @@
 namespace tern::data {
 namespace {
 
-constexpr const char* kOp = "decode_image";
-
 // What a file is that is no PNG, JPEG or BMP. Beginnings that are too short to tell in any file tell among images.
 std::string_view name_of(std::span<const std::byte> bytes) {
   if (bytes.empty()) return "an empty file";
@@ -25,8 +23,8 @@ std::string_view name_of(std::span<const std::byte> bytes) {
 }  // namespace
 
 Tensor decode_image(std::span<const std::byte> bytes, const std::string& name, const ImageLimits& limits) {
-  TERN_CHECK(static_cast<int64_t>(bytes.size()) <= limits.max_file_bytes, FormatError, "[", kOp, "] expected at most ",
-             limits.max_file_bytes, " bytes in '", name, "', got ", bytes.size());
+  TERN_CHECK(static_cast<int64_t>(bytes.size()) <= limits.max_file_bytes, FormatError,
+             "[decode_image] expected at most ", limits.max_file_bytes, " bytes in '", name, "', got ", bytes.size());
   const detail::ImageFile file{bytes, name, limits};
   const std::string_view content(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (content.starts_with("\x89PNG")) return read_png(file);

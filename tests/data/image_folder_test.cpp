@@ -5,6 +5,7 @@
 #include <tern/data/image_folder.h>
 #include <tern/data/loader.h>
 
+#include "data/image_support.h"
 #include "data/image_writer.h"
 #include "data/support.h"
 
@@ -15,10 +16,6 @@ std::vector<uint8_t> pixels(int width, int height, int channels) {
   std::vector<uint8_t> out(static_cast<size_t>(width * height * channels));
   for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<uint8_t>(i * 11 + i / 7);
   return out;
-}
-
-Tensor decode(const std::string& file, const data::ImageLimits& limits = {}) {
-  return data::decode_image(io::bytes_of(file), "f", limits);
 }
 
 // Planes [3, H, W] as the decoder should give them.

@@ -1,23 +1,10 @@
 #include <array>
 
-#include <tern/core/error.h>
-#include <tern/core/io/bytes.h>
-#include <tern/data/image_folder.h>
-
-#include "data/support.h"
+#include "data/image_support.h"
 
 namespace tern {
 namespace {
 
-Tensor decode(const std::string& file) {
-  return data::decode_image(io::bytes_of(file), "f");
-}
-std::string refusal(const std::string& file) {
-  return sentence_of<FormatError>([&] { static_cast<void>(decode(file)); });
-}
-std::string damaged(const std::string& reason) {
-  return "[decode_image] expected a whole image in 'f', got a damaged one (" + reason + ")";
-}
 std::string number(int64_t v, int count) {
   std::string out;
   for (int i = 0; i < count; ++i) out += static_cast<char>(v >> (8 * i) & 255);
@@ -96,9 +83,10 @@ TEST(ReadBmp, HeadersOfEverySize) {
     bmp.header = 40;
     std::string file = bmp.file() + std::string(200, '\0');
     file.replace(14, 4, number(header, 4));
-    EXPECT_EQ(refusal(file), concat("[decode_image] expected a BMP with a header of 12, 16 to 64, 108 or 124 bytes in "
-                                    "'f', got one of ",
-                                    header));
+    EXPECT_EQ(refusal_of(file),
+              concat("[decode_image] expected a BMP with a header of 12, 16 to 64, 108 or 124 bytes in "
+                     "'f', got one of ",
+                     header));
   }
 }
 
@@ -106,7 +94,7 @@ TEST(ReadBmp, ThePaletteIsWhatLiesBeforeThePixels) {
   Bmp bmp = kEight;  // its header does not say how many colours it has: 256, of which there is room for 25
   EXPECT_EQ(pixels_of(bmp), indexed({4, 5, 6, 1, 2, 3}));
   bmp.pixels[2] = 25;
-  EXPECT_EQ(refusal(bmp.file()), damaged("a colour that the palette lacks"));
+  EXPECT_EQ(refusal_of(bmp.file()), damaged("a colour that the palette lacks"));
   bmp = kEight;
   bmp.gap = "something else";
   bmp.colours = 25;
@@ -115,7 +103,7 @@ TEST(ReadBmp, ThePaletteIsWhatLiesBeforeThePixels) {
   bmp.colours = 300;
   EXPECT_EQ(pixels_of(bmp), indexed({4, 5, 6, 1, 2, 3}));
   bmp.colours = 305402420;
-  EXPECT_EQ(refusal(bmp.file()), damaged("a palette of 305402420 colours"));
+  EXPECT_EQ(refusal_of(bmp.file()), damaged("a palette of 305402420 colours"));
   bmp = kEight;  // programs that forget the palette in saying where the pixels are, or say nothing
   bmp.colours = 25;
   for (const int64_t offset : {54, 0}) {
@@ -123,7 +111,7 @@ TEST(ReadBmp, ThePaletteIsWhatLiesBeforeThePixels) {
     EXPECT_EQ(pixels_of(bmp), indexed({4, 5, 6, 1, 2, 3})) << offset;
   }
   bmp.offset = 53;
-  EXPECT_EQ(refusal(bmp.file()), damaged("pixels that begin within the header"));
+  EXPECT_EQ(refusal_of(bmp.file()), damaged("pixels that begin within the header"));
 }
 
 TEST(ReadBmp, ColoursWithoutPalette) {
@@ -177,9 +165,9 @@ TEST(ReadBmp, Masks) {
   const std::vector<std::string> wrong{masks({0xFF00, 0xFF, 0}), masks({0xF0F, 0x30, 0x3000}),
                                        masks({0xFF, 0xFF0, 0xF000}), masks({0x1F0000, 0x3E0, 0x1F})};
   for (const std::string& broken : wrong)
-    EXPECT_EQ(
-        refusal(Bmp{.width = 1, .height = 1, .bits = 16, .compression = 3, .pixels = "abcd", .masks = broken}.file()),
-        damaged("masks of colours that are empty, in pieces or overlap"));
+    EXPECT_EQ(refusal_of(
+                  Bmp{.width = 1, .height = 1, .bits = 16, .compression = 3, .pixels = "abcd", .masks = broken}.file()),
+              damaged("masks of colours that are empty, in pieces or overlap"));
 }
 
 // Rows of 8, from the bottom: a run, pixels as they are (an odd number), the end of the row, a jump, the end.
@@ -210,7 +198,7 @@ TEST(ReadBmp, RunsThatLeaveTheImageAreRefused) {
   Bmp bmp{.width = 8, .height = 2, .bits = 8, .compression = 1, .palette = palette_of(16)};
   const auto with = [&](const std::string& runs) {
     bmp.pixels = runs;
-    return refusal(bmp.file());
+    return refusal_of(bmp.file());
   };
   EXPECT_EQ(with(std::string("\x09\1\0\1", 4)), damaged("a run beyond the end of its row"));
   EXPECT_EQ(with(std::string("\6\1\0\3\1\1\1\0\0\1", 10)), damaged("a run beyond the end of its row"));
@@ -241,7 +229,7 @@ TEST(ReadBmp, ACutFileIsRefused) {
   const Bmp words{.width = 3, .height = -2, .bits = 16, .pixels = "abcdef..ABCDEF..", .header = 124};
   const auto check = [](const std::string& file, size_t filling) {
     EXPECT_GT(decode(file).numel(), 0);
-    for (size_t n = 0; n + filling < file.size(); ++n) EXPECT_NE(refusal(file.substr(0, n)), "") << n;
+    for (size_t n = 0; n + filling < file.size(); ++n) EXPECT_NE(refusal_of(file.substr(0, n)), "") << n;
     for (size_t n = file.size() - filling; n < file.size(); ++n)
       EXPECT_EQ(decode(file.substr(0, n)).to_vector<uint8_t>(), decode(file).to_vector<uint8_t>());
   };
@@ -253,7 +241,7 @@ TEST(ReadBmp, ACutFileIsRefused) {
   check(words.file(), 2);
   check(masked.file(), 0);
   check(runs.file(), 0);
-  EXPECT_EQ(refusal(colours.file().substr(0, 60)), damaged("pixels up to byte 75, of which there are 60"));
+  EXPECT_EQ(refusal_of(colours.file().substr(0, 60)), damaged("pixels up to byte 75, of which there are 60"));
 }
 
 TEST(ReadBmp, KindsThatAreNotReadAreNamed) {
@@ -262,15 +250,15 @@ TEST(ReadBmp, KindsThatAreNotReadAreNamed) {
   };
   const std::string kinds = "a BMP without compression, with runs (RLE4, RLE8) or with masks";
   const auto of = [](int bits, int compression, int header = 40, int planes = 1) {
-    return refusal(Bmp{.width = 1,
-                       .height = 1,
-                       .bits = bits,
-                       .compression = compression,
-                       .pixels = std::string(64, 'x'),
-                       .palette = palette_of(2),
-                       .header = header,
-                       .planes = planes}
-                       .file());
+    return refusal_of(Bmp{.width = 1,
+                          .height = 1,
+                          .bits = bits,
+                          .compression = compression,
+                          .pixels = std::string(64, 'x'),
+                          .palette = palette_of(2),
+                          .header = header,
+                          .planes = planes}
+                          .file());
   };
   EXPECT_EQ(of(0, 4), sentence(kinds, "one that wraps a JPEG"));
   EXPECT_EQ(of(0, 5), sentence(kinds, "one that wraps a PNG"));
@@ -285,7 +273,7 @@ TEST(ReadBmp, KindsThatAreNotReadAreNamed) {
 
 TEST(ReadBmp, SizesAreChecked) {
   const auto of = [](int width, int height) {
-    return refusal(Bmp{.width = width, .height = height, .bits = 24, .pixels = std::string(64, 'x')}.file());
+    return refusal_of(Bmp{.width = width, .height = height, .bits = 24, .pixels = std::string(64, 'x')}.file());
   };
   const std::string limit = "[decode_image] expected an image of 1 to 64000000 pixels in 'f', got ";
   EXPECT_EQ(of(-3, 2), limit + "-3 x 2");

@@ -1,24 +1,10 @@
 #include <array>
 
-#include <tern/core/error.h>
-#include <tern/core/io/bytes.h>
-#include <tern/data/image_folder.h>
-
+#include "data/image_support.h"
 #include "data/image_writer.h"
-#include "data/support.h"
 
 namespace tern {
 namespace {
-
-Tensor decode(const std::string& file) {
-  return data::decode_image(io::bytes_of(file), "f");
-}
-std::string refusal(const std::string& file) {
-  return sentence_of<FormatError>([&] { static_cast<void>(decode(file)); });
-}
-std::string damaged(const std::string& reason) {
-  return "[decode_image] expected a whole image in 'f', got a damaged one (" + reason + ")";
-}
 
 std::string bytes(std::initializer_list<int> values) {
   std::string out;
@@ -32,7 +18,7 @@ std::string segment(int marker, const std::string& data) {
 std::string adobe(int transform) {
   return segment(0xEE, "Adobe" + bytes({0, 100, 0, 0, 0, 0, transform}));
 }
-const std::string kStart = bytes({0xFF, 0xD8}), kEnd = bytes({0xFF, 0xD9});
+const std::string kJpegStart = bytes({0xFF, 0xD8}), kJpegEnd = bytes({0xFF, 0xD9});
 
 // A JPEG whose components have one value each: quantized by 8, so that a block's coefficient is value - 128; codes of
 // four bits for the size of that number, and one bit that ends the block.
@@ -97,8 +83,8 @@ struct Flat {
     }
     return out;
   }
-  std::string head() const { return kStart + tables() + frame(); }
-  std::string file() const { return head() + scan(all()) + kEnd; }
+  std::string head() const { return kJpegStart + tables() + frame(); }
+  std::string file() const { return head() + scan(all()) + kJpegEnd; }
 };
 
 std::vector<int64_t> colour_of(const std::string& file) {
@@ -118,7 +104,7 @@ TEST(ReadJpeg, ComponentsAreTheColoursTheyAreMarkedAs) {
 
 // Without the marker readers differ: 31 63 94, 46 38 29 and 29 62 0 have all been seen for these values.
 TEST(ReadJpeg, FourComponentsWithoutAMarkerAreNotGuessed) {
-  EXPECT_EQ(refusal(Flat{.values = {40, 80, 120, 200}}.file()),
+  EXPECT_EQ(refusal_of(Flat{.values = {40, 80, 120, 200}}.file()),
             "[decode_image] expected a JPEG of 4 components with Adobe's marker in 'f', got one without: whether its "
             "largest value is full ink or none is not known");
 }
@@ -126,18 +112,18 @@ TEST(ReadJpeg, FourComponentsWithoutAMarkerAreNotGuessed) {
 TEST(ReadJpeg, KindsThatAreNotReadAreNamed) {
   const Flat flat{.values = {100, 128, 128}};
   const auto with = [&](const std::string& frame) {
-    return kStart + flat.tables() + frame + flat.scan(flat.all()) + kEnd;
+    return kJpegStart + flat.tables() + frame + flat.scan(flat.all()) + kJpegEnd;
   };
   const auto sentence = [](const std::string& wanted, const std::string& got) {
     return "[decode_image] expected " + wanted + " in 'f', got " + got;
   };
-  EXPECT_EQ(refusal(with(flat.frame(0xC1, 12))), sentence("a JPEG of 8 bits a sample", "one of 12"));
-  EXPECT_EQ(refusal(with(flat.frame(0xC3))), sentence("a baseline or progressive JPEG", "a lossless one"));
-  EXPECT_EQ(refusal(with(flat.frame(0xC5))), sentence("a baseline or progressive JPEG", "a hierarchical one"));
-  EXPECT_EQ(refusal(with(segment(0xDE, bytes({8, 0, 8, 0, 8, 1, 1, 0x11, 0})))),
+  EXPECT_EQ(refusal_of(with(flat.frame(0xC1, 12))), sentence("a JPEG of 8 bits a sample", "one of 12"));
+  EXPECT_EQ(refusal_of(with(flat.frame(0xC3))), sentence("a baseline or progressive JPEG", "a lossless one"));
+  EXPECT_EQ(refusal_of(with(flat.frame(0xC5))), sentence("a baseline or progressive JPEG", "a hierarchical one"));
+  EXPECT_EQ(refusal_of(with(segment(0xDE, bytes({8, 0, 8, 0, 8, 1, 1, 0x11, 0})))),
             sentence("a baseline or progressive JPEG", "a hierarchical one"));
-  EXPECT_EQ(refusal(Flat{.values = {1, 2}}.file()), sentence("a JPEG of 1, 3 or 4 components", "one of 2"));
-  EXPECT_EQ(refusal(with(Flat{.values = {1, 2, 3}, .height = 0}.frame())),
+  EXPECT_EQ(refusal_of(Flat{.values = {1, 2}}.file()), sentence("a JPEG of 1, 3 or 4 components", "one of 2"));
+  EXPECT_EQ(refusal_of(with(Flat{.values = {1, 2, 3}, .height = 0}.frame())),
             sentence("a JPEG that begins with its size", "one of 8 x 0 (a height that comes later is not read)"));
 }
 
@@ -147,7 +133,7 @@ TEST(ReadJpeg, ACutFileIsRefusedWhereverItIsCut) {
   for (const char* name : {"baseline", "progressive", "arithmetic", "grey", "cmyk", "restart_rows", "scans_separate"}) {
     const std::string file = read_raw(suites + name + ".jpg");
     ASSERT_GT(file.size(), 400U) << name;
-    for (size_t n = 0; n < file.size(); ++n) EXPECT_NE(refusal(file.substr(0, n)), "") << name << " cut at " << n;
+    for (size_t n = 0; n < file.size(); ++n) EXPECT_NE(refusal_of(file.substr(0, n)), "") << name << " cut at " << n;
     EXPECT_EQ(decode(file + "what follows is passed over").numel(), 3 * 45 * 31);
   }
 }
@@ -157,15 +143,16 @@ TEST(ReadJpeg, ACutScanWithAnEndBehindItIsRefused) {
   const size_t scan = file.find(bytes({0xFF, 0xDA}));
   ASSERT_NE(scan, std::string::npos);
   for (size_t n = scan + 14; n + 3 < file.size(); ++n)
-    EXPECT_EQ(refusal(file.substr(0, n) + kEnd), damaged("Corrupt JPEG data: premature end of data segment")) << n;
+    EXPECT_EQ(refusal_of(file.substr(0, n) + kJpegEnd), damaged("Corrupt JPEG data: premature end of data segment"))
+        << n;
 }
 
 TEST(ReadJpeg, EveryComponentNeedsAScan) {
   const Flat flat{.values = {40, 80, 120}, .app = adobe(0)};
   const std::string two = flat.head() + flat.scan({0}) + flat.scan({2});
-  EXPECT_EQ(colour_of(two + flat.scan({1}) + kEnd), (std::vector<int64_t>{40, 80, 120}));
-  EXPECT_EQ(refusal(two + kEnd), damaged("no scan of component 2 of 3"));
-  EXPECT_EQ(refusal(flat.head() + kEnd), damaged("Invalid JPEG file structure: missing SOS marker"));
+  EXPECT_EQ(colour_of(two + flat.scan({1}) + kJpegEnd), (std::vector<int64_t>{40, 80, 120}));
+  EXPECT_EQ(refusal_of(two + kJpegEnd), damaged("no scan of component 2 of 3"));
+  EXPECT_EQ(refusal_of(flat.head() + kJpegEnd), damaged("Invalid JPEG file structure: missing SOS marker"));
   // A progressive file that lost its first scans has no mean values.
   const std::string file = read_raw(TERN_SOURCE_DIR "/tests/data/suites/jpeg/progressive.jpg");
   std::vector<size_t> scans;
@@ -174,7 +161,7 @@ TEST(ReadJpeg, EveryComponentNeedsAScan) {
   ASSERT_GT(scans.size(), 3U);
   const size_t tables = file.find(bytes({0xFF, 0xC4}), scans[0]);
   ASSERT_LT(tables, scans[1]);
-  EXPECT_NE(refusal(file.substr(0, scans[0]) + file.substr(tables)), "");
+  EXPECT_NE(refusal_of(file.substr(0, scans[0]) + file.substr(tables)), "");
 }
 
 TEST(ReadJpeg, BytesBetweenRestartsAreDamageAndBehindTheScanPadding) {
@@ -182,19 +169,19 @@ TEST(ReadJpeg, BytesBetweenRestartsAreDamageAndBehindTheScanPadding) {
   EXPECT_EQ(decode(flat.file()).shape(), (Shape{3, 8, 32}));
   std::string file = flat.file();
   file.insert(file.find(bytes({0xFF, 0xD0})), std::string(40, 'a'));
-  EXPECT_EQ(refusal(file), damaged("Corrupt JPEG data: 40 extraneous bytes before marker 0xd0"));
+  EXPECT_EQ(refusal_of(file), damaged("Corrupt JPEG data: 40 extraneous bytes before marker 0xd0"));
   // Cameras and programs leave some before the end; every pixel is there by then.
-  EXPECT_EQ(colour_of(flat.head() + flat.scan({0}) + "abc" + kEnd), (std::vector<int64_t>{77, 77, 77}));
+  EXPECT_EQ(colour_of(flat.head() + flat.scan({0}) + "abc" + kJpegEnd), (std::vector<int64_t>{77, 77, 77}));
   file = flat.file();
   file.erase(file.find(bytes({0xFF, 0xD0})), 2);
-  EXPECT_NE(refusal(file), "");
+  EXPECT_NE(refusal_of(file), "");
 }
 
 TEST(ReadJpeg, ScansWithoutEndAreRefused) {
   const Flat flat{.values = {40, 80, 120}};
   std::string file = flat.head();
   for (int i = 0; i < 600; ++i) file += flat.scan({i % 3});
-  EXPECT_EQ(refusal(file + kEnd), damaged("more than 500 scans"));
+  EXPECT_EQ(refusal_of(file + kJpegEnd), damaged("more than 500 scans"));
 }
 
 }  // namespace

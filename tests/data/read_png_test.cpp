@@ -1,11 +1,7 @@
 #include <array>
 
-#include <tern/core/error.h>
-#include <tern/core/io/bytes.h>
-#include <tern/data/image_folder.h>
-
+#include "data/image_support.h"
 #include "data/image_writer.h"
-#include "data/support.h"
 
 namespace tern {
 namespace {
@@ -14,17 +10,7 @@ using test::png_chunk;
 using test::png_head;
 using test::zlib_stored;
 
-Tensor decode(const std::string& file) {
-  return data::decode_image(io::bytes_of(file), "f");
-}
-std::string refusal(const std::string& file) {
-  return sentence_of<FormatError>([&] { static_cast<void>(decode(file)); });
-}
-std::string damaged(const std::string& reason) {
-  return "[decode_image] expected a whole image in 'f', got a damaged one (" + reason + ")";
-}
-
-const std::string kEnd = png_chunk("IEND", "");
+const std::string kPngEnd = png_chunk("IEND", "");
 
 // Rows of bytes, each with filter 0 in front.
 std::string rows_of(const std::vector<std::string>& rows) {
@@ -40,7 +26,7 @@ std::string image_data(const std::vector<std::string>& rows) {
 const std::vector<std::string> kRows{"abcdefghi", "ABCDEFGHI"};
 std::string with_everything() {
   return png_head(3, 2, 8, 2) + png_chunk("gAMA", std::string("\0\0\xb1\x8f", 4)) + png_chunk("tEXt", "Title\0?") +
-         png_chunk("tRNS", std::string("\0a\0b\0c", 6)) + image_data(kRows) + png_chunk("tEXt", "Author\0?") + kEnd;
+         png_chunk("tRNS", std::string("\0a\0b\0c", 6)) + image_data(kRows) + png_chunk("tEXt", "Author\0?") + kPngEnd;
 }
 
 TEST(ReadPng, NoBitOfAFileCanChangeUnnoticed) {
@@ -51,14 +37,14 @@ TEST(ReadPng, NoBitOfAFileCanChangeUnnoticed) {
     for (int bit = 0; bit < 8; ++bit) {
       std::string changed = file;
       changed[at] = static_cast<char>(changed[at] ^ 1 << bit);
-      EXPECT_TRUE(refusal(changed).starts_with("[decode_image] expected ")) << at << " bit " << bit;
+      EXPECT_TRUE(refusal_of(changed).starts_with("[decode_image] expected ")) << at << " bit " << bit;
     }
 }
 
 TEST(ReadPng, ACutFileIsRefusedWhereverItIsCut) {
   const std::string file = with_everything();
-  for (size_t n = 0; n < file.size(); ++n) EXPECT_NE(refusal(file.substr(0, n)), "") << n;
-  EXPECT_EQ(refusal(file.substr(0, file.size() - 1)), damaged("the file ends early"));
+  for (size_t n = 0; n < file.size(); ++n) EXPECT_NE(refusal_of(file.substr(0, n)), "") << n;
+  EXPECT_EQ(refusal_of(file.substr(0, file.size() - 1)), damaged("the file ends early"));
   EXPECT_EQ(decode(file + "what follows is passed over").numel(), 18);
 }
 
@@ -66,27 +52,28 @@ TEST(ReadPng, DataThatContradictTheirSumOrTheirSizeAreRefused) {
   const std::string head = png_head(3, 2, 8, 2);
   std::string sum = zlib_stored(rows_of(kRows));
   sum.back() ^= 1;  // the sum within; that of the chunk is right
-  EXPECT_EQ(refusal(head + png_chunk("IDAT", sum) + kEnd), damaged("IDAT: incorrect data check"));
-  EXPECT_EQ(refusal(head + image_data({kRows[0]}) + kEnd), damaged("Not enough image data"));
-  EXPECT_EQ(refusal(head + image_data({kRows[0], kRows[1], kRows[1]}) + kEnd), damaged("IDAT: Too much image data"));
-  EXPECT_EQ(refusal(head + png_chunk("IDAT", zlib_stored(rows_of(kRows)) + "x") + kEnd),
+  EXPECT_EQ(refusal_of(head + png_chunk("IDAT", sum) + kPngEnd), damaged("IDAT: incorrect data check"));
+  EXPECT_EQ(refusal_of(head + image_data({kRows[0]}) + kPngEnd), damaged("Not enough image data"));
+  EXPECT_EQ(refusal_of(head + image_data({kRows[0], kRows[1], kRows[1]}) + kPngEnd),
+            damaged("IDAT: Too much image data"));
+  EXPECT_EQ(refusal_of(head + png_chunk("IDAT", zlib_stored(rows_of(kRows)) + "x") + kPngEnd),
             damaged("IDAT: Extra compressed data"));
-  EXPECT_EQ(refusal(head + kEnd), damaged("IEND: out of place"));
+  EXPECT_EQ(refusal_of(head + kPngEnd), damaged("IEND: out of place"));
   // In pieces is how it may come.
   const std::string stream = zlib_stored(rows_of(kRows));
   std::string pieces;
   for (size_t i = 0; i < stream.size(); i += 5) pieces += png_chunk("IDAT", stream.substr(i, 5));
-  EXPECT_EQ(decode(head + pieces + kEnd).numel(), 18);
+  EXPECT_EQ(decode(head + pieces + kPngEnd).numel(), 18);
 }
 
 TEST(ReadPng, IndicesBeyondThePaletteAreRefused) {
   const std::string head = png_head(4, 1, 2, 3), two = png_chunk("PLTE", "abcdef");
-  EXPECT_EQ(decode(head + two + png_chunk("tRNS", "z") + image_data({"\x11"}) + kEnd).to_vector<uint8_t>(),
+  EXPECT_EQ(decode(head + two + png_chunk("tRNS", "z") + image_data({"\x11"}) + kPngEnd).to_vector<uint8_t>(),
             (std::vector<uint8_t>{'a', 'd', 'a', 'd', 'b', 'e', 'b', 'e', 'c', 'f', 'c', 'f'}));
-  EXPECT_EQ(refusal(head + two + image_data({"\x12"}) + kEnd), damaged("a colour that the palette lacks"));
-  EXPECT_EQ(refusal(head + image_data({"\x11"}) + kEnd), damaged("IDAT: Missing PLTE before IDAT"));
-  EXPECT_EQ(refusal(head + image_data({"\x11"}) + two + kEnd), damaged("IDAT: Missing PLTE before IDAT"));
-  EXPECT_EQ(refusal(head + two + two + image_data({"\x11"}) + kEnd), damaged("PLTE: duplicate"));
+  EXPECT_EQ(refusal_of(head + two + image_data({"\x12"}) + kPngEnd), damaged("a colour that the palette lacks"));
+  EXPECT_EQ(refusal_of(head + image_data({"\x11"}) + kPngEnd), damaged("IDAT: Missing PLTE before IDAT"));
+  EXPECT_EQ(refusal_of(head + image_data({"\x11"}) + two + kPngEnd), damaged("IDAT: Missing PLTE before IDAT"));
+  EXPECT_EQ(refusal_of(head + two + two + image_data({"\x11"}) + kPngEnd), damaged("PLTE: duplicate"));
 }
 
 // Depth, kind, bytes of a row of four pixels, and what becomes of them: one row each of red, green and blue.
@@ -111,8 +98,8 @@ TEST(ReadPng, SamplesOfEveryDepthBecomeBytes) {
       {16, 2, "a?b?c?d?e?f?g?h?i?j?k?l?", {{'a', 'd', 'g', 'j'}, {'b', 'e', 'h', 'k'}, {'c', 'f', 'i', 'l'}}},
   };
   for (const auto& [depth, kind, row, planes] : kinds) {
-    const auto got =
-        decode(png_head(4, 1, depth, kind) + png_chunk("gAMA", std::string("\0\0\1\0", 4)) + image_data({row}) + kEnd);
+    const auto got = decode(png_head(4, 1, depth, kind) + png_chunk("gAMA", std::string("\0\0\1\0", 4)) +
+                            image_data({row}) + kPngEnd);
     std::vector<int64_t> wanted;
     for (const auto& plane : planes) wanted.insert(wanted.end(), plane.begin(), plane.end());
     EXPECT_EQ(got.to_vector<int64_t>(), wanted) << depth << " bits of kind " << kind;
@@ -120,16 +107,16 @@ TEST(ReadPng, SamplesOfEveryDepthBecomeBytes) {
 }
 
 TEST(ReadPng, WhatChunksBesideThePixelsHoldDoesNotMatter) {
-  const std::string head = png_head(3, 2, 8, 2), data = image_data(kRows) + kEnd;
+  const std::string head = png_head(3, 2, 8, 2), data = image_data(kRows) + kPngEnd;
   for (const char* type : {"iCCP", "zTXt", "gAMA", "sRGB", "eXIf", "tRNS", "bKGD", "juNk"})
     EXPECT_EQ(decode(head + png_chunk(type, "nonsense") + data).numel(), 18) << type;
-  EXPECT_EQ(refusal(head + png_chunk("JuNk", "a chunk that no reader may pass over") + data),
+  EXPECT_EQ(refusal_of(head + png_chunk("JuNk", "a chunk that no reader may pass over") + data),
             damaged("JuNk: unhandled critical chunk"));
 }
 
 TEST(ReadPng, TheVariantForIPhonesIsNamed) {
   const std::string file = png_head(3, 2, 8, 2), start = file.substr(0, 8), header = file.substr(8);
-  EXPECT_EQ(refusal(start + png_chunk("CgBI", "\x50\0\x20\x02") + header + image_data(kRows) + kEnd),
+  EXPECT_EQ(refusal_of(start + png_chunk("CgBI", "\x50\0\x20\x02") + header + image_data(kRows) + kPngEnd),
             "[decode_image] expected a PNG as its standard has it in 'f', got one of the variant for iPhones (CgBI), "
             "whose red and blue are exchanged");
 }
@@ -137,7 +124,7 @@ TEST(ReadPng, TheVariantForIPhonesIsNamed) {
 TEST(ReadPng, AFileThatWasCarriedAsTextSaysSo) {
   std::string file = with_everything();
   file.erase(4, 1);  // \r\n became \n
-  EXPECT_EQ(refusal(file), damaged("PNG file corrupted by ASCII conversion"));
+  EXPECT_EQ(refusal_of(file), damaged("PNG file corrupted by ASCII conversion"));
 }
 
 }  // namespace
