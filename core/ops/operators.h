@@ -47,6 +47,40 @@ inline Tensor operator-(const Tensor& x) {
   return neg(x);
 }
 
+namespace detail {
+// What y names after y += x: the sum.
+Tensor& assign(const char* op, Tensor& y, const Tensor& result);
+}  // namespace detail
+
+/// y += x is y = y + x, recorded as that, and so on: y names a new tensor of the same shape and dtype, while other
+/// handles to the old one and views of it keep its values. (y.add_(x) writes into the tensor itself.) Throws what the
+/// operation throws, ShapeError or DTypeError if the result has another shape or dtype than y, StateError for a leaf
+/// that requires a gradient, such as a parameter: use add_ under a NoGradGuard there.
+inline Tensor& operator+=(Tensor& y, const Tensor& x) {
+  return detail::assign("+=", y, add(y, x));
+}
+inline Tensor& operator+=(Tensor& y, double x) {
+  return detail::assign("+=", y, add(y, x));
+}
+inline Tensor& operator-=(Tensor& y, const Tensor& x) {
+  return detail::assign("-=", y, sub(y, x));
+}
+inline Tensor& operator-=(Tensor& y, double x) {
+  return detail::assign("-=", y, sub(y, x));
+}
+inline Tensor& operator*=(Tensor& y, const Tensor& x) {
+  return detail::assign("*=", y, mul(y, x));
+}
+inline Tensor& operator*=(Tensor& y, double x) {
+  return detail::assign("*=", y, mul(y, x));
+}
+inline Tensor& operator/=(Tensor& y, const Tensor& x) {
+  return detail::assign("/=", y, div(y, x));
+}
+inline Tensor& operator/=(Tensor& y, double x) {
+  return detail::assign("/=", y, div(y, x));
+}
+
 inline Tensor operator==(const Tensor& a, const Tensor& b) {
   return eq(a, b);
 }

@@ -1,6 +1,8 @@
 // Pooling of images, and the parameter-free shortcut of the CIFAR ResNets.
 #pragma once
 
+#include <concepts>
+
 #include <tern/core/size2.h>
 #include <tern/core/tensor.h>
 
@@ -22,6 +24,11 @@ struct MaxPool2dOptions {
 /// ceil_mode up, and has x's dtype and memory format. Throws ShapeError for other shapes, 2^31 pixels or more an image
 /// and empty outputs, DTypeError for other dtypes, ValueError for sizes out of range.
 [[nodiscard]] Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options);
+/// With kernel, stride and padding by position, as max_pool2d(x, 3, 2, 1).
+template <std::convertible_to<Size2> K>
+[[nodiscard]] Tensor max_pool2d(const Tensor& x, const K& kernel_size, Size2 stride = 0, Size2 padding = 0) {
+  return max_pool2d(x, MaxPool2dOptions{.kernel_size = kernel_size, .stride = stride, .padding = padding});
+}
 
 /// Settings of avg_pool2d, likewise.
 struct AvgPool2dOptions {
@@ -35,6 +42,11 @@ struct AvgPool2dOptions {
 /// The mean of each window. x: [N, C, H, W], f32 or f64; the result has its dtype and memory format. Sizes and errors
 /// as for max_pool2d.
 [[nodiscard]] Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options);
+/// With kernel, stride and padding by position, as avg_pool2d(x, 4).
+template <std::convertible_to<Size2> K>
+[[nodiscard]] Tensor avg_pool2d(const Tensor& x, const K& kernel_size, Size2 stride = 0, Size2 padding = 0) {
+  return avg_pool2d(x, AvgPool2dOptions{.kernel_size = kernel_size, .stride = stride, .padding = padding});
+}
 
 /// Means of an output_size grid of windows that cover x: window i of an axis of size S cut in k spans
 /// [floor(i S / k), ceil((i + 1) S / k)), as in PyTorch. x: [N, C, H, W], f32 or f64; result: [N, C, output_size], in

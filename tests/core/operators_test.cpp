@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <tern/core/autograd/autograd.h>
 #include <tern/core/create.h>
 #include <tern/core/operators.h>
 
@@ -69,6 +70,34 @@ TEST(Operators, FollowTheGradient) {
   x.requires_grad_();
   ((3 - x) * x / 2 + -x).backward(tensor({1.0, 1.0}));  // (3 - 2 x) / 2 - 1
   EXPECT_EQ(x.grad().to_vector<double>(), (std::vector<double>{-0.5, -1.5}));
+}
+
+TEST(AssigningOperators, NameTheResultAndLeaveTheOldTensorAlone) {
+  Tensor x = tensor({1.0, 2.0});
+  x.requires_grad_();
+  Tensor y = x * 2.0;
+  const Tensor before = y;
+  y += x;  // 3 x
+  y *= y;  // 9 x^2, of a tensor that is saved for the gradient
+  y -= 1.0;
+  y /= 2.0;
+  EXPECT_EQ(y.to_vector<double>(), (std::vector<double>{4, 17.5}));
+  EXPECT_EQ(before.to_vector<double>(), (std::vector<double>{2, 4}));
+  y.backward(tensor({1.0, 1.0}));
+  EXPECT_EQ(x.grad().to_vector<double>(), (std::vector<double>{9, 18}));
+}
+
+TEST(AssigningOperators, RefuseWhatInPlaceOperationsRefuse) {
+  Tensor leaf = tensor({1.0, 2.0});
+  leaf.requires_grad_();
+  EXPECT_THROW(leaf += 1.0, StateError);
+  const NoGradGuard no_grad;
+  EXPECT_THROW(leaf -= leaf, StateError) << "an update of a parameter must reach the parameter itself";
+  Tensor y = tensor({1.0, 2.0});
+  EXPECT_THROW(y += ones({3, 2}, DType::kF64), ShapeError);
+  Tensor narrow = ones({2});
+  EXPECT_THROW(narrow += y, DTypeError);
+  EXPECT_EQ(narrow.dtype(), DType::kF32);
 }
 
 }  // namespace
