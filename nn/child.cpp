@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include <cxxabi.h>
 
@@ -26,7 +27,9 @@ std::string demangled(const std::type_info& type) {
       ++i;
     } else {
       out += full[i];
-      if (full[i] == '<' || full[i] == ',' || full[i] == ' ') word = out.size();
+      // The blank in "f() const::Local" belongs to a function that holds a local class.
+      const bool ends_name = full[i] == ' ' && (i == 0 || full[i - 1] != ')');
+      if (full[i] == '<' || full[i] == ',' || ends_name) word = out.size();
     }
   }
   return out;
@@ -34,15 +37,30 @@ std::string demangled(const std::type_info& type) {
 
 }  // namespace detail
 
-ChildBase::ChildBase(Module* owner, std::string_view name) : owner_(owner), name_(name) {
-  TERN_CHECK(owner != nullptr, ValueError, "[child] expected a module to belong to, got none (for ", name, ")");
-  owner->check_new_name(name);
-  owner->children_.push_back(this);
+ChildBase::ChildBase(Owner owner, std::string_view name, bool has_arguments)
+    : owner_(owner.get()), name_(name), options_at_(has_arguments ? owner.options_at() : nullptr) {
+  TERN_CHECK(owner_ != nullptr, ValueError, "[child] expected a module to belong to, got none (for ", name, ")");
+  owner_->check_new_name(name);
+  owner_->add_member(name_, {.child = this});
+}
+
+ChildBase::ChildBase(ChildBase&& other) noexcept
+    : owner_(std::exchange(other.owner_, nullptr)), module_(std::move(other.module_)), options_at_(other.options_at_) {
+  if (owner_ == nullptr) return;
+  owner_->move_child(other, *this);
+  if (module_ == nullptr) return;
+  for (const ChildBase*& place : module_->places_)
+    if (place == &other) place = this;
 }
 
 ChildBase::~ChildBase() {
-  std::erase(owner_->children_, this);
-  if (module_ != nullptr && module_->slot_ == this) module_->slot_ = nullptr;
+  if (owner_ == nullptr) return;
+  owner_->remove_member(name_, {.child = this});
+  leave();
+}
+
+void ChildBase::leave() noexcept {
+  if (module_ != nullptr) std::erase(module_->places_, this);
 }
 
 void ChildBase::set(std::shared_ptr<Module> candidate) {
@@ -50,12 +68,10 @@ void ChildBase::set(std::shared_ptr<Module> candidate) {
   if (const std::string wanted = refuse(*candidate); !wanted.empty()) {
     throw StateError(concat("[child] expected ", wanted, " for ", name_, ", got ", candidate->type_name()));
   }
-  for (const auto& [path, module] : candidate->named_modules()) {
-    TERN_CHECK(module.get() != owner_, StateError, "[child] expected a module for ", name_,
-               " that does not contain its own parent, got ", candidate->type_name());
-  }
-  if (module_ != nullptr && module_->slot_ == this) module_->slot_ = nullptr;
-  candidate->slot_ = this;
+  owner_->check_nesting("child", name_, *candidate);
+  candidate->adopted();
+  leave();
+  candidate->places_.push_back(this);
   bind(*candidate);
   module_ = std::move(candidate);
 }
@@ -69,8 +85,8 @@ void ChildBase::throw_not_a(const std::type_info& wanted) const {
 
 std::string ChildBase::scope_text(const ChildBase& child) {
   const Module& owner = *child.owner_;
-  if (!owner.is_list() || owner.slot_ == nullptr) return child.name_;
-  return join_path(scope_text(*owner.slot_), child.name_);
+  if (!owner.is_list() || owner.places_.empty()) return child.name_;
+  return join_path(scope_text(*owner.places_.back()), child.name_);
 }
 
 // The text is built only for children of lists; other names are lent to the scope as they are.

@@ -20,7 +20,7 @@ void check(const char* op, const Tensor& x) {
 
 // Writes value(i) into element i, counted in row-major order, whatever x's strides.
 template <class F>
-Tensor& fill(const char* op, Tensor& x, const F& value) {
+Tensor fill(const char* op, Tensor x, const F& value) {
   check(op, x);
   const NoGradGuard no_grad;
   Tensor values = empty(x.shape(), DType::kF64);
@@ -33,7 +33,7 @@ Tensor& fill(const char* op, Tensor& x, const F& value) {
 
 // Writes value(generator) into every element, each with a block of random numbers of its own.
 template <class F>
-Tensor& fill_randomly(const char* op, Tensor& x, const F& value) {
+Tensor fill_randomly(const char* op, Tensor x, const F& value) {
   check(op, x);
   if (skip_random) return x;
   const Generator base = reserve_random(static_cast<uint64_t>(x.numel()));
@@ -94,28 +94,28 @@ double gain(Nonlinearity nonlinearity, double negative_slope) {
   throw InternalError("unknown nonlinearity");
 }
 
-Tensor& zeros_(Tensor& x) {
+Tensor zeros_(Tensor x) {
   return constant_(x, 0);
 }
-Tensor& ones_(Tensor& x) {
+Tensor ones_(Tensor x) {
   return constant_(x, 1);
 }
-Tensor& constant_(Tensor& x, double value) {
+Tensor constant_(Tensor x, double value) {
   const NoGradGuard no_grad;
   return x.fill_(value);
 }
 
-Tensor& uniform_(Tensor& x, double low, double high) {
+Tensor uniform_(Tensor x, double low, double high) {
   TERN_CHECK(low <= high, ValueError, "[uniform_] expected low <= high, got ", low, " and ", high);
   return fill_randomly("uniform_", x, [=](Generator& g) { return g.uniform(low, high); });
 }
 
-Tensor& normal_(Tensor& x, double mean, double std) {
+Tensor normal_(Tensor x, double mean, double std) {
   TERN_CHECK(std >= 0, ValueError, "[normal_] expected a standard deviation of at least 0, got ", std);
   return fill_randomly("normal_", x, [=](Generator& g) { return mean + std * g.normal(); });
 }
 
-Tensor& trunc_normal_(Tensor& x, double mean, double std, double low, double high) {
+Tensor trunc_normal_(Tensor x, double mean, double std, double low, double high) {
   TERN_CHECK(std > 0, ValueError, "[trunc_normal_] expected a standard deviation above 0, got ", std);
   TERN_CHECK(low < high, ValueError, "[trunc_normal_] expected low < high, got ", low, " and ", high);
   const double first = std::erf((low - mean) / std / std::numbers::sqrt2);
@@ -128,27 +128,27 @@ Tensor& trunc_normal_(Tensor& x, double mean, double std, double low, double hig
   });
 }
 
-Tensor& xavier_uniform_(Tensor& x, double gain) {
+Tensor xavier_uniform_(Tensor x, double gain) {
   const Fans f = fans(x);
   const double bound = gain * std::sqrt(6.0 / static_cast<double>(f.in + f.out));
   return uniform_(x, -bound, bound);
 }
 
-Tensor& xavier_normal_(Tensor& x, double gain) {
+Tensor xavier_normal_(Tensor x, double gain) {
   const Fans f = fans(x);
   return normal_(x, 0, gain * std::sqrt(2.0 / static_cast<double>(f.in + f.out)));
 }
 
-Tensor& kaiming_uniform_(Tensor& x, const KaimingOptions& options) {
+Tensor kaiming_uniform_(Tensor x, const KaimingOptions& options) {
   const double bound = std::sqrt(3.0) * deviation(x, options);
   return uniform_(x, -bound, bound);
 }
 
-Tensor& kaiming_normal_(Tensor& x, const KaimingOptions& options) {
+Tensor kaiming_normal_(Tensor x, const KaimingOptions& options) {
   return normal_(x, 0, deviation(x, options));
 }
 
-Tensor& orthogonal_(Tensor& x, double gain) {
+Tensor orthogonal_(Tensor x, double gain) {
   TERN_CHECK(x.dim() >= 2, ShapeError, "[orthogonal_] expected a weight with at least two axes, got ", x.shape());
   check("orthogonal_", x);
   if (skip_random) return x;
@@ -180,13 +180,13 @@ Tensor& orthogonal_(Tensor& x, double gain) {
   });
 }
 
-Tensor& eye_(Tensor& x) {
+Tensor eye_(Tensor x) {
   TERN_CHECK(x.dim() == 2, ShapeError, "[eye_] expected two axes, got ", x.shape());
   const int64_t columns = x.shape()[1];
   return fill("eye_", x, [=](int64_t i) { return i / columns == i % columns ? 1.0 : 0.0; });
 }
 
-Tensor& dirac_(Tensor& x, int64_t groups) {
+Tensor dirac_(Tensor x, int64_t groups) {
   TERN_CHECK(x.dim() >= 3, ShapeError, "[dirac_] expected a convolution weight of at least three axes, got ",
              x.shape());
   TERN_CHECK(groups >= 1 && x.shape()[0] % groups == 0, ValueError,
@@ -203,11 +203,11 @@ Tensor& dirac_(Tensor& x, int64_t groups) {
   });
 }
 
-Tensor& default_weight_(Tensor& weight) {
+Tensor default_weight_(Tensor weight) {
   return kaiming_uniform_(weight, {.a = std::sqrt(5.0)});
 }
 
-Tensor& default_bias_(Tensor& bias, const Tensor& weight) {
+Tensor default_bias_(Tensor bias, const Tensor& weight) {
   const int64_t fan_in = fans(weight).in;
   const double bound = fan_in == 0 ? 0 : 1 / std::sqrt(static_cast<double>(fan_in));
   return uniform_(bias, -bound, bound);

@@ -39,26 +39,27 @@ class SkipRandomFills {
   bool previous_;
 };
 
-// Each returns the tensor it filled: any shape, strides and floating dtype. All but the first three throw DTypeError
-// for tensors of integers; all throw StateError for an expanded tensor.
+// A parameter is filled through its tensor: init::normal_(fc->weight.latent(), 0, 0.02). Each returns the tensor it
+// filled, a handle to the same elements: any shape, strides and floating dtype. All but the first three throw
+// DTypeError for tensors of integers; all throw StateError for an expanded tensor.
 
 /// Any dtype.
-Tensor& zeros_(Tensor& x);
-Tensor& ones_(Tensor& x);
-Tensor& constant_(Tensor& x, double value);
+Tensor zeros_(Tensor x);
+Tensor ones_(Tensor x);
+Tensor constant_(Tensor x, double value);
 /// Uniform in [low, high). Throws ValueError if low > high.
-Tensor& uniform_(Tensor& x, double low = 0, double high = 1);
+Tensor uniform_(Tensor x, double low = 0, double high = 1);
 /// Normal. Throws ValueError for a negative standard deviation.
-Tensor& normal_(Tensor& x, double mean = 0, double std = 1);
+Tensor normal_(Tensor x, double mean = 0, double std = 1);
 /// Normal, drawn from inside [low, high] only, by the inverse of the distribution function; low and high are values,
 /// not deviations, and std is that before cutting. Throws ValueError for std not above 0, low not below high, or a
 /// range that the distribution does not reach.
-Tensor& trunc_normal_(Tensor& x, double mean = 0, double std = 1, double low = -2, double high = 2);
+Tensor trunc_normal_(Tensor x, double mean = 0, double std = 1, double low = -2, double high = 2);
 /// Uniform in +-gain sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010). Here and in the three below: ShapeError
 /// below two axes (fans).
-Tensor& xavier_uniform_(Tensor& x, double gain = 1);
+Tensor xavier_uniform_(Tensor x, double gain = 1);
 /// Normal with standard deviation gain sqrt(2 / (fan_in + fan_out)).
-Tensor& xavier_normal_(Tensor& x, double gain = 1);
+Tensor xavier_normal_(Tensor x, double gain = 1);
 
 /// What decides `fan` and `gain` below: gain(nonlinearity, a).
 struct KaimingOptions {
@@ -67,23 +68,23 @@ struct KaimingOptions {
   Nonlinearity nonlinearity = Nonlinearity::kLeakyRelu;
 };
 /// Uniform in +-gain sqrt(3 / fan) (He et al., "Delving deep into rectifiers", 2015).
-Tensor& kaiming_uniform_(Tensor& x, const KaimingOptions& options = {});
+Tensor kaiming_uniform_(Tensor x, const KaimingOptions& options = {});
 /// Normal with standard deviation gain / sqrt(fan).
-Tensor& kaiming_normal_(Tensor& x, const KaimingOptions& options = {});
+Tensor kaiming_normal_(Tensor x, const KaimingOptions& options = {});
 
 /// gain times a matrix [rows, rest] with orthonormal rows or columns, whichever are fewer (Saxe et al., 2013). Throws
 /// ShapeError below two axes.
-Tensor& orthogonal_(Tensor& x, double gain = 1);
+Tensor orthogonal_(Tensor x, double gain = 1);
 /// The identity matrix, cut to the shape. Throws ShapeError unless x has two axes.
-Tensor& eye_(Tensor& x);
+Tensor eye_(Tensor x);
 /// Convolution weight [out, in, ...] that hands channels through at the kernel's centre, in `groups` blocks. Throws
 /// ShapeError below three axes, ValueError unless the groups divide `out`.
-Tensor& dirac_(Tensor& x, int64_t groups = 1);
+Tensor dirac_(Tensor x, int64_t groups = 1);
 
 /// PyTorch's default for linear and convolution weights: kaiming_uniform_ with a = sqrt(5), that is uniform in
 /// +-1 / sqrt(fan_in); and for their biases: uniform in +-1 / sqrt(fan_in of the weight). Throws ShapeError for a
 /// weight below two axes.
-Tensor& default_weight_(Tensor& weight);
-Tensor& default_bias_(Tensor& bias, const Tensor& weight);
+Tensor default_weight_(Tensor weight);
+Tensor default_bias_(Tensor bias, const Tensor& weight);
 
 }  // namespace tern::nn::init

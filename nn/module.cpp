@@ -30,22 +30,35 @@ struct Module::Copies {
   std::unordered_map<const void*, std::shared_ptr<detail::ParameterState>> parameters;
 };
 
-std::string join_path(std::string_view parent, std::string_view name) {
-  if (parent.empty()) return std::string(name);
-  if (name.empty()) return std::string(parent);
-  return concat(parent, ".", name);
-}
+// A way through a tree on which a module in several places is met once, or at every path.
+struct Module::Walk {
+  bool every_path = false;
+  std::unordered_set<const Module*> seen{};
+  int64_t paths = 0;
 
-Module::Module() : hooks_(std::make_shared<HookHandle::Hooks>()), pre_hooks_(std::make_shared<HookHandle::Hooks>()) {}
-Module::~Module() = default;
+  bool enters(const Module& module) {
+    constexpr int64_t kMaxPaths = 4'194'304;
+    if (every_path) {
+      TERN_CHECK(++paths <= kMaxPaths, StateError, "[module] expected at most ", kMaxPaths,
+                 " paths in a tree, got more: modules that stand in several places contain such modules");
+      return true;
+    }
+    return module.places_.size() + module.parametrized_.size() < 2 || seen.insert(&module).second;
+  }
+};
+
+std::string join_path(std::string_view parent, std::string_view name) {
+  std::string out;
+  out.reserve(parent.size() + 1 + name.size());
+  out = parent;
+  if (!parent.empty() && !name.empty()) out += '.';
+  out += name;
+  return out;
+}
 
 Tensor Module::forward(const Tensor&) {
-  throw StateError(concat("[forward] ", type_name(), " has no forward of one tensor"));
-}
-
-Tensor Module::operator()(const Tensor& x) {
-  if (!has_hooks()) return forward(x);
-  return with_hooks(std::span<const Tensor>(&x, 1), [&] { return forward(x); });
+  throw StateError(concat("[forward] ", type_name(), " has no forward of one tensor",
+                          has_forward() ? ": it declares no `Tensor forward(const Tensor& x) override`" : ""));
 }
 
 std::string Module::type_name() const {
@@ -56,33 +69,28 @@ int64_t Module::macs(const Shape&, const Shape&) const {
   return 0;
 }
 
-void Module::check_new_name(std::string_view name) const {
-  TERN_CHECK(!name.empty() && name.find('.') == std::string_view::npos, ValueError, "[", type_name(),
-             "] expected a name without dots, got '", name, "'");
-  const bool taken =
-      find_parameter(name) != nullptr || find_buffer(name) != nullptr ||
-      std::any_of(children_.begin(), children_.end(), [&](const ChildBase* c) { return c->name() == name; });
-  TERN_CHECK(!taken, ValueError, "[", type_name(), "] expected every name once, got a second '", name, "'");
-}
-
 // -- walking the tree
 
-void Module::collect(std::vector<Entry>& out, const std::string& prefix) const {
+void Module::collect(Walk& walk, std::vector<Entry>& out, const std::string& prefix) const {
+  if (!walk.enters(*this)) return;
+  check_members();
   for (Parameter* parameter : parameters_) {
     if (!parameter->defined()) continue;
     const std::string name = join_path(prefix, parameter->name());
     out.push_back({name, parameter, nullptr});
     if (const Parametrization* map = parameter->parametrization())
-      static_cast<const Module*>(map)->collect(out, join_path(name, map->name()));
+      static_cast<const Module*>(map)->collect(walk, out, join_path(name, map->name()));
   }
   for (Buffer* buffer : buffers_)
     if (buffer->defined()) out.push_back({join_path(prefix, buffer->name()), nullptr, buffer});
-  for (const ChildBase* child : children_) child->module()->collect(out, join_path(prefix, child->name()));
+  for (const ChildBase* child : children_) child->module()->collect(walk, out, join_path(prefix, child->name()));
 }
 
 std::vector<Module::Entry> Module::entries(bool every_name) const {
   std::vector<Entry> all;
-  collect(all, "");
+  Walk walk{.every_path = every_name};
+  collect(walk, all, "");
+  if (all.empty() && children_.empty()) check_members_of_unknown_extent();
   if (every_name) return all;
   std::unordered_set<const void*> seen;
   std::erase_if(all, [&](const Entry& entry) { return !seen.insert(entry.identity()).second; });
@@ -117,17 +125,19 @@ std::vector<std::pair<std::string, Parameter*>> Module::named_parameter_objects(
   return out;
 }
 
-void Module::collect_modules(NamedModules& out, const std::string& prefix, const std::shared_ptr<Module>& self) const {
-  const bool seen = std::any_of(out.begin(), out.end(), [&](const auto& entry) { return entry.second == self; });
-  if (seen) return;
+void Module::collect_modules(Walk& walk, NamedModules& out, const std::string& prefix,
+                             const std::shared_ptr<Module>& self) const {
+  if (!walk.enters(*this)) return;
+  check_members();
   out.emplace_back(prefix, self);
   for (const ChildBase* child : children_)
-    child->module()->collect_modules(out, join_path(prefix, child->name()), child->module());
+    child->module()->collect_modules(walk, out, join_path(prefix, child->name()), child->module());
 }
 
-NamedModules Module::named_modules() const {
+NamedModules Module::named_modules(bool every_path) const {
   NamedModules out;
-  collect_modules(out, "", std::shared_ptr<Module>(std::shared_ptr<Module>(), const_cast<Module*>(this)));
+  Walk walk{.every_path = every_path};
+  collect_modules(walk, out, "", std::shared_ptr<Module>(std::shared_ptr<Module>(), const_cast<Module*>(this)));
   return out;
 }
 
@@ -137,34 +147,20 @@ NamedModules Module::children() const {
   return out;
 }
 
-Parameter* Module::find_parameter(std::string_view name) const {
-  for (Parameter* parameter : parameters_)
-    if (parameter->name() == name) return parameter;
-  return nullptr;
-}
-
-Buffer* Module::find_buffer(std::string_view name) const {
-  for (Buffer* buffer : buffers_)
-    if (buffer->name() == name) return buffer;
-  return nullptr;
-}
-
 ChildBase& Module::child_at(std::string_view path) const {
   const Module* module = this;
   std::string_view rest = path;
   while (true) {
     const size_t dot = rest.find('.');
-    const std::string_view name = rest.substr(0, dot);
-    const auto it = std::find_if(module->children_.begin(), module->children_.end(),
-                                 [&](const ChildBase* c) { return c->name() == name; });
-    if (it == module->children_.end()) {
-      std::string names;
-      for (const ChildBase* child : module->children_) names += (names.empty() ? "" : ", ") + child->name();
+    ChildBase* const child = module->member(rest.substr(0, dot)).child;
+    if (child == nullptr) {
+      std::vector<std::string> names;
+      for (const ChildBase* other : module->children_) names.push_back(other->name());
       throw ValueError(concat("[get_module] expected a module at '", path, "', got none: ", module->type_name(),
-                              names.empty() ? " has no children" : concat(" has the children ", names)));
+                              names.empty() ? " has no children" : concat(" has the children ", name_list(names))));
     }
-    if (dot == std::string_view::npos) return **it;
-    module = (*it)->module().get();
+    if (dot == std::string_view::npos) return *child;
+    module = child->module().get();
     rest = rest.substr(dot + 1);
   }
 }
@@ -175,8 +171,24 @@ std::shared_ptr<Module> Module::get_module(std::string_view path) const {
 }
 
 Parameter& Module::get_parameter(std::string_view path) const {
-  for (const auto& [name, parameter] : named_parameter_objects(true))
-    if (name == path) return *parameter;
+  const Module* module = this;
+  std::string_view rest = path;
+  while (module != nullptr) {
+    const size_t dot = rest.find('.');
+    const Member found = module->member(rest.substr(0, dot));
+    const std::string_view behind = dot == std::string_view::npos ? std::string_view() : rest.substr(dot + 1);
+    module = nullptr;
+    if (found.child != nullptr) {
+      module = found.child->module().get();
+      rest = behind;
+    } else if (found.parameter != nullptr && found.parameter->defined()) {
+      if (dot == std::string_view::npos) return *found.parameter;
+      const Parametrization* map = found.parameter->parametrization();  // "weight.codeq.logit_dz"
+      if (map == nullptr || !behind.starts_with(concat(map->name(), "."))) break;
+      module = map;
+      rest = behind.substr(map->name().size() + 1);
+    }
+  }
   throw ValueError(concat("[get_parameter] expected a parameter of ", type_name(), ", got '", path, "'"));
 }
 
@@ -193,6 +205,25 @@ void Module::replace_at(std::string_view path, std::shared_ptr<Module> module) {
     throw;
   }
   fresh->train(training);
+}
+
+void Module::replace_everywhere_at(std::string_view path, std::shared_ptr<Module> module) {
+  TERN_CHECK(!path.empty(), ValueError, "[replace] expected the path of a child, got an empty one");
+  TERN_CHECK(module != nullptr, ValueError, "[replace] expected a module for ", path, ", got none");
+  const std::shared_ptr<Module> before = child_at(path).module();
+  if (before == module) return;
+  std::vector<ChildBase*> places;
+  for (const ChildBase* place : before->places_)
+    if (place->owner_->is_below(*this)) places.push_back(const_cast<ChildBase*>(place));
+  size_t done = 0;
+  try {
+    for (; done < places.size(); ++done) places[done]->set(module);
+  } catch (Error& error) {
+    error.set_module_path(path);
+    while (done > 0) places[--done]->set(before);
+    throw;
+  }
+  module->train(before->is_training());
 }
 
 void Module::apply(const std::function<void(Module&)>& fn) {
@@ -276,11 +307,17 @@ LoadReport Module::load_state_dict(const io::TensorMap& state, bool strict) {
   return report;
 }
 
-void Module::train(bool on) {
+void Module::set_training(Walk& walk, bool on) {
+  if (!walk.enters(*this)) return;
   training_ = on;
   for (const Parameter* parameter : parameters_)
-    if (Parametrization* map = parameter->parametrization()) map->train(on);
-  for (const ChildBase* child : children_) child->module()->train(on);
+    if (Parametrization* map = parameter->parametrization()) static_cast<Module*>(map)->set_training(walk, on);
+  for (const ChildBase* child : children_) child->module()->set_training(walk, on);
+}
+
+void Module::train(bool on) {
+  Walk walk;
+  set_training(walk, on);
 }
 
 void Module::requires_grad_(bool value) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -14,12 +15,17 @@
 #include <tern/core/error.h>
 #include <tern/core/io/tensor_map.h>
 #include <tern/core/tensor.h>
+#include <tern/nn/mistake.h>
 #include <tern/nn/parameter.h>
 
 namespace tern::nn {
 
 class ChildBase;
 class Module;
+
+/// How many modules may stand inside one another: more throw StateError when they are put together. Walks over a tree
+/// recurse so deep at most.
+inline constexpr int64_t kMaxNesting = 4096;
 
 /// Tensors with their dotted paths, in the order of the module tree.
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
@@ -64,6 +70,17 @@ concept KnowsOptions = HasOptions<T> && requires(const T& module) {
 };
 
 using NewLike = std::shared_ptr<Module> (*)(const Module&);
+
+// Whether calls with one tensor reach T's forward through Module's, and whether T has one of another signature, which
+// hides Module's.
+template <class T>
+concept ForwardsOneTensor = requires {
+  static_cast<Tensor (T::*)(const Tensor&)>(&T::forward);
+};
+template <class T>
+concept OwnForward = !ForwardsOneTensor<T> && requires {
+  &T::forward;
+};
 }  // namespace detail
 
 /// Base of layers and models. Members of the types Parameter, Buffer and Child register themselves, so that
@@ -75,6 +92,9 @@ using NewLike = std::shared_ptr<Module> (*)(const Module&);
 ///
 /// lists "fc.weight" and "fc.bias". Modules are neither copied nor moved; clone() makes another one. A module may be
 /// used by one thread at a time.
+///
+/// The first use of a module, a call or a walk over its tree, throws StateError if another module is a member of it
+/// without Child: its parameters would not be listed, trained or saved.
 class Module {
  public:
   Module();
@@ -82,7 +102,9 @@ class Module {
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
-  /// The computation, for modules from one tensor to one. The default throws StateError.
+  /// The computation, for modules from one tensor to one. The default throws StateError. A module that is called in
+  /// another way declares a forward of its own, virtual or not, with any other parameters and any result; a Child of
+  /// its type calls that.
   virtual Tensor forward(const Tensor& x);
   /// False for modules that are not called with one tensor (attention, lists): they cannot replace one that is.
   virtual bool has_forward() const { return true; }
@@ -112,8 +134,9 @@ class Module {
   /// further names of tied parameters.
   std::vector<std::pair<std::string, Parameter*>> named_parameter_objects(bool every_name = false) const;
   /// This module ("") and all below, each once, parents before children. The pointer to this module itself does not own
-  /// it. Parametrizations are not listed.
-  NamedModules named_modules() const;
+  /// it. Parametrizations are not listed. With `every_path`, a module that stands in several places is listed with the
+  /// path of each; more than 4,194,304 paths throw StateError.
+  NamedModules named_modules(bool every_path = false) const;
   /// Direct children, by name.
   NamedModules children() const;
   /// This module's own parameters and buffers, absent ones included.
@@ -133,6 +156,10 @@ class Module {
   /// cannot call the new module in the place of the old, or if it contains that parent.
   template <class M>
   void replace(std::string_view path, std::shared_ptr<M> module);
+  /// As replace, in every place of this tree where the module at the path stands: what is shared stays shared. Either
+  /// all places hold the new module afterwards or, when it throws, none.
+  template <class M>
+  void replace_everywhere(std::string_view path, std::shared_ptr<M> module);
   /// Calls fn for every module, children before parents.
   void apply(const std::function<void(Module&)>& fn);
 
@@ -200,14 +227,39 @@ class Module {
   friend class Buffer;
   friend class ChildBase;
   friend class Parametrization;
+  friend class Owner;
   struct Entry;
   struct Copies;
-  void collect(std::vector<Entry>& out, const std::string& prefix) const;
-  void collect_modules(NamedModules& out, const std::string& prefix, const std::shared_ptr<Module>& self) const;
+  struct Names;
+  struct Walk;
+  struct Member {
+    Parameter* parameter = nullptr;
+    Buffer* buffer = nullptr;
+    ChildBase* child = nullptr;
+  };
+  void collect(Walk& walk, std::vector<Entry>& out, const std::string& prefix) const;
+  void collect_modules(Walk& walk, NamedModules& out, const std::string& prefix,
+                       const std::shared_ptr<Module>& self) const;
   std::vector<Entry> entries(bool every_name) const;
+  void set_training(Walk& walk, bool on);
+  Member member(std::string_view name) const;
   void check_new_name(std::string_view name) const;
+  void add_member(std::string_view name, const Member& member);
+  void remove_member(std::string_view name, const Member& member) noexcept;
+  void move_child(ChildBase& from, ChildBase& to) noexcept;
   ChildBase& child_at(std::string_view path) const;
   void replace_at(std::string_view path, std::shared_ptr<Module> module);
+  void replace_everywhere_at(std::string_view path, std::shared_ptr<Module> module);
+  template <class F>
+  void for_each_parent(F&& fn) const;
+  bool is_below(const Module& above) const;
+  void check_nesting(const char* op, std::string_view name, Module& candidate);
+  void adopted();
+  void extend(const void* begin, size_t size);
+  void check_members() const;
+  void check_options(detail::OptionsAt options_at, const void* member, std::string_view name,
+                     std::string_view failure) const;
+  void check_members_of_unknown_extent() const;
   void copy_tree(const Module& source, Copies& copies);
   HookHandle add_hook(const std::shared_ptr<HookHandle::Hooks>& hooks, ForwardHook hook);
   void run_hooks(const HookHandle::Hooks& hooks, std::span<const Tensor> inputs, const Tensor& output);
@@ -215,20 +267,39 @@ class Module {
   std::vector<Parameter*> parameters_;
   std::vector<Buffer*> buffers_;
   std::vector<ChildBase*> children_;
-  const ChildBase* slot_ = nullptr;  // where this module is a child; the latest place if there are several
+  std::unique_ptr<Names> names_;                // of a module with many members
+  std::vector<const ChildBase*> places_;        // where this module is a child, the latest place last
+  std::vector<const Parameter*> parametrized_;  // what it is attached to as a parametrization
+  int64_t height_ = 1;                          // levels of modules from here down; at least the true number
   std::shared_ptr<HookHandle::Hooks> hooks_;
   std::shared_ptr<HookHandle::Hooks> pre_hooks_;
   detail::NewLike new_like_ = nullptr;
+  const char* begin_ = nullptr;  // the whole object's memory, as far as it is known
+  const char* end_ = nullptr;
   bool training_ = true;
+  mutable bool checked_ = false;  // check_members() has passed
 };
 
 namespace detail {
-inline const Tensor& output_of(const Tensor& output) {
-  return output;
-}
+// What hooks see of a forward's result: the tensor, a struct's `output`, the first of a pair or tuple, else none.
 template <class Output>
 const Tensor& output_of(const Output& output) {
-  return output.output;
+  if constexpr (std::same_as<Output, Tensor>) {
+    return output;
+  } else if constexpr (requires { requires std::same_as<std::remove_cvref_t<decltype(output.output)>, Tensor>; }) {
+    return output.output;
+  } else if constexpr (requires { requires std::same_as<std::tuple_element_t<0, Output>, Tensor>; }) {
+    return std::get<0>(output);
+  } else {
+    static const Tensor none;
+    return none;
+  }
+}
+
+template <class T>
+const void* options_at(const Module& module) {
+  const T* typed = dynamic_cast<const T*>(&module);
+  return typed == nullptr ? nullptr : std::addressof(typed->options());
 }
 
 template <class T>
@@ -251,9 +322,19 @@ auto Module::with_hooks(std::span<const Tensor> inputs, F&& fn) {
 
 template <class T>
 void Module::remember_type(T& module) {
+  (void)Owner(&module);
   if constexpr (!std::is_abstract_v<T> && (detail::KnowsOptions<T> || std::default_initializable<T>)) {
     if (typeid(module) == typeid(T)) static_cast<Module&>(module).new_like_ = &detail::new_of_type<T>;
   }
+}
+
+template <class M>
+requires std::derived_from<M, Module> Owner::Owner(M* module) : module_(module) {
+  if (module == nullptr) return;
+  module_->extend(module, sizeof(M));
+  // The function is not called yet: the members that it reads may not exist.
+  if constexpr (requires { requires std::is_lvalue_reference_v<decltype(std::declval<const M&>().options())>; })
+    options_at_ = &detail::options_at<M>;
 }
 
 template <class M>
@@ -261,6 +342,13 @@ void Module::replace(std::string_view path, std::shared_ptr<M> module) {
   static_assert(std::derived_from<M, Module>, "replace takes a module");
   if (module != nullptr) remember_type(*module);
   replace_at(path, std::move(module));
+}
+
+template <class M>
+void Module::replace_everywhere(std::string_view path, std::shared_ptr<M> module) {
+  static_assert(std::derived_from<M, Module>, "replace_everywhere takes a module");
+  if (module != nullptr) remember_type(*module);
+  replace_everywhere_at(path, std::move(module));
 }
 
 /// A new module on the heap, from its options or its constructor's arguments: nn::make<nn::Linear>({.in_features = 4,
@@ -279,6 +367,34 @@ requires std::constructible_from<T, Args...>
   Module::remember_type(*module);
   return module;
 }
+
+template <class T, class... Args>
+requires(detail::HasOptions<T> && !std::constructible_from<T, Args...>)
+    TERN_MISTAKE("[make] expected options by name, nn::make<T>({.in_features = 4, ...}), got arguments by position")
+std::shared_ptr<T> make(Args&&... args);
+/// A module that is made of options, and keeps them: the base of blocks that are built with different settings.
+///
+///   struct BlockOptions {
+///     int64_t in = 0, out = 0;
+///   };
+///   struct Block : nn::ModuleOf<BlockOptions> {
+///     using ModuleOf::ModuleOf;
+///     nn::Child<nn::Linear> fc{this, "fc", {.in_features = options().in, .out_features = options().out}};
+///     Tensor forward(const Tensor& x) override { return relu(fc(x)); }
+///   };
+///
+/// The options exist before the members are made, and clone() finds them.
+template <class O>
+class ModuleOf : public Module {
+ public:
+  using Options = O;
+  ModuleOf() = default;
+  explicit ModuleOf(const O& options) : options_(options) {}
+  const O& options() const { return options_; }
+
+ private:
+  O options_ = {};
+};
 
 /// A module of the same type, structure and values; see Module::clone.
 template <class T>

@@ -9,19 +9,20 @@ namespace tern::nn {
 
 using detail::ParameterState;
 
-Parameter::Parameter(Module* owner, std::string_view name, const Tensor& value, bool requires_grad)
-    : owner_(owner), name_(name), state_(std::make_shared<ParameterState>()) {
-  TERN_CHECK(owner != nullptr, ValueError, "[parameter] expected a module to belong to, got none (for ", name, ")");
-  owner->check_new_name(name);
+Parameter::Parameter(Owner owner, std::string_view name, const Tensor& value, bool requires_grad)
+    : owner_(owner.get()), name_(name), state_(std::make_shared<ParameterState>()) {
+  TERN_CHECK(owner_ != nullptr, ValueError, "[parameter] expected a module to belong to, got none (for ", name, ")");
+  owner_->check_new_name(name);
   state_->requires_grad = requires_grad;
   state_->names = 1;
   set(value);
-  owner->parameters_.push_back(this);
+  owner_->add_member(name_, {.parameter = this});
 }
 
 Parameter::~Parameter() {
+  leave_parametrization();
   --state_->names;
-  std::erase(owner_->parameters_, this);
+  owner_->remove_member(name_, {.parameter = this});
 }
 
 bool Parameter::defined() const {
@@ -91,6 +92,9 @@ void Parameter::attach(std::shared_ptr<Parametrization> parametrization) {
              state_->names, " names; untie it first");
   TERN_CHECK(state_->parametrization == nullptr, StateError, "[parametrize] expected ", name_,
              " without a parametrization, got one with ", state_->parametrization->name());
+  owner_->check_nesting("parametrize", name_, *parametrization);
+  static_cast<Module&>(*parametrization).adopted();
+  static_cast<Module&>(*parametrization).parametrized_.push_back(this);
   state_->parametrization = std::move(parametrization);
   state_->enabled = true;
   state_->cache = {};
@@ -107,6 +111,7 @@ std::shared_ptr<Parametrization> Parameter::remove_parametrization(bool bake) {
     }
   }
   state_->cache = {};
+  leave_parametrization();
   return std::exchange(state_->parametrization, nullptr);
 }
 
@@ -153,20 +158,27 @@ bool Parameter::is_tied() const {
 }
 
 void Parameter::share(const std::shared_ptr<ParameterState>& state) {
+  leave_parametrization();
   --state_->names;
   state_ = state;
   ++state_->names;
+  if (state_->parametrization != nullptr) static_cast<Module&>(*state_->parametrization).parametrized_.push_back(this);
 }
 
-Buffer::Buffer(Module* owner, std::string_view name, const Tensor& value, bool persistent)
-    : owner_(owner), name_(name), value_(value), persistent_(persistent) {
-  TERN_CHECK(owner != nullptr, ValueError, "[buffer] expected a module to belong to, got none (for ", name, ")");
-  owner->check_new_name(name);
-  owner->buffers_.push_back(this);
+void Parameter::leave_parametrization() noexcept {
+  if (state_->parametrization != nullptr)
+    std::erase(static_cast<Module&>(*state_->parametrization).parametrized_, this);
+}
+
+Buffer::Buffer(Owner owner, std::string_view name, const Tensor& value, bool persistent)
+    : owner_(owner.get()), name_(name), value_(value), persistent_(persistent) {
+  TERN_CHECK(owner_ != nullptr, ValueError, "[buffer] expected a module to belong to, got none (for ", name, ")");
+  owner_->check_new_name(name);
+  owner_->add_member(name_, {.buffer = this});
 }
 
 Buffer::~Buffer() {
-  std::erase(owner_->buffers_, this);
+  owner_->remove_member(name_, {.buffer = this});
 }
 
 Parametrization::Parametrization(std::string_view name) : name_(name) {

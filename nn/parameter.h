@@ -1,6 +1,8 @@
 // Parameters and buffers: the tensors of a module, as member objects that register themselves.
 #pragma once
 
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -18,7 +20,24 @@ class Parametrization;
 namespace detail {
 // What a parameter holds; tied parameters share one.
 struct ParameterState;
+// Where an object of a module's class keeps what the class's options() returns.
+using OptionsAt = const void* (*)(const Module&);
 }  // namespace detail
+
+/// The module that a member registers itself with: `this`, with what is known of its type. Without one, nullptr.
+class Owner {
+ public:
+  Owner(std::nullptr_t) {}
+  template <class M>
+  requires std::derived_from<M, Module> Owner(M* module);
+  Module* get() const { return module_; }
+  /// For the class that declares the member; null if it has no options().
+  detail::OptionsAt options_at() const { return options_at_; }
+
+ private:
+  Module* module_ = nullptr;
+  detail::OptionsAt options_at_ = nullptr;
+};
 
 /// A trainable tensor of a module:
 ///
@@ -33,7 +52,7 @@ class Parameter {
   /// An undefined value makes the parameter absent (a layer without bias): it is not listed and reads as an undefined
   /// tensor. The tensor itself is taken, not a copy (detached if an op produced it). Throws DTypeError if a gradient is
   /// asked for a tensor of integers.
-  Parameter(Module* owner, std::string_view name, const Tensor& value, bool requires_grad = true);
+  Parameter(Owner owner, std::string_view name, const Tensor& value, bool requires_grad = true);
   ~Parameter();
   Parameter(const Parameter&) = delete;
   Parameter& operator=(const Parameter&) = delete;
@@ -96,6 +115,7 @@ class Parameter {
   static Tensor effective(detail::ParameterState& state);
   void attach(std::shared_ptr<Parametrization> parametrization);
   void share(const std::shared_ptr<detail::ParameterState>& state);
+  void leave_parametrization() noexcept;
 
   Module* owner_;
   std::string name_;
@@ -109,7 +129,7 @@ class Buffer {
  public:
   /// Only persistent buffers are part of the state dict. An undefined value makes the buffer absent. Throws ValueError
   /// for a name as Parameter does.
-  Buffer(Module* owner, std::string_view name, const Tensor& value, bool persistent = true);
+  Buffer(Owner owner, std::string_view name, const Tensor& value, bool persistent = true);
   ~Buffer();
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;

@@ -42,6 +42,8 @@ class ModuleSeries : public Module {
   bool is_list() const override { return true; }
   bool has_forward() const override { return false; }
 
+  ~ModuleSeries() override { clear(); }
+
  protected:
   template <class M>
   void put(std::string_view name, std::shared_ptr<M> module) {
@@ -50,11 +52,15 @@ class ModuleSeries : public Module {
   }
   void drop(int64_t index) { items_.erase(items_.begin() + index); }
   void set_children(const NamedModules& children) override {
-    items_.clear();
+    clear();
     for (const auto& [name, module] : children) put(name, module);
   }
 
  private:
+  // From the back, where the owner looks first.
+  void clear() {
+    while (!items_.empty()) items_.pop_back();
+  }
   struct Iterator {
     const std::unique_ptr<Child<T>>* item;
     Child<T>& operator*() const { return **item; }
@@ -102,6 +108,12 @@ class ModuleListOf : public ModuleSeries<T> {
   requires std::constructible_from<M, Args...> M& add(Args&&... args) {
     return append(make<M>(std::forward<Args>(args)...));
   }
+
+  // What is wrong with other arguments.
+  template <class M = T, class... Args>
+  requires(detail::HasOptions<M> && sizeof...(Args) > 0 && !std::constructible_from<M, Args...>)
+      TERN_MISTAKE("[add] expected options by name, list.add<T>({.in_features = 4, ...}), got arguments by position")
+  M& add(Args&&... args);
 };
 
 using ModuleList = ModuleListOf<Module>;
@@ -150,6 +162,8 @@ class Sequential : public ModuleSeries<Module> {
   }
   template <std::derived_from<Module> M>
   M& append(std::string_view name, std::shared_ptr<M> module) {
+    static_assert(!detail::OwnForward<M> || detail::HasInterface<M>,
+                  "[Sequential] expected a module called with one tensor: `Tensor forward(const Tensor& x) override`");
     M* raw = module.get();
     put(name, std::move(module));
     return *raw;
@@ -162,6 +176,17 @@ class Sequential : public ModuleSeries<Module> {
            !(detail::HasOptions<M> && sizeof...(Args) == 0)) M& add(Args&&... args) {
     return append(make<M>(std::forward<Args>(args)...));
   }
+
+  // What is wrong with other arguments.
+  template <class... Ms>
+  requires(sizeof...(Ms) > 0 && (std::derived_from<std::remove_cvref_t<Ms>, Module> && ...)) TERN_MISTAKE(
+      "[Sequential] expected modules that it makes or shares, as they cannot be copied: seq.add<nn::Linear>("
+      "{...}), or nn::Sequential({nn::make<nn::Linear>({...}), ...}), got modules by value")
+  explicit Sequential(Ms&&... modules);
+  template <class M, class... Args>
+  requires(detail::HasOptions<M> && sizeof...(Args) > 0 && !std::constructible_from<M, Args...>) TERN_MISTAKE(
+      "[Sequential] expected options by name, seq.add<T>({.in_features = 4, ...}), got arguments by position")
+  M& add(Args&&... args);
 };
 
 /// Hands its input through.

@@ -63,7 +63,8 @@ TEST(Module, RefusesBadNames) {
 TEST(Module, WithoutForwardSaysSo) {
   struct Empty : Module {};
   Empty empty;
-  EXPECT_EQ(message_of<StateError>([&] { empty(filled({1}, {1})); }), "[forward] Empty has no forward of one tensor");
+  EXPECT_EQ(message_of<StateError>([&] { empty(filled({1}, {1})); }),
+            "[forward] Empty has no forward of one tensor: it declares no `Tensor forward(const Tensor& x) override`");
 }
 
 TEST(Module, TrainEvalRequiresGradAndZeroGradReachEverything) {
