@@ -9,6 +9,7 @@
 #include <tern/nn/linear.h>
 #include <tern/nn/models/model.h>
 #include <tern/nn/parametrization.h>
+#include <tern/nn/places.h>
 #include <tern/quant/bitnet/convert.h>
 #include <tern/quant/bitnet/lrc.h>
 
@@ -22,7 +23,7 @@ std::string_view last_part(std::string_view path) {
 // The maps to classes or tokens: what the zoo's models say, and layers with usual names.
 std::vector<std::string> heads_of(const nn::Module& model) {
   std::vector<std::string> heads;
-  for (const auto& [path, module] : model.named_modules()) {
+  for (const auto& [path, module] : model.named_modules(true)) {
     const std::string_view name = last_part(path);
     if (name == "lm_head" || name == "head" || name == "classifier") heads.push_back(path);
     if (const auto* zoo = dynamic_cast<const nn::models::Model*>(module.get()))
@@ -121,6 +122,13 @@ std::string detail::Exclusions::match(std::string_view path, std::string_view ty
   return first;
 }
 
+std::string detail::Exclusions::match(const std::vector<std::string>& paths, std::string_view type) {
+  std::string first;
+  for (const std::string& path : paths)
+    if (const std::string pattern = match(path, type); first.empty()) first = pattern;
+  return first;
+}
+
 void detail::Exclusions::check_all_used(const char* op, const char* what) const {
   for (size_t i = 0; i < patterns_.size(); ++i)
     TERN_CHECK(used_[i], ValueError, "[", op, "] expected exclusions that match a ", what, ", got \"", patterns_[i],
@@ -151,39 +159,45 @@ ConvertReport convert(nn::Module& model, const ConvertOptions& options) {
   detail::Exclusions exclusions(options.exclude);
   const std::vector<std::string> heads = options.exclude_heads ? heads_of(model) : std::vector<std::string>{};
   std::vector<std::pair<std::string, std::shared_ptr<const nn::Linear>>> chosen;
-  for (const auto& [path, module] : model.named_modules()) {
+  for (const auto& [module, paths] : nn::module_places(model)) {
+    const std::string& path = paths[0];
     if (path.empty()) continue;
     if (const BitLinear::Options* before = converted_options(*module)) {
-      exclusions.match(path, "Linear");
+      exclusions.match(paths, "Linear");
       report.before.push_back({path, before->subln});
       continue;
     }
     const auto linear = std::dynamic_pointer_cast<const nn::Linear>(module);
     if (linear == nullptr) continue;
     std::string reason;
-    if (const std::string pattern = exclusions.match(path, linear->type_name()); !pattern.empty())
+    const auto is_head = [&](const std::string& p) { return std::find(heads.begin(), heads.end(), p) != heads.end(); };
+    if (const std::string pattern = exclusions.match(paths, linear->type_name()); !pattern.empty())
       reason = concat("excluded by \"", pattern, "\"");
-    else if (std::find(heads.begin(), heads.end(), path) != heads.end())
+    else if (std::any_of(paths.begin(), paths.end(), is_head))
       reason = "a head";
     else if (typeid(*linear) != typeid(nn::Linear))
       reason = concat("a ", linear->type_name(), ", not a plain Linear");
     else if (linear->weight.is_tied())
       reason = "its weight is tied to another";
+    else if (linear->bias.is_tied())
+      reason = "its bias is tied to another";
     if (!reason.empty()) {
       report.left.emplace_back(path, reason);
       continue;
     }
-    TERN_CHECK(linear->weight.parametrization() == nullptr, StateError, "[", kName, "] the weight of ", path,
-               " has the parametrization \"", linear->weight.parametrization()->name(), "\"; detach it first");
+    for (const nn::Parameter* parameter : {&linear->weight, &linear->bias})
+      TERN_CHECK(parameter->parametrization() == nullptr, StateError, "[", kName, "] the ", parameter->name(), " of ",
+                 path, " has the parametrization \"", parameter->parametrization()->name(), "\"; detach it first");
     chosen.emplace_back(path, linear);
-    report.converted.push_back({path, wants_subln(path, options)});
+    report.converted.push_back(
+        {path, std::any_of(paths.begin(), paths.end(), [&](const std::string& p) { return wants_subln(p, options); })});
   }
   exclusions.check_all_used(kName, "linear layer");
   TERN_CHECK(!chosen.empty() || !report.before.empty(), ValueError, "[", kName,
              "] found no linear layer to convert in ", model.type_name(), ", and left ", listed(report.left));
   for (size_t i = 0; i < chosen.size(); ++i) {
     const auto& [path, linear] = chosen[i];
-    model.replace(path, converted(*linear, options_for(*linear, report.converted[i].subln, options)));
+    model.replace_everywhere(path, converted(*linear, options_for(*linear, report.converted[i].subln, options)));
   }
   return report;
 }
@@ -235,7 +249,7 @@ void restore_conversion(nn::Module& model, const std::string& description) {
     else
       made.emplace_back(path, nn::make<BitLinear>(options));
   }
-  for (const auto& [path, layer] : made) model.replace(path, layer);
+  for (const auto& [path, layer] : made) model.replace_everywhere(path, layer);
 }
 
 }  // namespace tern::quant::bitnet

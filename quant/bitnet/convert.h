@@ -55,10 +55,11 @@ std::ostream& operator<<(std::ostream& out, const ConvertReport& report);
 bool wants_subln(std::string_view path, const ConvertOptions& options);
 /// Puts a BitLinear in the place of every nn::Linear below the model that is not excluded, with the same weight and
 /// bias tensors (an optimizer that holds them follows), which train if they did before. Left, and reported so: excluded
-/// layers, heads, layers whose weight is tied to another, layers of derived types. Converting twice changes nothing,
-/// whatever the options. Throws ValueError for an exclusion that matches no linear layer, and if there is neither a
-/// layer to convert nor a converted one; StateError for a weight with a parametrization. Nothing has changed when it
-/// throws.
+/// layers, heads, layers whose weight or bias is tied to another, layers of derived types. A layer that stands in
+/// several places is one layer: it is converted in all of them, excluded or a head by any of its paths, and reported
+/// under the first. Converting twice changes nothing, whatever the options. Throws ValueError for an exclusion that
+/// matches no linear layer, and if there is neither a layer to convert nor a converted one; StateError for a weight or
+/// bias with a parametrization. Nothing has changed when it throws.
 ConvertReport convert(nn::Module& model, const ConvertOptions& options = {});
 /// Whether at least one layer is a BitLinear or a BitLinearLrc. A model converted in part is one.
 bool is_bitnet(const nn::Module& model);
@@ -79,6 +80,8 @@ class Exclusions {
   explicit Exclusions(const std::vector<std::string>& patterns) : patterns_(patterns), used_(patterns.size(), false) {}
   /// The first entry that matches, or an empty text.
   std::string match(std::string_view path, std::string_view type);
+  /// The same for a module that stands at several paths: one of them is enough.
+  std::string match(const std::vector<std::string>& paths, std::string_view type);
   /// Throws ValueError for an entry that has matched nothing; `what` is what it should have matched.
   void check_all_used(const char* op, const char* what) const;
 

@@ -14,6 +14,7 @@
 #include <tern/core/shape.h>
 #include <tern/nn/init.h>
 #include <tern/nn/parametrization.h>
+#include <tern/nn/places.h>
 #include <tern/quant/bitnet/convert.h>
 #include <tern/quant/bitnet/lrc.h>
 #include <tern/quant/packed/ternary.h>
@@ -244,17 +245,24 @@ LrcReport convert_to_lrc(nn::Module& model, const LrcOptions& options) {
   LrcReport report;
   std::vector<Chosen> chosen;
   detail::Exclusions exclusions(options.exclude);
-  for (const auto& [path, module] : model.named_modules()) {
+  for (const auto& [module, paths] : nn::module_places(model)) {
+    const std::string& path = paths[0];
     if (const auto* before = dynamic_cast<const BitLinearLrc*>(module.get()); before != nullptr && !path.empty())
       report.before.emplace_back(path, before->rank());
     const auto layer = std::dynamic_pointer_cast<BitLinear>(module);
     if (path.empty() || layer == nullptr) continue;
-    if (const std::string& pattern = exclusions.match(path, layer->type_name()); !pattern.empty()) {
-      report.left.emplace_back(path, concat("excluded by \"", pattern, "\""));
+    std::string reason;
+    if (const std::string pattern = exclusions.match(paths, layer->type_name()); !pattern.empty())
+      reason = concat("excluded by \"", pattern, "\"");
+    for (const nn::Parameter* parameter : {&layer->weight, &layer->bias})
+      if (reason.empty() && parameter->is_tied()) reason = concat("its ", parameter->name(), " is tied to another");
+    if (!reason.empty()) {
+      report.left.emplace_back(path, reason);
       continue;
     }
-    TERN_CHECK(layer->weight.parametrization() == nullptr, StateError, "[", kName, "] the weight of ", path,
-               " has the parametrization \"", layer->weight.parametrization()->name(), "\"; detach it first");
+    for (const nn::Parameter* parameter : {&layer->weight, &layer->bias})
+      TERN_CHECK(parameter->parametrization() == nullptr, StateError, "[", kName, "] the ", parameter->name(), " of ",
+                 path, " has the parametrization \"", parameter->parametrization()->name(), "\"; detach it first");
     const int64_t least = std::min(layer->options().in_features, layer->options().out_features),
                   rank = rank_of(layer->options(), options);
     TERN_CHECK(rank <= least, ValueError, "[", kName, "] expected a rank of at most ", least, " for ", path, ", got ",
@@ -264,14 +272,14 @@ LrcReport convert_to_lrc(nn::Module& model, const LrcOptions& options) {
   exclusions.check_all_used(kName, "BitLinear layer");
   TERN_CHECK(!chosen.empty() || !report.before.empty(), ValueError, "[", kName,
              "] expected a model with BitLinear layers, got a ", model.type_name(),
-             report.left.empty() ? " without; convert() a float model first" : " with all of them excluded");
+             report.left.empty() ? " without; convert() a float model first" : " with all of them left out");
   if (options.init == LrcInit::kActivationSvd && !chosen.empty()) collect_inputs(model, chosen, options);
   std::vector<std::shared_ptr<BitLinearLrc>> layers;  // all made before any is put in its place
   for (const Chosen& c : chosen)
     layers.push_back(in_module(c.path, [&] { return corrected(c, options, start(c, options)); }));
   for (size_t i = 0; i < chosen.size(); ++i) {
     share_tensors(*chosen[i].layer, *layers[i]);
-    model.replace(chosen[i].path, layers[i]);
+    model.replace_everywhere(chosen[i].path, layers[i]);
     report.converted.emplace_back(chosen[i].path, chosen[i].rank);
   }
   return report;

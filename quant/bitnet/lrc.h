@@ -105,7 +105,8 @@ struct LrcReport {
   std::vector<std::pair<std::string, std::string>> left;
 };
 /// Puts a BitLinearLrc in the place of every BitLinear below the model that is not excluded, with its weight, bias and
-/// norm. Layers corrected before stay as they are. Throws ValueError for options out of range, for an exclusion that
+/// norm, in all places where the layer stands. Layers corrected before stay as they are, and so do, reported as left,
+/// those whose weight or bias is tied to another. Throws ValueError for options out of range, for an exclusion that
 /// matches no BitLinear, and for a model without BitLinear layers (a float model is to be converted first); then
 /// nothing has changed.
 LrcReport convert_to_lrc(nn::Module& model, const LrcOptions& options = {});

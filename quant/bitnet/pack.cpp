@@ -48,7 +48,7 @@ std::vector<std::string> pack(nn::Module& model) {
              model.type_name(), " without; convert() a float model first");
   std::vector<std::string> paths;
   for (const auto& [path, layer] : layers) {
-    model.replace(path, layer);
+    model.replace_everywhere(path, layer);
     paths.push_back(path);
   }
   return paths;

@@ -231,11 +231,11 @@ void load_into(nn::Module& model, const Content& content) {
   try {
     for (const auto& [path, layer] : fresh) {
       replaced.emplace_back(path, model.get_module(path));
-      model.replace(path, layer);
+      model.replace_everywhere(path, layer);
     }
     model.load_state_dict(state);
   } catch (...) {
-    for (auto it = replaced.rbegin(); it != replaced.rend(); ++it) model.replace(it->first, it->second);
+    for (auto it = replaced.rbegin(); it != replaced.rend(); ++it) model.replace_everywhere(it->first, it->second);
     throw;
   }
 }

@@ -338,7 +338,7 @@ TEST(BitnetLrc, BadInputIsOneSentence) {
             }),
             "[BitLinearLrc] expected keep_weight where the weight is to train, got false");
   EXPECT_EQ(message_of<ValueError>([&] { convert_to_lrc(net, {.rank = 2, .exclude = {"*_proj"}}); }),
-            "[convert_to_lrc] expected a model with BitLinear layers, got a Net with all of them excluded");
+            "[convert_to_lrc] expected a model with BitLinear layers, got a Net with all of them left out");
   EXPECT_EQ(message_of<ValueError>([&] {
               convert_to_lrc(net, {.rank = 2, .init = LrcInit::kActivationSvd, .calibrate = [](nn::Module& model) {
                                      model(zeros({3, 12}));
