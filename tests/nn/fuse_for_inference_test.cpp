@@ -196,6 +196,73 @@ TEST(FuseForInference, ARouteThatNoGraphShowsIsNoticedAndNothingChanges) {
   EXPECT_FALSE(model.conv->has_hooks());
 }
 
+// Features, a norm of them that can be folded, then tokens [N, 4, features] and a norm of the tokens, which cannot.
+struct Tokens : Module {
+  explicit Tokens(int64_t features) : fc(this, "fc", {.in_features = 2, .out_features = features}) {}
+  Child<Linear> first{this, "first", {.in_features = 8, .out_features = 8}};
+  Child<BatchNorm1d> first_bn{this, "first_bn", {.num_features = 8}};
+  Child<Linear> fc;
+  Child<BatchNorm1d> bn{this, "bn", {.num_features = 4}};
+  Tensor forward(const Tensor& x) override { return bn(fc(first_bn(first(x)).reshape({x.size(0), 4, 2}))); }
+};
+
+TEST(FuseForInference, LeavesANormOfAnotherAxisAlone) {
+  for (const int64_t features : {6, 4, 1}) {
+    Tokens model(features);
+    model.to(DType::kF64);
+    const FusionReport report = fuse_and_compare(model, random({16, 8}), 1e-12);
+    ASSERT_EQ(report.fused.size(), 1u);
+    EXPECT_EQ(report.fused[0].norm, "first_bn");
+    ASSERT_EQ(report.left.size(), 1u);
+    EXPECT_EQ(report.left[0].norm, "bn");
+    EXPECT_EQ(report.left[0].reason, concat("it normalizes axis 1 of [1, 4, ", features, "], not the outputs of fc"));
+  }
+}
+
+TEST(FuseForInference, FoldsAllOrNothing) {
+  // The second norm's statistics are read in a way that no forward records, so that folding changes the result, here
+  // by far less than the largest value.
+  struct Net : Module {
+    Child<Linear> a{this, "a", {.in_features = 8, .out_features = 8}};
+    Child<BatchNorm1d> a_bn{this, "a_bn", {.num_features = 8}};
+    Child<Linear> b{this, "b", {.in_features = 8, .out_features = 8}};
+    Child<BatchNorm1d> b_bn{this, "b_bn", {.num_features = 8}};
+    bool throws = false;
+    Tensor forward(const Tensor& x) override {
+      const Tensor y = b_bn(b(a_bn(a(x))));
+      const bool folded = b_bn.get_if<BatchNorm1d>() == nullptr;
+      TERN_CHECK(!(folded && throws), ValueError, "[net] expected its norm");
+      return folded ? y * (1 + 1e-4) : y;
+    }
+  };
+  for (const bool throws : {false, true}) {
+    Net net;
+    net.throws = throws;
+    const Tensor x = random({4, 8}, DType::kF32);
+    net(x);
+    net.eval();
+    const NamedModules before = net.named_modules();
+    const Tensor result = net(x);
+    EXPECT_THROW((void)fuse_for_inference(net, x), Error);
+    EXPECT_EQ(net.named_modules(), before);
+    EXPECT_EQ(difference(net(x), result), 0);
+  }
+}
+
+TEST(FuseForInference, LeavesALayerInSeveralPlacesAlone) {
+  struct Net : Module {
+    Child<Linear> a{this, "a", {.in_features = 8, .out_features = 8}};
+    Child<BatchNorm1d> bn{this, "bn", {.num_features = 8}};
+    Child<Linear> elsewhere{this, "elsewhere",
+                            a.module() == nullptr ? nullptr : std::dynamic_pointer_cast<Linear>(a.module())};
+    Tensor forward(const Tensor& x) override { return bn(a(x)); }
+  } net;
+  net.to(DType::kF64);
+  const FusionReport report = fuse_and_compare(net, random({4, 8}), 1e-12);
+  ASSERT_EQ(report.left.size(), 1u);
+  EXPECT_EQ(report.left[0].reason, "a stands in several places");
+}
+
 TEST(FuseForInference, RefusesAnExampleWithoutAFiniteResult) {
   Pair model([](Pair& m, const Tensor& x) { return m.bn(m.conv(x)); });
   const Tensor x = full({1, 2, 2, 2}, std::numeric_limits<double>::infinity(), DType::kF64);
