@@ -258,14 +258,19 @@ std::string attach_codeq(nn::Module& model, const ClassifierConfig::Codeq& c) {
     if (!layer.quantized ||
         std::find(report.attached.begin(), report.attached.end(), layer.name) == report.attached.end())
       continue;
-    Tensor dead_zone = model.get_parameter(layer.name + ".weight.codeq.logit_dz").latent(),
-           bits = model.get_parameter(layer.name + ".weight.codeq.logit_bit").latent();
+    Tensor dead_zone = model.get_parameter(layer.parameter + ".codeq.logit_dz").latent(),
+           bits = model.get_parameter(layer.parameter + ".codeq.logit_bit").latent();
     dead_zone.fill_(layer.logit_dz);
     bits.fill_(layer.logit_bit);
   }
   std::string text = concat("CoDeQ on ", report.attached.size(), " layers:");
   for (const std::string& name : report.attached) text += " " + name;
   for (const auto& [name, reason] : report.skipped) text += concat("\nleft as it is: ", name, " (", reason, ")");
+  for (const auto& [path, reason] : report.left) {
+    const auto named = [&path = path](const auto& s) { return path == s.first || path == s.first + ".weight"; };
+    if (std::none_of(report.skipped.begin(), report.skipped.end(), named))
+      text += concat("\nleft as it is: ", path, " (", reason, ")");
+  }
   return text;
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
@@ -263,6 +264,8 @@ std::vector<LayerWeights> examine_weights(nn::Module& model, int64_t image_side,
   const NoGradGuard no_grad;
   const quant::codeq::Report report =
       image_side > 0 ? quant::codeq::report(model, {1, 3, image_side, image_side}) : quant::codeq::layer_states(model);
+  std::map<std::string_view, const quant::codeq::LayerReport*> states;
+  for (const quant::codeq::LayerReport& layer : report.layers) states[layer.parameter] = &layer;
   std::vector<LayerWeights> layers;
   for (const auto& [path, module] : model.named_modules()) {
     if (auto* bit = dynamic_cast<quant::bitnet::BitLinear*>(module.get());
@@ -274,11 +277,10 @@ std::vector<LayerWeights> examine_weights(nn::Module& model, int64_t image_side,
       layers.push_back(examined_ternary(path, corrected->weight.latent(), corrected->ternary(), options));
       continue;
     }
-    const auto state = std::find_if(report.layers.begin(), report.layers.end(),
-                                    [&path = path](const auto& l) { return l.name == path; });
-    if (state == report.layers.end()) continue;
-    const nn::Parameter& weight = *module->find_parameter("weight");
-    layers.push_back(examined(*state, weight.latent(), weight(), options));
+    for (const nn::Parameter* weight : module->own_parameters()) {
+      const auto state = states.find(nn::join_path(path, weight->name()));
+      if (state != states.end()) layers.push_back(examined(*state->second, weight->latent(), (*weight)(), options));
+    }
   }
   return layers;
 }

@@ -186,7 +186,7 @@ void EventWriter::histogram(std::string_view tag, const Tensor& values, int64_t 
 void write_layers(EventWriter& events, const nn::Module& model, int64_t step) {
   const NoGradGuard no_grad;
   for (const quant::codeq::LayerReport& layer : quant::codeq::layer_states(model).layers) {
-    const nn::Parameter& weight = *model.get_module(layer.name)->find_parameter("weight");
+    const nn::Parameter& weight = model.get_parameter(layer.parameter);
     events.histogram(concat("weights/", layer.name), weight(), step);
     if (!layer.quantized) continue;
     events.histogram(concat("latent/", layer.name), weight.latent(), step);

@@ -1,11 +1,17 @@
 #include <algorithm>
 #include <cmath>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
+#include <tern/core/name_list.h>
 #include <tern/core/text.h>
 #include <tern/nn/conv2d.h>
+#include <tern/nn/eval_mode.h>
 #include <tern/nn/linear.h>
+#include <tern/nn/places.h>
 #include <tern/quant/codeq/codeq.h>
 
 namespace tern::quant::codeq {
@@ -15,24 +21,52 @@ bool is_weight_layer(const nn::Module& module) {
   return dynamic_cast<const nn::Conv2d*>(&module) != nullptr || dynamic_cast<const nn::Linear*>(&module) != nullptr;
 }
 
-// Layers in the order of the module tree.
-std::vector<std::pair<std::string, std::shared_ptr<nn::Module>>> weight_layers(const nn::Module& model) {
-  auto modules = model.named_modules();
-  std::erase_if(modules, [](const auto& entry) { return !is_weight_layer(*entry.second); });
-  return modules;
-}
-
-struct Attached {
-  std::string layer;  // path of the module that owns the weight
-  nn::Parameter* weight = nullptr;
-  Quantizer* quantizer = nullptr;
+// A parameter as this method names it.
+struct Weight {
+  std::string name;  // the layer's path for its "weight", else `path`
+  std::string path;
+  std::string layer;
+  std::shared_ptr<nn::Module> module;
+  nn::Parameter* parameter = nullptr;
+  bool of_known_layer = false;  // the weight of a convolution or linear layer
+  Quantizer* quantizer() const { return parameter->parametrization_as<Quantizer>(); }
 };
 
-std::vector<Attached> attached(const nn::Module& model) {
-  std::vector<Attached> found;
-  for (const auto& [path, module] : model.named_modules())
-    for (nn::Parameter* parameter : module->own_parameters())
-      if (auto* quantizer = parameter->parametrization_as<Quantizer>()) found.push_back({path, parameter, quantizer});
+constexpr const char* kWeight = "weight";
+
+// All parameters of the modules, those of parametrizations not among them, in the order of the tree. Of tied ones the
+// weights of known layers are listed, each, or else the first.
+std::vector<Weight> weights_of(const nn::Module& model) {
+  std::vector<Weight> found;
+  const nn::NamedModules modules = model.named_modules();
+  std::unordered_set<const void*> seen;
+  for (const auto& [path, module] : modules)
+    if (const nn::Parameter* weight = module->find_parameter(kWeight); weight != nullptr && is_weight_layer(*module))
+      seen.insert(weight->state_id());
+  for (const auto& [path, module] : modules)
+    for (nn::Parameter* parameter : module->own_parameters()) {
+      if (!parameter->defined()) continue;
+      const bool is_weight = parameter->name() == kWeight, known = is_weight && is_weight_layer(*module);
+      if (!known && !seen.insert(parameter->state_id()).second) continue;
+      const std::string own = nn::join_path(path, parameter->name());
+      found.push_back({is_weight ? path : own, own, path, module, parameter, known});
+    }
+  return found;
+}
+
+std::vector<Weight> attached(const nn::Module& model) {
+  std::vector<Weight> found = weights_of(model);
+  std::erase_if(found, [](const Weight& w) { return w.quantizer() == nullptr; });
+  return found;
+}
+
+// What a report lists.
+std::vector<Weight> reported(const nn::Module& model) {
+  std::vector<Weight> found = weights_of(model);
+  const bool any = std::any_of(found.begin(), found.end(), [](const Weight& w) { return w.quantizer() != nullptr; });
+  std::erase_if(found, [&](const Weight& w) {
+    return !w.of_known_layer && !(any && (w.quantizer() != nullptr || w.parameter->latent().dim() >= 2));
+  });
   return found;
 }
 
@@ -46,10 +80,11 @@ void attach_one(nn::Parameter& weight, Quantizer::Options options) {
   weight.parametrize(std::make_shared<Quantizer>(options));
 }
 
-LayerReport report_layer(const std::string& path, const nn::Module& module) {
+LayerReport report_layer(const Weight& of) {
   LayerReport layer;
-  layer.name = path;
-  const nn::Parameter& weight = *module.find_parameter("weight");
+  layer.name = of.name;
+  layer.parameter = of.path;
+  const nn::Parameter& weight = *of.parameter;
   layer.weights = weight.latent().numel();
   const auto* quantizer = weight.parametrization_as<Quantizer>();
   if (quantizer != nullptr && weight.is_parametrized()) {
@@ -114,34 +149,53 @@ AttachReport attach(nn::Module& model, const AttachOptions& options) {
   }
 
   AttachReport report;
-  std::vector<nn::Parameter*> weights;
-  std::vector<bool> used(options.exclude.size(), false);
-  for (const auto& [path, module] : model.named_modules()) {
-    nn::Parameter* weight = module->find_parameter("weight");
-    if (weight == nullptr || !weight->defined()) continue;
-    const bool candidate = options.rule == ExcludeRule::kSubstring || is_weight_layer(*module);
-    if (!candidate) continue;
+  std::vector<nn::Parameter*> chosen;
+  std::vector<std::string> unknown;  // paths of parameters of other layers
+  std::vector<bool> used(options.exclude.size(), false), included(options.include.size(), false);
+  std::unordered_map<const nn::Module*, std::vector<std::string>> paths;
+  for (nn::ModulePlaces& place : nn::module_places(model)) paths[place.module.get()] = std::move(place.paths);
+  for (const Weight& weight : weights_of(model)) {
+    const nn::Parameter& parameter = *weight.parameter;
+    const bool is_float = parameter.latent().dtype() == DType::kF32 || parameter.latent().dtype() == DType::kF64;
+    bool wanted = false;
+    for (const std::string& path : paths.at(weight.module.get()))
+      for (size_t i = 0; i < options.include.size(); ++i)
+        if (is_float && glob_matches(options.include[i], nn::join_path(path, parameter.name())))
+          wanted = included[i] = true;
+    const bool candidate =
+        weight.of_known_layer || (options.rule == ExcludeRule::kSubstring && parameter.name() == kWeight);
     std::string reason;
-    for (size_t i = 0; i < options.exclude.size(); ++i) {
-      const std::string& pattern = options.exclude[i];
-      const bool hit = options.rule == ExcludeRule::kSubstring ? path.find(pattern) != std::string::npos
-                                                               : glob_matches(pattern, path);
-      if (!hit) continue;
-      used[i] = true;
-      if (reason.empty()) reason = concat("excluded by \"", pattern, "\"");
-    }
-    if (reason.empty() && all_zero(weight->latent()))
+    if (candidate)
+      for (size_t i = 0; i < options.exclude.size(); ++i) {
+        const std::string& pattern = options.exclude[i];
+        const auto hits = [&](const std::string& path) {
+          return options.rule == ExcludeRule::kSubstring ? path.find(pattern) != std::string::npos
+                                                         : glob_matches(pattern, path);
+        };
+        const auto& all = paths.at(weight.module.get());
+        if (std::none_of(all.begin(), all.end(), hits)) continue;
+        used[i] = true;
+        if (reason.empty() && !wanted) reason = concat("excluded by \"", pattern, "\"");
+      }
+    if (!candidate && !wanted && parameter.latent().dim() >= 2) unknown.push_back(weight.path);
+    if (!candidate && !wanted)
+      reason = concat("a parameter of a ", weight.module->type_name(),
+                      ", which is neither a convolution nor a linear layer; include it by its path");
+    else if (reason.empty() && all_zero(parameter.latent()))
       reason = "all weights are zero, which the quantizer could never leave";
     if (!reason.empty()) {
-      report.skipped.emplace_back(path, reason);
+      if (candidate || wanted) report.skipped.emplace_back(weight.name, reason);
+      // One that has a quantizer already, attached by hand, is not left out.
+      if (parameter.latent().dim() >= 2 && weight.quantizer() == nullptr) report.left.push_back({weight.path, reason});
       continue;
     }
-    TERN_CHECK(weight->parametrization() == nullptr, StateError, "[codeq] the weight of ", path,
-               " already has the parametrization \"", weight->parametrization()->name(), "\"; detach it first");
-    TERN_CHECK(!weight->is_tied(), StateError, "[codeq] the weight of ", path,
+    TERN_CHECK(parameter.parametrization() == nullptr, StateError, "[codeq] the ", parameter.name(), " of ",
+               weight.layer, " already has the parametrization \"", parameter.parametrization()->name(),
+               "\"; detach it first");
+    TERN_CHECK(!parameter.is_tied(), StateError, "[codeq] the ", parameter.name(), " of ", weight.layer,
                " is tied to another; untie it or exclude it");
-    report.attached.push_back(path);
-    weights.push_back(weight);
+    report.attached.push_back(weight.name);
+    chosen.push_back(weight.parameter);
   }
   if (options.rule == ExcludeRule::kGlob) {
     for (size_t i = 0; i < used.size(); ++i)
@@ -149,58 +203,61 @@ AttachReport attach(nn::Module& model, const AttachOptions& options) {
                  "[codeq] expected exclude patterns that match a convolution or linear layer, got \"",
                  options.exclude[i], "\", which matches none");
   }
-  TERN_CHECK(!weights.empty(), ValueError, "[codeq] found no layer to quantize in ", model.type_name());
-  for (nn::Parameter* weight : weights) attach_one(*weight, quantizer);
+  for (size_t i = 0; i < included.size(); ++i)
+    TERN_CHECK(included[i], ValueError,
+               "[codeq] expected include patterns that match the path of an f32 or f64 parameter, got \"",
+               options.include[i], "\", which matches none");
+  TERN_CHECK(!chosen.empty(), ValueError, "[codeq] found no layer to quantize in ", model.type_name(),
+             unknown.empty() ? "" : ", but parameters that can be included by their paths: ", name_list(unknown));
+  for (nn::Parameter* weight : chosen) attach_one(*weight, quantizer);
   return report;
 }
 
 void detach(nn::Module& model, bool bake) {
-  for (const Attached& a : attached(model)) a.weight->remove_parametrization(bake);
+  for (const Weight& w : attached(model)) w.parameter->remove_parametrization(bake);
 }
 
 void set_enabled(nn::Module& model, bool enabled) {
-  for (const Attached& a : attached(model)) a.weight->set_parametrized(enabled);
+  for (const Weight& w : attached(model)) w.parameter->set_parametrized(enabled);
 }
 
 std::vector<std::string> attached_layers(const nn::Module& model) {
   std::vector<std::string> paths;
-  for (const Attached& a : attached(model)) paths.push_back(a.layer);
+  for (const Weight& w : attached(model)) paths.push_back(w.name);
   return paths;
 }
 
 std::vector<Tensor> base_parameters(const nn::Module& model) {
-  std::vector<Tensor> logits;
-  for (const Attached& a : attached(model)) {
-    logits.push_back(a.quantizer->logit_dz.latent());
-    logits.push_back(a.quantizer->logit_bit.latent());
+  std::unordered_set<const void*> logits;
+  for (const Weight& w : attached(model)) {
+    logits.insert(w.quantizer()->logit_dz.state_id());
+    logits.insert(w.quantizer()->logit_bit.state_id());
   }
   std::vector<Tensor> base;
-  for (const Tensor& p : model.parameters()) {
-    const bool is_logit =
-        std::any_of(logits.begin(), logits.end(), [&](const Tensor& logit) { return logit.is_same(p); });
-    if (!is_logit && p.requires_grad()) base.push_back(p);
-  }
+  for (const auto& [name, parameter] : model.named_parameter_objects())
+    if (!logits.contains(parameter->state_id()) && parameter->latent().requires_grad())
+      base.push_back(parameter->latent());
   return base;
 }
 
 std::vector<Tensor> dead_zone_logits(const nn::Module& model) {
   std::vector<Tensor> logits;
-  for (const Attached& a : attached(model))
-    if (a.quantizer->options().dead_zone.learnable_dead_zone) logits.push_back(a.quantizer->logit_dz.latent());
+  for (const Weight& w : attached(model))
+    if (w.quantizer()->options().dead_zone.learnable_dead_zone) logits.push_back(w.quantizer()->logit_dz.latent());
   return logits;
 }
 
 std::vector<Tensor> bit_width_logits(const nn::Module& model) {
   std::vector<Tensor> logits;
-  for (const Attached& a : attached(model))
-    if (a.quantizer->options().dead_zone.learnable_bits) logits.push_back(a.quantizer->logit_bit.latent());
+  for (const Weight& w : attached(model))
+    if (w.quantizer()->options().dead_zone.learnable_bits) logits.push_back(w.quantizer()->logit_bit.latent());
   return logits;
 }
 
 Report layer_states(const nn::Module& model) {
   const NoGradGuard no_grad;
   Report out;
-  for (const auto& [path, module] : weight_layers(model)) out.layers.push_back(report_layer(path, *module));
+  for (const Weight& weight : reported(model)) out.layers.push_back(report_layer(weight));
   return out;
 }
 
@@ -210,37 +267,40 @@ Report report(nn::Module& model, const Shape& input_shape) {
              "[codeq] expected an input shape that starts with a batch size of at least 1, got ", input_shape);
   Report out = layer_states(model);
 
-  // One forward in eval mode, counting output positions a layer by hooks.
-  std::vector<std::pair<nn::Module*, bool>> modes;
-  for (const auto& [path, module] : model.named_modules()) modes.emplace_back(module.get(), module->is_training());
+  // One forward in eval mode, counted by hooks.
   std::vector<nn::HookHandle> hooks;
-  const auto layers = weight_layers(model);
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const Tensor weight = layers[i].second->find_parameter("weight")->latent();
-    hooks.push_back(layers[i].second->register_forward_hook(
-        [&out, i, weight, batch = input_shape[0]](nn::Module&, std::span<const Tensor>, const Tensor& output) {
-          const int64_t positions = output.numel() / (weight.shape()[0] * batch);
-          out.layers[i].macs += weight.numel() * positions;
-        }));
+  const std::vector<Weight> weights = reported(model);
+  for (size_t i = 0; i < weights.size();) {
+    size_t end = i;
+    double all = 0;  // values of the module's reported parameters
+    for (; end < weights.size() && weights[end].module == weights[i].module; ++end)
+      all += static_cast<double>(out.layers[end].weights);
+    hooks.push_back(weights[i].module->register_forward_hook([&out, &weights, i, end, all, batch = input_shape[0]](
+                                                                 nn::Module& module, std::span<const Tensor> inputs,
+                                                                 const Tensor& output) {
+      if (is_weight_layer(module)) {  // multiply-adds are the weight's elements at every position of the output
+        const Tensor& weight = module.find_parameter(kWeight)->latent();
+        const int64_t positions = output.numel() / (weight.shape()[0] * batch);
+        for (size_t k = i; k < end; ++k)
+          if (weights[k].of_known_layer) out.layers[k].macs += weight.numel() * positions;
+      } else if (!inputs.empty() && output.defined()) {
+        const auto macs = static_cast<double>(module.macs(inputs[0].shape(), output.shape()) / batch);
+        for (size_t k = i; k < end; ++k)
+          out.layers[k].macs += std::llround(macs * static_cast<double>(out.layers[k].weights) / std::max(all, 1.0));
+      }
+    }));
+    i = end;
   }
-  const auto undo = [&] {
-    for (auto& hook : hooks) hook.remove();
-    for (const auto& [module, training] : modes)
-      if (module->is_training() != training) module->train(training);
-    // train() reaches down the tree; a second pass restores children that differ from their parents
-    for (const auto& [module, training] : modes)
-      if (module->is_training() != training) module->train(training);
-  };
+  const nn::EvalModeGuard evaluation(model);
   const auto parameters = model.parameters();
   const DType dtype = parameters.empty() ? DType::kF32 : parameters.front().dtype();
   try {
-    model.eval();
     (void)model(empty(input_shape, dtype).fill_(0));
   } catch (...) {
-    undo();
+    for (auto& hook : hooks) hook.remove();
     throw;
   }
-  undo();
+  for (auto& hook : hooks) hook.remove();
   return out;
 }
 

@@ -6,7 +6,8 @@
 //                                      {.params = quant::codeq::dead_zone_logits(net), ...},
 //                                      {.params = quant::codeq::bit_width_logits(net), ...}});
 //
-// attach() puts a quantizer between the latent weight of every convolution and linear layer and the layer itself.
+// attach() puts a quantizer between the latent weight of every convolution and linear layer, and of whatever else it is
+// told to include, and the layer itself.
 // Weight decay on the two logits is what drives dead-zones wider and bit-widths lower; the task's gradient pushes back.
 #pragma once
 
@@ -21,6 +22,7 @@
 #include <tern/nn/module.h>
 #include <tern/nn/parametrization.h>
 #include <tern/quant/codeq/dead_zone.h>
+#include <tern/quant/left_out.h>
 
 namespace tern::quant::codeq {
 
@@ -45,6 +47,9 @@ enum class ExcludeRule {
 /// Settings of attach().
 struct AttachOptions {
   std::vector<std::string> exclude = {};  ///< layers to leave in full precision, read by `rule`
+  /// Parameters to quantize besides the weights of convolution and linear layers, excluded ones among them: paths, as
+  /// "lstm.weight_ih_l0", where * and ? stand for any characters and for one.
+  std::vector<std::string> include = {};
   std::variant<Fixed, Learnable> bits = Fixed{};
   ExcludeRule rule = ExcludeRule::kGlob;
   double init_logit_dz = 3.0;   ///< theta_z at the start: 3 makes the dead-zone 0.5 % of the range
@@ -54,16 +59,21 @@ struct AttachOptions {
   DeadZoneOptions quantizer = {};  ///< constants and safeguards; its bit settings come from `bits`
 };
 
-/// What attach() did: paths of the layers that got a quantizer, and of those left out, with the reason.
+/// What attach() did. A quantized parameter goes by the path of its layer if it is the layer's "weight", else by its
+/// own
+/// ("lstm.weight_ih_l0"): here, in attached_layers() and in reports.
 struct AttachReport {
   std::vector<std::string> attached;
-  std::vector<std::pair<std::string, std::string>> skipped;
+  std::vector<std::pair<std::string, std::string>> skipped;  ///< layers and included parameters left, with the reason
+  std::vector<LeftOut> left;  ///< every parameter of two or more axes without a quantizer, those of `skipped` included
 };
 
-/// Attaches a quantizer to the weight of every nn::Conv2d and nn::Linear that is not excluded. Layers whose weight is
-/// all zeros are skipped, as they could never leave zero. Throws ValueError if a glob pattern matches no layer, if no
-/// layer is left, or for a setting out of range (initial logits must be finite); StateError if a weight has a
-/// parametrization already or is tied. Nothing is attached when it throws.
+/// Attaches a quantizer to the weight of every nn::Conv2d and nn::Linear that is not excluded, and to every parameter
+/// that is included. Those that are all zeros are skipped, as they could never leave zero. A layer that stands in
+/// several places has one weight, and is excluded by any of its paths. Throws ValueError if an exclusion by glob
+/// matches no layer or an inclusion no floating-point parameter, if no layer is left, or for a setting out of range
+/// (initial logits must be finite); StateError if a weight has a parametrization already or is tied. Nothing is
+/// attached when it throws.
 AttachReport attach(nn::Module& model, const AttachOptions& options = {});
 
 /// Takes every quantizer off again; with `bake`, the weights become their quantized values.
@@ -72,7 +82,7 @@ void detach(nn::Module& model, bool bake = false);
 /// Switches all quantizers on or off; off, the layers compute with their latent weights.
 void set_enabled(nn::Module& model, bool enabled);
 
-/// Paths of the layers that have a quantizer.
+/// What has a quantizer, named as AttachReport says.
 std::vector<std::string> attached_layers(const nn::Module& model);
 
 /// The three parameter groups. base_parameters: everything trainable but the logits; bit_width_logits is empty where
@@ -108,14 +118,17 @@ class Quantizer final : public nn::Parametrization {
   Options options_;
 };
 
-/// One convolution or linear layer as a report sees it.
+/// One weight as a report sees it.
 struct LayerReport {
-  std::string name;                    ///< path of the layer
+  std::string name;                    ///< path of the layer, or of a parameter that is not a layer's "weight"
+  std::string parameter = {};          ///< path of the parameter
   bool quantized = false;              ///< has a quantizer that is switched on
   int64_t weights = 0;                 ///< elements of the weight
   int64_t zeros = 0;                   ///< of these, zero in the effective weight
   int bits = 32;                       ///< of a weight; 32 where not quantized
-  int64_t macs = 0;                    ///< dense multiply-adds for one example; 0 in layer_states()
+  int64_t macs = 0;                    ///< dense multiply-adds for one example; 0 in layer_states(). Those of a module
+                                       ///< that is neither convolution nor linear layer are its macs(), shared among
+                                       ///< its reported parameters by their sizes
   DeadZone dead_zone;                  ///< scalars of the quantizer; zero where not quantized
   double logit_dz = 0, logit_bit = 0;  ///< theta_z and theta_b, likewise
   int64_t clamped = 0;                 ///< weights beyond the largest level
@@ -128,7 +141,8 @@ struct LayerReport {
   double bops() const { return density() * static_cast<double>(macs) * bits * 32.0; }
 };
 
-/// All convolution and linear layers of a model, in order, with their totals.
+/// All convolution and linear layers of a model, in order, with their totals. Once a quantizer is attached, also what
+/// else has one and all other parameters of two or more axes, which count 32 bits a value.
 struct Report {
   std::vector<LayerReport> layers;
 
@@ -144,7 +158,7 @@ struct Report {
 std::string to_string(const Report& report);
 std::ostream& operator<<(std::ostream& out, const Report& report);
 
-/// Bits, zeros and logits of every convolution and linear layer, without MACs: cheap enough for every log line.
+/// Bits, zeros and logits of every layer of the report, without MACs: cheap enough for every log line.
 Report layer_states(const nn::Module& model);
 
 /// The whole report; MACs are counted in one forward of an all-zero input of that shape ([1, 3, 32, 32]; the batch is

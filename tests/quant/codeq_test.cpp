@@ -7,14 +7,20 @@
 #include <nlohmann/json.hpp>
 
 #include <tern/core/autograd/autograd.h>
+#include <tern/core/create.h>
 #include <tern/core/elementwise.h>
 #include <tern/core/error.h>
+#include <tern/core/matmul.h>
+#include <tern/core/operators.h>
 #include <tern/core/random.h>
+#include <tern/core/reduce.h>
+#include <tern/core/shape.h>
 #include <tern/nn/batch_norm.h>
 #include <tern/nn/child.h>
 #include <tern/nn/conv2d.h>
 #include <tern/nn/linear.h>
 #include <tern/nn/models/resnet_cifar.h>
+#include <tern/nn/summary.h>
 #include <tern/quant/codeq/codeq.h>
 
 #include "message_of.h"
@@ -238,6 +244,88 @@ TEST(Attach, DescriptionHoldsEverySetting) {
     EXPECT_EQ(o.min_abs_logit, given.min_abs_logit);
     EXPECT_EQ(o.check_finite, given.check_finite);
   }
+}
+
+// A layer that this method does not know, with two weights, and one that it does.
+struct Custom : nn::Module {
+  nn::Parameter weight{this, "weight", randn({4, 4})};
+  nn::Parameter mix{this, "mix", randn({2, 4})};
+  nn::Parameter gain{this, "gain", ones({4})};
+  Tensor forward(const Tensor& x) override {
+    return matmul(x, weight()) * gain() + mean(matmul(x, mix().transpose(0, 1)));
+  }
+  int64_t macs(const Shape& input, const Shape&) const override { return input[0] * 24; }
+};
+struct Mixed : nn::Module {
+  nn::Child<Custom> custom{this, "custom"};
+  nn::Child<nn::Linear> head{this, "head", {.in_features = 4, .out_features = 4}};
+  Tensor forward(const Tensor& x) override { return head(custom(x)); }
+};
+
+TEST(LeftOut, ParametersOfUnknownLayersAreNamedAndCount32Bits) {
+  Mixed net;
+  const AttachReport report = attach(net);
+  EXPECT_EQ(report.attached, Names{"head"});
+  const std::string reason =
+      "a parameter of a Custom, which is neither a convolution nor a linear layer; include it by its path";
+  EXPECT_EQ(report.left, (std::vector<LeftOut>{{"custom.weight", reason}, {"custom.mix", reason}}));
+  const Report whole = codeq::report(net, {1, 4});
+  Names names;
+  for (const LayerReport& layer : whole.layers) names.push_back(layer.name);
+  EXPECT_EQ(names, (Names{"custom", "custom.mix", "head"}));
+  EXPECT_EQ(whole.weights(), 16 + 8 + 16);
+  EXPECT_DOUBLE_EQ(whole.mean_bits(), (24 * 32 + 16 * 4) / 40.0);
+  EXPECT_EQ(whole.layers[0].macs, 16);
+  EXPECT_EQ(whole.layers[1].macs, 8);
+  EXPECT_EQ(whole.layers[0].bits, 32);
+  EXPECT_EQ(layer_states(net).layers.size(), 3u);
+  Mixed excluded;
+  EXPECT_EQ(attach(excluded, {.exclude = {"head"}, .include = {"custom.mix"}}).left.back(),
+            (LeftOut{"head.weight", "excluded by \"head\""}));
+}
+
+TEST(LeftOut, AnyParameterIsIncludedByItsPath) {
+  Mixed net;
+  const AttachReport report = attach(net, {.include = {"custom.*"}});
+  const Names names{"custom", "custom.mix", "custom.gain", "head"};
+  EXPECT_EQ(report.attached, names);
+  EXPECT_TRUE(report.left.empty());
+  EXPECT_EQ(attached_layers(net), names);
+  const Report states = layer_states(net);
+  ASSERT_EQ(states.layers.size(), names.size());
+  for (size_t i = 0; i < names.size(); ++i) {
+    EXPECT_EQ(states.layers[i].name, names[i]);
+    EXPECT_TRUE(states.layers[i].quantized);
+  }
+  EXPECT_EQ(dead_zone_logits(net).size(), 4u);
+  EXPECT_EQ(nn::summary(net, Shape{1, 4}).bits, (44 * 4 + (4 + 8) * 32) / 56.0);
+  Mixed other;
+  restore_attachment(other, describe_attachment(net));
+  EXPECT_EQ(attached_layers(other), names);
+  detach(net, true);
+  EXPECT_FALSE(net.custom->mix.is_parametrized());
+  EXPECT_EQ(message_of([] {
+              Mixed wrong;
+              attach(wrong, {.include = {"custom.bias"}});
+            }),
+            "[codeq] expected include patterns that match the path of an f32 or f64 parameter, got \"custom.bias\", "
+            "which matches none");
+}
+
+TEST(LeftOut, AQuantizerAttachedByHandCounts) {
+  Mixed net;
+  net.custom->weight.parametrize(std::make_shared<Quantizer>(Quantizer::Options{}));
+  const AttachReport report = attach(net);
+  EXPECT_EQ(report.left.size(), 1u) << "custom.mix";
+  EXPECT_EQ(attached_layers(net), (Names{"custom", "head"}));
+  EXPECT_EQ(layer_states(net).layers.size(), 3u);
+  EXPECT_TRUE(layer_states(net).layers[0].quantized);
+  EXPECT_EQ(message_of([] {
+              Custom alone;
+              attach(alone);
+            }),
+            "[codeq] found no layer to quantize in Custom, but parameters that can be included by their paths: weight, "
+            "mix");
 }
 
 TEST(Report, ChangesNothingInTheModel) {
