@@ -17,8 +17,10 @@
 #include <tern/core/cpu.h>
 #include <tern/core/create.h>
 #include <tern/core/dims.h>
+#include <tern/core/distance.h>
 #include <tern/core/dropout.h>
 #include <tern/core/dtype.h>
+#include <tern/core/einsum.h>
 #include <tern/core/elementwise.h>
 #include <tern/core/embedding.h>
 #include <tern/core/error.h>
@@ -34,6 +36,7 @@
 #include <tern/core/join.h>
 #include <tern/core/linear.h>
 #include <tern/core/loss.h>
+#include <tern/core/margin_loss.h>
 #include <tern/core/matmul.h>
 #include <tern/core/norm.h>
 #include <tern/core/operators.h>
@@ -89,6 +92,7 @@
 #include <tern/nn/instance_norm.h>
 #include <tern/nn/linear.h>
 #include <tern/nn/loss.h>
+#include <tern/nn/margin_loss.h>
 #include <tern/nn/models/llama.h>
 #include <tern/nn/models/mlp.h>
 #include <tern/nn/models/model.h>

@@ -7,12 +7,14 @@
 #include <tern/core/conv.h>
 #include <tern/core/conv1d.h>
 #include <tern/core/conv_transpose.h>
+#include <tern/core/distance.h>
 #include <tern/core/dropout.h>
 #include <tern/core/embedding.h>
 #include <tern/core/index.h>
 #include <tern/core/join.h>
 #include <tern/core/linear.h>
 #include <tern/core/loss.h>
+#include <tern/core/margin_loss.h>
 #include <tern/core/norm.h>
 #include <tern/core/pool.h>
 #include <tern/core/pool1d.h>
@@ -23,22 +25,34 @@
 
 namespace tern::nn {
 
+using tern::celu;
 using tern::elu;
 using tern::gelu;
+using tern::glu;
+using tern::hardshrink;
 using tern::hardsigmoid;
 using tern::hardswish;
+using tern::hardtanh;
 using tern::leaky_relu;
 using tern::logsigmoid;
+using tern::mish;
+using tern::prelu;
 using tern::relu;
 using tern::relu6;
+using tern::selu;
 using tern::sigmoid;
 using tern::silu;
 using tern::softplus;
+using tern::softshrink;
+using tern::softsign;
 using tern::swiglu;
 using tern::tanh;
+using tern::tanhshrink;
+using tern::threshold;
 
 using tern::log_softmax;
 using tern::softmax;
+using tern::softmin;
 
 using tern::batch_norm;
 using tern::group_norm;
@@ -64,6 +78,10 @@ using tern::replication_pad2d;
 using tern::rotary_embedding;
 using tern::scaled_dot_product_attention;
 
+using tern::cosine_similarity;
+using tern::normalize;
+using tern::pairwise_distance;
+
 using tern::adaptive_avg_pool1d;
 using tern::adaptive_avg_pool2d;
 using tern::adaptive_max_pool1d;
@@ -75,13 +93,19 @@ using tern::max_pool1d;
 using tern::max_pool2d;
 
 using tern::bce_with_logits;
+using tern::binary_cross_entropy;
+using tern::cosine_embedding_loss;
 using tern::cross_entropy;
+using tern::hinge_embedding_loss;
 using tern::huber_loss;
 using tern::kl_div;
 using tern::l1_loss;
+using tern::margin_ranking_loss;
 using tern::mse_loss;
 using tern::nll_loss;
 using tern::Reduction;
 using tern::smooth_l1_loss;
+using tern::soft_margin_loss;
+using tern::triplet_margin_loss;
 
 }  // namespace tern::nn

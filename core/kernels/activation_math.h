@@ -85,4 +85,25 @@ template <class T>
   return s * (T(1) + x * (T(1) - s));
 }
 
+/// tanh(log(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2), and its slope; from 20 on 1 and 0 in either precision.
+template <class T>
+struct MishGate {
+  T value, slope;
+};
+template <class T>
+[[gnu::always_inline]] inline MishGate<T> mish_gate(T x) {
+  const T e = exp(x > T(20) ? T(20) : x), n = e * (e + T(2)), scale = T(1) / (n + T(2));
+  // The derivative of n / (n + 2) is 2 n' / (n + 2)^2 with n' = 2 e^x (e^x + 1).
+  return {x > T(20) ? T(1) : n * scale, x > T(20) ? T(0) : T(4) * e * (e + T(1)) * scale * scale};
+}
+template <class T>
+[[gnu::always_inline]] inline T mish(T x) {
+  return x * mish_gate(x).value;
+}
+template <class T>
+[[gnu::always_inline]] inline T mish_slope(T x) {
+  const MishGate<T> gate = mish_gate(x);
+  return gate.value + x * gate.slope;
+}
+
 }  // namespace tern::kernels::TERN_ISA::vec

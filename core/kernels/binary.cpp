@@ -39,6 +39,10 @@ BinaryLoop<T, T> forward_loop(BinaryOp op) {
         return binary_loop<T, T>([](T x, T y, T, T) { return power(x, y); });
       case BinaryOp::kSwiglu:
         return binary_loop<T, T>([](T x, T y, T, T) { return x * vec::sigmoid(x) * y; });
+      case BinaryOp::kGlu:
+        return binary_loop<T, T>([](T x, T y, T, T) { return x * vec::sigmoid(y); });
+      case BinaryOp::kPrelu:
+        return binary_loop<T, T>([](T x, T y, T, T) { return x > T(0) ? x : x * y; });
       case BinaryOp::kAddRelu:
         return binary_loop<T, T>([](T x, T y, T, T) { return x + y < T(0) ? T(0) : x + y; });
       default:
@@ -48,15 +52,37 @@ BinaryLoop<T, T> forward_loop(BinaryOp op) {
   return nullptr;  // no such function for T; ops check dtypes first
 }
 
+// out = f(first, a, b)
 template <class T, class F>
-void gradient_loop(const LoopPlan<4>& plan, T* out, const T* grad_output, const T* a, const T* b, F f) {
+void gradient_loop(const LoopPlan<4>& plan, T* out, const T* first, const T* a, const T* b, F f) {
   run_plan(plan, [=](const int64_t* at, int64_t n, const int64_t* step) {
     T* o = out + at[0];
-    const T *g = grad_output + at[1], *x = a + at[2], *y = b + at[3];
+    const T *g = first + at[1], *x = a + at[2], *y = b + at[3];
     if (step[0] == 1 && step[1] == 1 && step[2] == 1 && step[3] == 1) {
       for (int64_t i = 0; i < n; ++i) o[i] = f(g[i], x[i], y[i]);
+    } else if (step[0] == 1 && step[1] == 1 && step[2] == 1 && step[3] == 0) {
+      const T repeated = *y;
+      for (int64_t i = 0; i < n; ++i) o[i] = f(g[i], x[i], repeated);
     } else {
       for (int64_t i = 0; i < n; ++i) o[i * step[0]] = f(g[i * step[1]], x[i * step[2]], y[i * step[3]]);
+    }
+  });
+}
+
+// Both gradients of a function of two operands in one pass: both(g, x, y, dx, dy).
+template <class T, class F>
+void both_gradients_loop(const LoopPlan<5>& plan, T* grad_a, T* grad_b, const T* grad_output, const T* a, const T* b,
+                         F both) {
+  run_plan(plan, [=](const int64_t* at, int64_t n, const int64_t* step) {
+    T *dx = grad_a + at[0], *dy = grad_b + at[1];
+    const T *g = grad_output + at[2], *x = a + at[3], *y = b + at[4];
+    if (step[0] == 1 && step[1] == 1 && step[2] == 1 && step[3] == 1 && step[4] == 1) {
+      T* __restrict to_x = dx;
+      T* __restrict to_y = dy;
+      for (int64_t i = 0; i < n; ++i) both(g[i], x[i], y[i], to_x[i], to_y[i]);
+    } else {
+      for (int64_t i = 0; i < n; ++i)
+        both(g[i * step[2]], x[i * step[3]], y[i * step[4]], dx[i * step[0]], dy[i * step[1]]);
     }
   });
 }
@@ -120,29 +146,37 @@ void binary_gradient(BinaryGradient op, const LoopPlan<4>& plan, T* out, const T
       return gradient_loop(plan, out, grad_output, a, b, [](T g, T x, T y) {
         return x == T(0) && y >= T(0) ? T(0) : g * (power(x, y) * vec::log(x));
       });
+    case BinaryGradient::kPreluFirst:
+      return gradient_loop(plan, out, grad_output, a, b, [](T g, T x, T y) { return x > T(0) ? g : g * y; });
+    case BinaryGradient::kPreluSecond:
+      return gradient_loop(plan, out, grad_output, a, b, [](T g, T x, T) { return x > T(0) ? T(0) : g * x; });
   }
 }
 
 template <class T>
 void swiglu_backward(const LoopPlan<5>& plan, T* grad_gate, T* grad_up, const T* grad_output, const T* gate,
                      const T* up) {
-  run_plan(plan, [=](const int64_t* at, int64_t n, const int64_t* step) {
-    T *dx = grad_gate + at[0], *dy = grad_up + at[1];
-    const T *g = grad_output + at[2], *x = gate + at[3], *y = up + at[4];
-    const auto both = [](T go, T a, T b, T& da, T& db) {
-      const T s = vec::sigmoid(a);
-      da = go * b * (s * (T(1) + a * (T(1) - s)));
-      db = go * (a * s);
-    };
-    if (step[0] == 1 && step[1] == 1 && step[2] == 1 && step[3] == 1 && step[4] == 1) {
-      T* __restrict to_x = dx;
-      T* __restrict to_y = dy;
-      for (int64_t i = 0; i < n; ++i) both(g[i], x[i], y[i], to_x[i], to_y[i]);
-    } else {
-      for (int64_t i = 0; i < n; ++i)
-        both(g[i * step[2]], x[i * step[3]], y[i * step[4]], dx[i * step[0]], dy[i * step[1]]);
-    }
+  both_gradients_loop(plan, grad_gate, grad_up, grad_output, gate, up, [](T g, T a, T b, T& da, T& db) {
+    const T s = vec::sigmoid(a);
+    da = g * b * (s * (T(1) + a * (T(1) - s)));
+    db = g * (a * s);
   });
+}
+
+template <class T>
+void glu_backward(const LoopPlan<5>& plan, T* grad_a, T* grad_b, const T* grad_output, const T* a, const T* b) {
+  both_gradients_loop(plan, grad_a, grad_b, grad_output, a, b, [](T g, T x, T y, T& dx, T& dy) {
+    const T s = vec::sigmoid(y);
+    dx = g * s;
+    dy = g * (x * (s * (T(1) - s)));
+  });
+}
+
+template <class T>
+void lerp(const LoopPlan<4>& plan, T* out, const T* a, const T* b, const T* weight) {
+  // From the nearer end, so that both ends are met exactly.
+  gradient_loop(plan, out, a, b, weight,
+                [](T x, T y, T w) { return w < T(0.5) ? x + w * (y - x) : y - (y - x) * (T(1) - w); });
 }
 
 template <class T>
@@ -190,6 +224,8 @@ INSTANTIATE(uint8_t)
 #define INSTANTIATE(T)                                                                                 \
   template void binary_gradient(BinaryGradient, const LoopPlan<4>&, T*, const T*, const T*, const T*); \
   template void swiglu_backward(const LoopPlan<5>&, T*, T*, const T*, const T*, const T*);             \
+  template void glu_backward(const LoopPlan<5>&, T*, T*, const T*, const T*, const T*);                \
+  template void lerp(const LoopPlan<4>&, T*, const T*, const T*, const T*);                            \
   template void classify(ClassifyOp, const LoopPlan<2>&, uint8_t*, const T*);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -41,15 +41,22 @@ enum class UnaryOp : uint8_t {
   kTrunc,        ///< []
   kRound,        ///< []
   kRelu,         ///< [y]
-  kRelu6,        ///< [x]
+  kHardTanh,     ///< min(max(x, a), b) [x]; unlike kClamp's, the gradient at a, b and NaN is 0
   kLeakyRelu,    ///< x > 0 ? x : a x [x]
-  kElu,          ///< x > 0 ? x : a (e^x - 1) [x]
+  kElu,          ///< x > 0 ? b x : a b (e^x - 1) [x]
+  kCelu,         ///< x > 0 ? x : a (e^(x / a) - 1) [x]
   kGeluErf,      ///< [x]
   kGeluTanh,     ///< [x]
   kSigmoid,      ///< [y]
   kLogSigmoid,   ///< [x]
   kTanh,         ///< [y]
   kSilu,         ///< [x]
+  kMish,         ///< [x]
+  kSoftSign,     ///< [x]
+  kTanhShrink,   ///< [x]
+  kHardShrink,   ///< x where |x| > a, else 0 [x]
+  kSoftShrink,   ///< x - a sign(x) where |x| > a, else 0 [x]
+  kThreshold,    ///< x <= a ? b : x [x]
   kHardSigmoid,  ///< [x]
   kHardSwish,    ///< [x]
   kSoftplus,     ///< log(1 + e^(a x)) / a, x where a x > b [x]
@@ -65,11 +72,21 @@ enum class BinaryOp : uint8_t {
   /* f32 and f64: */ kDiv,
   kPow,
   kSwiglu,
+  kGlu,    ///< a sigmoid(b)
+  kPrelu,  ///< a > 0 ? a : a b
   kAddRelu
 };
 
 /// The gradients of BinaryOp's functions with respect to their first and second operand.
-enum class BinaryGradient : uint8_t { kMaximumFirst, kMinimumFirst, kDivSecond, kPowFirst, kPowSecond };
+enum class BinaryGradient : uint8_t {
+  kMaximumFirst,
+  kMinimumFirst,
+  kDivSecond,
+  kPowFirst,
+  kPowSecond,
+  kPreluFirst,
+  kPreluSecond
+};
 
 enum class CompareOp : uint8_t { kEq, kNe, kLt, kLe, kGt, kGe, kAnd, kOr, kXor };
 enum class ClassifyOp : uint8_t { kIsNan, kIsInf, kIsFinite };
@@ -91,6 +108,11 @@ TERN_DECLARE_KERNELS(
     /// Both gradients of silu(gate) * up. plan: grad_gate, grad_up, grad_output, gate, up.
     template <class T> void swiglu_backward(const LoopPlan<5>& plan, T* grad_gate, T* grad_up, const T* grad_output,
                                             const T* gate, const T* up);
+    /// Both gradients of a sigmoid(b). plan: grad_a, grad_b, grad_output, a, b.
+    template <class T>
+    void glu_backward(const LoopPlan<5>& plan, T* grad_a, T* grad_b, const T* grad_output, const T* a, const T* b);
+    /// out = a + weight (b - a). plan: out, a, b, weight
+    template <class T> void lerp(const LoopPlan<4>& plan, T* out, const T* a, const T* b, const T* weight);
     /// out is 0 or 1. plan: out, a, b
     template <class T> void compare(CompareOp op, const LoopPlan<3>& plan, uint8_t* out, const T* a, const T* b);
     /// plan: out, x. T: f32 or f64.

@@ -59,18 +59,58 @@ struct SmoothL1 {
 };
 
 template <class T>
+T softplus_of_minus(T x) {
+  return vec::log1p(vec::exp(-magnitude(x))) + (x < T(0) ? -x : T(0));
+}
+template <class T>
+T sigmoid_of_minus(T x) {
+  const T e = vec::exp(-magnitude(x));
+  return x < T(0) ? 1 / (1 + e) : e / (1 + e);
+}
+
+template <class T>
 struct BceLogits {
   const PairLossInputs<T> in;
   T w(int64_t i) const { return in.w == nullptr ? T(1) : in.w[i]; }
   T p(int64_t i) const { return in.p == nullptr ? T(1) : in.p[i]; }
-  static T softplus_of_minus(T x) { return vec::log1p(vec::exp(-magnitude(x))) + (x < T(0) ? -x : T(0)); }
-  static T sigmoid_of_minus(T x) {
-    const T e = vec::exp(-magnitude(x));
-    return x < T(0) ? 1 / (1 + e) : e / (1 + e);
-  }
   T value(T x, T t, int64_t i) const { return w(i) * ((1 - t) * x + (1 + (p(i) - 1) * t) * softplus_of_minus(x)); }
   T by_x(T x, T t, int64_t i) const { return w(i) * ((1 - t) - (1 + (p(i) - 1) * t) * sigmoid_of_minus(x)); }
   T by_t(T x, T, int64_t i) const { return w(i) * ((p(i) - 1) * softplus_of_minus(x) - x); }
+};
+
+template <class T>
+struct Bce {
+  const PairLossInputs<T> in;
+  static T bounded(T logarithm) { return logarithm < T(-100) ? T(-100) : logarithm; }
+  T w(int64_t i) const { return in.w == nullptr ? T(1) : in.w[i]; }
+  T value(T x, T t, int64_t i) const { return w(i) * ((t - 1) * bounded(vec::log1p(-x)) - t * bounded(vec::log(x))); }
+  T by_x(T x, T t, int64_t i) const {
+    const T variance = (1 - x) * x;
+    constexpr T kMin = T(1e-12f);  // PyTorch's, of single precision in f64 too
+    return w(i) * ((x - t) / (variance < kMin ? kMin : variance));
+  }
+  T by_t(T x, T, int64_t i) const { return w(i) * (bounded(vec::log1p(-x)) - bounded(vec::log(x))); }
+};
+
+template <class T>
+struct SoftMargin {
+  const PairLossInputs<T> in;
+  T value(T x, T t, int64_t) const { return softplus_of_minus(t * x); }
+  T by_x(T x, T t, int64_t) const { return -t * sigmoid_of_minus(t * x); }
+  T by_t(T x, T t, int64_t) const { return -x * sigmoid_of_minus(t * x); }
+};
+
+template <class T>
+struct Hinge {
+  const PairLossInputs<T> in;
+  T value(T x, T t, int64_t) const {
+    const T rest = in.parameter - x;
+    return (t != T(-1) ? x : T(0)) + (t != T(1) ? (rest < T(0) ? T(0) : rest) : T(0));
+  }
+  T by_x(T x, T t, int64_t) const {
+    return (t != T(-1) ? T(1) : T(0)) - (t != T(1) && in.parameter - x >= T(0) ? T(1) : T(0));
+  }
+  T by_t(T, T, int64_t) const { return T(0); }
 };
 
 template <class T>
@@ -102,6 +142,12 @@ void with_loss(PairLoss kind, const PairLossInputs<T>& in, const Body& body) {
       return body(SmoothL1<T>{in});
     case PairLoss::kBceLogits:
       return body(BceLogits<T>{in});
+    case PairLoss::kBce:
+      return body(Bce<T>{in});
+    case PairLoss::kSoftMargin:
+      return body(SoftMargin<T>{in});
+    case PairLoss::kHinge:
+      return body(Hinge<T>{in});
     case PairLoss::kKl:
       return body(Kl<T>{in});
     case PairLoss::kKlLog:

@@ -7,13 +7,16 @@ namespace tern {
 
 /// The losses of pair_loss, with x the prediction and t the target.
 enum class PairLoss {
-  kSquared,    ///< (x - t)^2
-  kAbsolute,   ///< |x - t|
-  kHuber,      ///< d^2 / 2 where d = |x - t| < parameter, else parameter * (d - parameter / 2)
-  kSmoothL1,   ///< d^2 / (2 parameter) where d < parameter, else d - parameter / 2
-  kBceLogits,  ///< (1 - t) x + (1 + (p - 1) t) log(1 + exp(-x)), times w; p and w: per-element weights or null (1)
-  kKl,         ///< t (log t - x), 0 where t is 0
-  kKlLog,      ///< exp(t) (t - x)
+  kSquared,     ///< (x - t)^2
+  kAbsolute,    ///< |x - t|
+  kHuber,       ///< d^2 / 2 where d = |x - t| < parameter, else parameter * (d - parameter / 2)
+  kSmoothL1,    ///< d^2 / (2 parameter) where d < parameter, else d - parameter / 2
+  kBceLogits,   ///< (1 - t) x + (1 + (p - 1) t) log(1 + exp(-x)), times w; p and w: per-element weights or null (1)
+  kBce,         ///< -(t log x + (1 - t) log(1 - x)), both logarithms at least -100, times w
+  kSoftMargin,  ///< log(1 + exp(-t x))
+  kHinge,       ///< (t != -1 ? x : 0) + (t != 1 ? max(parameter - x, 0) : 0), without a derivative by t
+  kKl,          ///< t (log t - x), 0 where t is 0
+  kKlLog,       ///< exp(t) (t - x)
 };
 
 /// n elements of x, t, and of the optional weights w and p (kBceLogits alone).

@@ -136,15 +136,18 @@ UnaryLoop<T> forward_loop(UnaryOp op, [[maybe_unused]] T a) {
         return unary_loop<T>([](T x, T, T) { return round_half_even(x); });
       case UnaryOp::kRelu:
         return unary_loop<T>([](T x, T, T) { return x < T(0) ? T(0) : x; });
-      case UnaryOp::kRelu6:
-        return unary_loop<T>([](T x, T, T) {
-          const T low = x < T(0) ? T(0) : x;
-          return low > T(6) ? T(6) : low;
+      case UnaryOp::kHardTanh:
+        return unary_loop<T>([](T x, T low, T high) {
+          const T raised = x < low ? low : x;
+          return raised > high ? high : raised;
         });
       case UnaryOp::kLeakyRelu:
         return unary_loop<T>([](T x, T slope, T) { return x > T(0) ? x : x * slope; });
       case UnaryOp::kElu:
-        return unary_loop<T>([](T x, T alpha, T) { return x > T(0) ? x : alpha * vec::expm1(x); });
+        return unary_loop<T>(
+            [](T x, T alpha, T scale) { return x > T(0) ? scale * x : scale * alpha * vec::expm1(x); });
+      case UnaryOp::kCelu:
+        return unary_loop<T>([](T x, T alpha, T) { return x > T(0) ? x : alpha * vec::expm1(x / alpha); });
       case UnaryOp::kGeluErf:
         return unary_loop<T>([](T x, T, T) { return vec::gelu_erf(x); });
       case UnaryOp::kGeluTanh:
@@ -157,6 +160,21 @@ UnaryLoop<T> forward_loop(UnaryOp op, [[maybe_unused]] T a) {
         return unary_loop<T>([](T x, T, T) { return vec::tanh(x); });
       case UnaryOp::kSilu:
         return unary_loop<T>([](T x, T, T) { return vec::silu(x); });
+      case UnaryOp::kMish:
+        return unary_loop<T>([](T x, T, T) { return vec::mish(x); });
+      case UnaryOp::kSoftSign:
+        return unary_loop<T>([](T x, T, T) { return x / (T(1) + vec::fabs(x)); });
+      case UnaryOp::kTanhShrink:
+        return unary_loop<T>([](T x, T, T) { return x - vec::tanh(x); });
+      case UnaryOp::kHardShrink:
+        return unary_loop<T>([](T x, T edge, T) { return x >= -edge && x <= edge ? T(0) : x; });
+      case UnaryOp::kSoftShrink:
+        return unary_loop<T>([](T x, T edge, T) {
+          const T shrunk = x > T(0) ? x - edge : x + edge;
+          return x >= -edge && x <= edge ? T(0) : shrunk;
+        });
+      case UnaryOp::kThreshold:
+        return unary_loop<T>([](T x, T edge, T value) { return x <= edge ? value : x; });
       case UnaryOp::kHardSigmoid:
         return unary_loop<T>([](T x, T, T) { return hard_sigmoid(x); });
       case UnaryOp::kHardSwish:
@@ -222,12 +240,15 @@ BinaryLoop<T, T> backward_loop(UnaryOp op, T a) {
       return binary_loop<T, T>([](T g, T x, T, T) { return g * (T(1.1283791670955126) * vec::exp(-x * x)); });
     case UnaryOp::kRelu:
       return binary_loop<T, T>([](T g, T y, T, T) { return y <= T(0) ? T(0) : g; });
-    case UnaryOp::kRelu6:
-      return binary_loop<T, T>([](T g, T x, T, T) { return x > T(0) && x < T(6) ? g : T(0); });
+    case UnaryOp::kHardTanh:
+      return binary_loop<T, T>([](T g, T x, T low, T high) { return x > low && x < high ? g : T(0); });
     case UnaryOp::kLeakyRelu:
       return binary_loop<T, T>([](T g, T x, T slope, T) { return x > T(0) ? g : g * slope; });
     case UnaryOp::kElu:
-      return binary_loop<T, T>([](T g, T x, T alpha, T) { return x > T(0) ? g : g * alpha * vec::exp(x); });
+      return binary_loop<T, T>(
+          [](T g, T x, T alpha, T scale) { return x > T(0) ? g * scale : g * (alpha * scale) * vec::exp(x); });
+    case UnaryOp::kCelu:
+      return binary_loop<T, T>([](T g, T x, T alpha, T) { return x > T(0) ? g : g * vec::exp(x / alpha); });
     case UnaryOp::kGeluErf:
       return binary_loop<T, T>([](T g, T x, T, T) { return g * vec::gelu_erf_slope(x); });
     case UnaryOp::kGeluTanh:
@@ -240,6 +261,23 @@ BinaryLoop<T, T> backward_loop(UnaryOp op, T a) {
       return binary_loop<T, T>([](T g, T y, T, T) { return g * (T(1) - y * y); });
     case UnaryOp::kSilu:
       return binary_loop<T, T>([](T g, T x, T, T) { return g * vec::silu_slope(x); });
+    case UnaryOp::kMish:
+      return binary_loop<T, T>([](T g, T x, T, T) { return g * vec::mish_slope(x); });
+    case UnaryOp::kSoftSign:
+      return binary_loop<T, T>([](T g, T x, T, T) {
+        const T scale = T(1) / (T(1) + vec::fabs(x));
+        return g * scale * scale;
+      });
+    case UnaryOp::kTanhShrink:
+      return binary_loop<T, T>([](T g, T x, T, T) {
+        const T t = vec::tanh(x);
+        return g * (t * t);
+      });
+    case UnaryOp::kHardShrink:
+    case UnaryOp::kSoftShrink:
+      return binary_loop<T, T>([](T g, T x, T edge, T) { return x > edge || x < -edge ? g : T(0); });
+    case UnaryOp::kThreshold:
+      return binary_loop<T, T>([](T g, T x, T edge, T) { return x <= edge ? T(0) : g; });
     case UnaryOp::kHardSigmoid:
       return binary_loop<T, T>([](T g, T x, T, T) { return x > T(-3) && x < T(3) ? g / T(6) : T(0); });
     case UnaryOp::kHardSwish:

@@ -32,6 +32,45 @@ struct SwigluBackward {
   }
 };
 
+struct PreluBackward {
+  static constexpr const char* kName = "prelu";
+  SavedTensor x, slope;  // slope: the weight, of as many axes as x
+  Shape weight_shape;
+  Gradients backward(const Tensor& g, NeedsGrad needs) const {
+    const auto gradient = [&](BinaryGradient op, const Shape& shape) {
+      return detail::binary_gradient(kName, op, g, *x, *slope, shape);
+    };
+    return {needs[0] ? gradient(BinaryGradient::kPreluFirst, x->shape()) : Tensor(),
+            needs[1] ? gradient(BinaryGradient::kPreluSecond, slope->shape()).reshape(weight_shape) : Tensor()};
+  }
+};
+
+// Views of the first and the second half of an axis.
+struct Halves {
+  Tensor first, second;
+};
+Halves halves_of(const Tensor& x, int64_t axis) {
+  const int64_t size = x.size(axis);
+  return {x.detach().slice(axis, 0, size / 2), x.detach().slice(axis, size / 2, size)};
+}
+
+struct GluBackward {
+  static constexpr const char* kName = "glu";
+  SavedTensor x;
+  int64_t axis = 0;
+  Gradients backward(const Tensor& g) const {
+    const Tensor grad_input = empty_like(*x);
+    Halves to = halves_of(grad_input, axis);
+    const Halves from = halves_of(*x, axis);
+    dispatch_float(kName, g.dtype(), [&]<class T>() {
+      TERN_KERNEL(glu_backward<T>)
+      (make_plan<5>(g.shape(), {&to.first, &to.second, &g, &from.first, &from.second}), to.first.data<T>(),
+       to.second.data<T>(), g.data<T>(), from.first.data<T>(), from.second.data<T>());
+    });
+    return {grad_input};
+  }
+};
+
 struct AddReluBackward {
   static constexpr const char* kName = "add_relu";
   SavedTensor y;
@@ -47,13 +86,41 @@ Tensor relu(const Tensor& x) {
   return unary("relu", UnaryOp::kRelu, Keeps::kOutput, x);
 }
 Tensor relu6(const Tensor& x) {
-  return unary("relu6", UnaryOp::kRelu6, Keeps::kInput, x);
+  return unary("relu6", UnaryOp::kHardTanh, Keeps::kInput, x, 0, 6);
+}
+Tensor hardtanh(const Tensor& x, double min_val, double max_val) {
+  TERN_CHECK(min_val <= max_val, ValueError, "[hardtanh] expected bounds in order, got ", min_val, " and ", max_val);
+  return unary("hardtanh", UnaryOp::kHardTanh, Keeps::kInput, x, min_val, max_val);
 }
 Tensor leaky_relu(const Tensor& x, double negative_slope) {
   return unary("leaky_relu", UnaryOp::kLeakyRelu, Keeps::kInput, x, negative_slope);
 }
 Tensor elu(const Tensor& x, double alpha) {
-  return unary("elu", UnaryOp::kElu, Keeps::kInput, x, alpha);
+  return unary("elu", UnaryOp::kElu, Keeps::kInput, x, alpha, 1);
+}
+Tensor selu(const Tensor& x) {
+  constexpr double kAlpha = 1.6732632423543772848, kScale = 1.0507009873554804934;
+  return unary("selu", UnaryOp::kElu, Keeps::kInput, x, kAlpha, kScale);
+}
+Tensor celu(const Tensor& x, double alpha) {
+  TERN_CHECK(alpha != 0, ValueError, "[celu] expected an alpha other than 0, got 0");
+  return unary("celu", UnaryOp::kCelu, Keeps::kInput, x, alpha);
+}
+Tensor prelu(const Tensor& x, const Tensor& weight) {
+  constexpr const char* kOp = PreluBackward::kName;
+  check_defined(kOp, x, weight);
+  detail::check_real(kOp, x);
+  TERN_CHECK(x.dtype() == weight.dtype(), DTypeError, "[prelu] expected a weight of ", x.dtype(), ", got ",
+             weight.dtype());
+  const int64_t channels = x.dim() >= 2 ? x.size(1) : 1;
+  TERN_CHECK(weight.dim() <= 1 && (weight.numel() == 1 || weight.numel() == channels), ShapeError,
+             "[prelu] expected a weight of shape [1] or [", channels, "] for input ", x.shape(), ", got ",
+             weight.shape());
+  Shape along_channels(x.dim(), 1);
+  if (weight.numel() != 1) along_channels[1] = channels;
+  const Tensor slope = weight.detach().reshape(along_channels);
+  return autograd::record<PreluBackward>(detail::apply_binary(kOp, BinaryOp::kPrelu, x, slope), {x, weight},
+                                         {.x = x, .slope = slope, .weight_shape = weight.shape()});
 }
 Tensor gelu(const Tensor& x, Gelu approximation) {
   return unary("gelu", approximation == Gelu::kErf ? UnaryOp::kGeluErf : UnaryOp::kGeluTanh, Keeps::kInput, x);
@@ -70,6 +137,25 @@ Tensor tanh(const Tensor& x) {
 Tensor silu(const Tensor& x) {
   return unary("silu", UnaryOp::kSilu, Keeps::kInput, x);
 }
+Tensor mish(const Tensor& x) {
+  return unary("mish", UnaryOp::kMish, Keeps::kInput, x);
+}
+Tensor softsign(const Tensor& x) {
+  return unary("softsign", UnaryOp::kSoftSign, Keeps::kInput, x);
+}
+Tensor tanhshrink(const Tensor& x) {
+  return unary("tanhshrink", UnaryOp::kTanhShrink, Keeps::kInput, x);
+}
+Tensor hardshrink(const Tensor& x, double lambd) {
+  return unary("hardshrink", UnaryOp::kHardShrink, Keeps::kInput, x, lambd);
+}
+Tensor softshrink(const Tensor& x, double lambd) {
+  TERN_CHECK(lambd >= 0, ValueError, "[softshrink] expected a lambd of at least 0, got ", lambd);
+  return unary("softshrink", UnaryOp::kSoftShrink, Keeps::kInput, x, lambd);
+}
+Tensor threshold(const Tensor& x, double threshold, double value) {
+  return unary("threshold", UnaryOp::kThreshold, Keeps::kInput, x, threshold, value);
+}
 Tensor hardsigmoid(const Tensor& x) {
   return unary("hardsigmoid", UnaryOp::kHardSigmoid, Keeps::kInput, x);
 }
@@ -79,6 +165,24 @@ Tensor hardswish(const Tensor& x) {
 Tensor softplus(const Tensor& x, double beta, double threshold) {
   TERN_CHECK(beta != 0, ValueError, "[softplus] expected a beta other than 0, got 0");
   return unary("softplus", UnaryOp::kSoftplus, Keeps::kInput, x, beta, threshold);
+}
+
+Tensor glu(const Tensor& x, int64_t wanted_axis) {
+  constexpr const char* kOp = GluBackward::kName;
+  detail::check_real(kOp, x);
+  TERN_CHECK(x.dim() >= 1, ShapeError, "[glu] expected at least one axis, got a scalar");
+  const int64_t axis = normalize_axis(kOp, wanted_axis, x.dim());
+  TERN_CHECK(x.size(axis) % 2 == 0, ShapeError, "[glu] expected an even size along axis ", axis, ", got ", x.shape());
+  Shape shape = x.shape();
+  shape[axis] /= 2;
+  Tensor y = empty(shape, x.dtype(), x.memory_format());
+  const Halves halves = halves_of(x, axis);
+  dispatch_float(kOp, x.dtype(), [&]<class T>() {
+    TERN_KERNEL(binary<T>)
+    (BinaryOp::kGlu, make_plan<3>(shape, {&y, &halves.first, &halves.second}), y.data<T>(), halves.first.data<T>(),
+     halves.second.data<T>());
+  });
+  return autograd::record<GluBackward>(y, {x}, {.x = x, .axis = axis});
 }
 
 Tensor swiglu(const Tensor& gate, const Tensor& up) {

@@ -1,5 +1,8 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/create.h>
@@ -40,6 +43,46 @@ std::vector<uint64_t> random_words(int64_t n, Generator* generator) {
   std::vector<uint64_t> words(static_cast<size_t>(n));
   for (size_t i = 0; i < words.size(); ++i) words[i] = (uint64_t{bits[2 * i + 1]} << 32) | bits[2 * i];
   return words;
+}
+
+// In (0, 1), 53 bits.
+double open_uniform(uint64_t word) {
+  return (static_cast<double>(word >> 11) + 0.5) * 0x1p-53;
+}
+
+void check_row_of_weights(const double* weights, int64_t classes, int64_t count, bool replacement) {
+  int64_t positive = 0;
+  for (int64_t c = 0; c < classes; ++c) {
+    TERN_CHECK(weights[c] >= 0 && std::isfinite(weights[c]), ValueError,
+               "[multinomial] expected finite weights of at least 0, got ", weights[c]);
+    positive += weights[c] > 0 ? 1 : 0;
+  }
+  TERN_CHECK(count == 0 || positive > 0, ValueError, "[multinomial] expected a weight above 0 in every row, got none");
+  TERN_CHECK(replacement || count <= positive, ValueError, "[multinomial] expected at most ", positive,
+             " draws without replacement, one per weight above 0, got ", count);
+}
+
+// The first class at which the running sum of the weights exceeds a uniform share of their total.
+void draw_with_replacement(const double* weights, int64_t classes, const uint64_t* words, int64_t count, int64_t* out) {
+  std::vector<double> sums(static_cast<size_t>(classes));
+  double total = 0;
+  int64_t last = 0;  // class with a weight, where rounding leaves nothing above
+  for (int64_t c = 0; c < classes; ++c) {
+    sums[static_cast<size_t>(c)] = total += weights[c];
+    if (weights[c] > 0) last = c;
+  }
+  for (int64_t i = 0; i < count; ++i)
+    out[i] = std::min(last, std::upper_bound(sums.begin(), sums.end(), open_uniform(words[i]) * total) - sums.begin());
+}
+
+// Classes in the order of exponential waiting times with the weights as rates.
+void draw_without_replacement(const double* weights, int64_t classes, const uint64_t* words, int64_t count,
+                              int64_t* out) {
+  std::vector<std::pair<double, int64_t>> times;
+  for (int64_t c = 0; c < classes; ++c)
+    if (weights[c] > 0) times.emplace_back(-std::log(open_uniform(words[c])) / weights[c], c);
+  std::partial_sort(times.begin(), times.begin() + count, times.end());
+  for (int64_t i = 0; i < count; ++i) out[i] = times[static_cast<size_t>(i)].second;
 }
 
 void check_fillable(const char* op, const Tensor& x) {
@@ -210,6 +253,30 @@ Tensor bernoulli(double probability, const Shape& shape, DType dtype, Generator*
     T* to = out.data<T>();
     const T values[] = {convert_element<T>(int64_t{0}), convert_element<T>(int64_t{1})};
     for (int64_t i = 0; i < out.numel(); ++i) to[i] = values[bits[static_cast<size_t>(i)] < threshold ? 1 : 0];
+  });
+  return out;
+}
+
+Tensor multinomial(const Tensor& weights, int64_t count, bool replacement, Generator* generator) {
+  constexpr const char* kOp = "multinomial";
+  check_defined(kOp, weights);
+  dispatch_float(kOp, weights.dtype(), []<class T>() {});
+  TERN_CHECK(weights.dim() == 1 || weights.dim() == 2, ShapeError, "[", kOp,
+             "] expected weights of shape [C] or [N, C], got ", weights.shape());
+  TERN_CHECK(count >= 0, ValueError, "[", kOp, "] expected a count of at least 0, got ", count);
+  const int64_t classes = weights.size(-1), rows = weights.dim() == 1 ? 1 : weights.size(0);
+  const std::vector<double> w = weights.to_vector<double>();
+  for (int64_t r = 0; r < rows; ++r) check_row_of_weights(w.data() + r * classes, classes, count, replacement);
+  Shape shape = weights.shape();
+  shape.back() = count;
+  Tensor out = empty(shape, DType::kI64);
+  const int64_t words_per_row = replacement ? count : classes;
+  const std::vector<uint64_t> words = random_words(rows * words_per_row, generator);
+  parallel_for(rows, 1, [&, to = out.data<int64_t>()](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const auto draw = replacement ? draw_with_replacement : draw_without_replacement;
+      draw(w.data() + r * classes, classes, words.data() + r * words_per_row, count, to + r * count);
+    }
   });
   return out;
 }

@@ -105,12 +105,23 @@ Tensor apply_binary(const char* name, BinaryOp op, const Tensor& a, const Tensor
   return out;
 }
 
+Tensor binary_gradient(const char* name, BinaryGradient op, const Tensor& g, const Tensor& a, const Tensor& b,
+                       const Shape& shape) {
+  Tensor out = result_like(g.shape(), g.dtype(), {&g, &a, &b});
+  dispatch_float(name, g.dtype(), [&]<class T>() {
+    TERN_KERNEL(binary_gradient<T>)
+    (op, make_plan<4>(g.shape(), {&out, &g, &a, &b}), out.data<T>(), g.data<T>(), a.data<T>(), b.data<T>());
+  });
+  return sum_to(out, shape);
+}
+
 }  // namespace detail
 
 namespace {
 
 using detail::apply_binary;
 using detail::apply_unary;
+using detail::binary_gradient;
 using detail::Keeps;
 using detail::unary;
 
@@ -138,17 +149,6 @@ struct MulBackward {
   }
 };
 
-// f(grad_output, a, b), summed to a shape.
-Tensor binary_gradient(const char* name, BinaryGradient op, const Tensor& g, const Tensor& a, const Tensor& b,
-                       const Shape& shape) {
-  Tensor out = detail::result_like(g.shape(), g.dtype(), {&g, &a, &b});
-  dispatch_float(name, g.dtype(), [&]<class T>() {
-    TERN_KERNEL(binary_gradient<T>)
-    (op, make_plan<4>(g.shape(), {&out, &g, &a, &b}), out.data<T>(), g.data<T>(), a.data<T>(), b.data<T>());
-  });
-  return sum_to(out, shape);
-}
-
 struct DivBackward {
   static constexpr const char* kName = "div";
   SavedTensor a, b;  // a only if b needs a gradient
@@ -175,6 +175,23 @@ struct ExtremumBackward {
   Gradients backward(const Tensor& g, NeedsGrad needs) const {
     return {needs[0] ? binary_gradient(name, op, g, *a, *b, a->shape()) : Tensor(),
             needs[1] ? binary_gradient(name, op, g, *b, *a, b->shape()) : Tensor()};
+  }
+};
+
+struct LerpBackward {
+  static constexpr const char* kName = "lerp";
+  SavedTensor a, b, weight;
+  Gradients backward(const Tensor& g, NeedsGrad needs) const {
+    Gradients gradients(3);
+    const Tensor& w = *weight;
+    if (needs[0])
+      gradients[0] =
+          sum_to(apply_binary(kName, BinaryOp::kMul, g, apply_unary(kName, UnaryOp::kSubFrom, w, 1)), a->shape());
+    if (needs[1]) gradients[1] = sum_to(apply_binary(kName, BinaryOp::kMul, g, w), b->shape());
+    if (needs[2])
+      gradients[2] =
+          sum_to(apply_binary(kName, BinaryOp::kMul, g, apply_binary(kName, BinaryOp::kSub, *b, *a)), w.shape());
+    return gradients;
   }
 };
 
@@ -283,6 +300,27 @@ Tensor maximum(const Tensor& a, const Tensor& b) {
 }
 Tensor minimum(const Tensor& a, const Tensor& b) {
   return extremum("minimum", BinaryOp::kMinimum, BinaryGradient::kMinimumFirst, a, b);
+}
+
+Tensor lerp(const Tensor& a, const Tensor& b, const Tensor& weight) {
+  constexpr const char* kOp = LerpBackward::kName;
+  check_defined(kOp, a, b, weight);
+  detail::check_real(kOp, a);
+  TERN_CHECK(a.dtype() == b.dtype() && a.dtype() == weight.dtype(), DTypeError,
+             "[lerp] expected tensors of one dtype, got ", a.dtype(), ", ", b.dtype(), " and a weight of ",
+             weight.dtype());
+  const Shape shape = broadcast_shapes(kOp, broadcast_shapes(kOp, a.shape(), b.shape()), weight.shape());
+  Tensor out = detail::result_like(shape, a.dtype(), {&a, &b, &weight});
+  dispatch_float(kOp, a.dtype(), [&]<class T>() {
+    TERN_KERNEL(lerp<T>)
+    (make_plan<4>(shape, {&out, &a, &b, &weight}), out.data<T>(), a.data<T>(), b.data<T>(), weight.data<T>());
+  });
+  return autograd::record<LerpBackward>(out, {a, b, weight}, {.a = a, .b = b, .weight = weight});
+}
+Tensor lerp(const Tensor& a, const Tensor& b, double weight) {
+  check_defined(LerpBackward::kName, a, b);
+  detail::check_real(LerpBackward::kName, a);
+  return lerp(a, b, number_like(LerpBackward::kName, weight, a));
 }
 
 Tensor neg(const Tensor& x) {

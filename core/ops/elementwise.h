@@ -39,6 +39,11 @@ namespace tern {
 [[nodiscard]] Tensor maximum(const Tensor& a, const Tensor& b);
 [[nodiscard]] Tensor minimum(const Tensor& a, const Tensor& b);
 
+/// a + weight (b - a), computed from the nearer end as torch.lerp does, so that weights 0 and 1 give a and b exactly.
+/// All three broadcast, are f32 or f64 and of one dtype (DTypeError), and get gradients.
+[[nodiscard]] Tensor lerp(const Tensor& a, const Tensor& b, const Tensor& weight);
+[[nodiscard]] Tensor lerp(const Tensor& a, const Tensor& b, double weight);
+
 /// -x. Arithmetic dtypes.
 [[nodiscard]] Tensor neg(const Tensor& x);
 /// |x|; the gradient at 0, and at NaN, is 0. Arithmetic dtypes.

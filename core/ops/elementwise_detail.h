@@ -28,6 +28,10 @@ Tensor result_like(const Shape& shape, DType dtype, std::initializer_list<const 
 /// out = f(a, b) with broadcasting, nothing recorded. a and b: same dtype.
 Tensor apply_binary(const char* name, BinaryOp op, const Tensor& a, const Tensor& b);
 
+/// f(grad_output, a, b), summed to a shape to which a and b were broadcast from. All of one dtype.
+Tensor binary_gradient(const char* name, BinaryGradient op, const Tensor& grad_output, const Tensor& a, const Tensor& b,
+                       const Shape& shape);
+
 /// The backward of a unary function.
 struct UnaryBackward {
   const char* name = "";

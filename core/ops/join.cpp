@@ -3,7 +3,9 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/copy.h>
+#include <tern/core/create.h>
 #include <tern/core/error.h>
+#include <tern/core/index.h>
 #include <tern/core/join.h>
 #include <tern/core/parallel.h>
 #include <tern/core/shape.h>
@@ -45,6 +47,26 @@ struct SplitBackward {
       else
         piece.zero_();
       at += sizes[i];
+    }
+    return {grad_input};
+  }
+};
+
+struct UnbindBackward {
+  static constexpr const char* kName = "unbind";
+  int64_t axis = 0;
+  Shape shape;
+  DType dtype = DType::kF32;
+  MemoryFormat format = MemoryFormat::kContiguous;
+  Gradients backward(std::span<const Tensor> grad_outputs, NeedsGrad) const {
+    const Tensor grad_input = empty(shape, dtype, format);
+    for (int64_t i = 0; i < shape[axis]; ++i) {
+      Tensor position = select(grad_input, axis, i);
+      const Tensor& g = grad_outputs[static_cast<size_t>(i)];
+      if (g.defined())
+        position.copy_(g);
+      else
+        position.zero_();
     }
     return {grad_input};
   }
@@ -219,6 +241,19 @@ std::vector<Tensor> chunk(const Tensor& x, int64_t chunks, int64_t axis) {
   return split(x, std::max<int64_t>(total / chunks + (total % chunks != 0), 1), axis);
 }
 
+std::vector<Tensor> unbind(const Tensor& x, int64_t wanted_axis) {
+  check_defined("unbind", x);
+  TERN_CHECK(x.dim() > 0, ShapeError, "[unbind] expected at least one axis, got a scalar");
+  const int64_t axis = normalize_axis("unbind", wanted_axis, x.dim());
+  std::vector<Tensor> positions;
+  for (int64_t i = 0; i < x.size(axis); ++i) positions.push_back(select(x.detach(), axis, i));
+  if (!x.is_floating() || positions.empty()) return positions;
+  const Tensor inputs[] = {x};
+  return autograd::record_all<UnbindBackward>(
+      std::move(positions), inputs,
+      {.axis = axis, .shape = x.shape(), .dtype = x.dtype(), .format = x.memory_format()});
+}
+
 Tensor pad(const Tensor& x, const std::vector<int64_t>& padding, double value) {
   check_defined("pad", x);
   const int64_t pairs = static_cast<int64_t>(padding.size()) / 2;
@@ -312,6 +347,31 @@ Tensor repeat(const Tensor& x, const Dims& repeats) {
     shape = merged;
   }
   return out.shares_storage_with(x) ? clone(out, MemoryFormat::kContiguous) : out;
+}
+
+Tensor repeat_interleave(const Tensor& x, const Tensor& repeats, std::optional<int64_t> wanted_axis) {
+  constexpr const char* kOp = "repeat_interleave";
+  check_defined(kOp, x, repeats);
+  const Tensor source = wanted_axis && x.dim() > 0 ? x : reshape(x, {x.numel()});
+  const int64_t axis = wanted_axis ? normalize_axis(kOp, *wanted_axis, x.dim()) : 0, size = source.size(axis);
+  TERN_CHECK(repeats.dtype() == DType::kI64, DTypeError, "[", kOp, "] expected repeats of i64, got ", repeats.dtype());
+  TERN_CHECK(repeats.dim() <= 1 && (repeats.numel() == 1 || repeats.numel() == size), ShapeError, "[", kOp,
+             "] expected one number of repeats or ", size, ", got ", repeats.shape());
+  const Tensor counts = repeats.contiguous();
+  const auto count_of = [&, v = counts.data<int64_t>()](int64_t i) { return v[counts.numel() == 1 ? 0 : i]; };
+  int64_t total = 0;
+  for (int64_t i = 0; i < size; ++i) {
+    TERN_CHECK(count_of(i) >= 0, ValueError, "[", kOp, "] expected repeats of at least 0, got ", count_of(i));
+    if (__builtin_add_overflow(total, count_of(i), &total)) total = std::numeric_limits<int64_t>::max();
+  }
+  Tensor positions = empty({total}, DType::kI64);
+  int64_t* to = positions.data<int64_t>();
+  for (int64_t i = 0; i < size; ++i) to = std::fill_n(to, count_of(i), i);
+  return index_select(source, axis, positions);
+}
+
+Tensor repeat_interleave(const Tensor& x, int64_t repeats, std::optional<int64_t> axis) {
+  return repeat_interleave(x, tensor({repeats}), axis);
 }
 
 Tensor tril(const Tensor& x, int64_t diagonal) {

@@ -3,6 +3,7 @@
 // where an axis is needed for a scalar.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -30,6 +31,9 @@ namespace tern {
 /// ValueError for chunks below 1.
 [[nodiscard]] std::vector<Tensor> chunk(const Tensor& x, int64_t chunks, int64_t axis = 0);
 
+/// Views of the positions along an axis, which disappears from each. Throws ShapeError for a scalar.
+[[nodiscard]] std::vector<Tensor> unbind(const Tensor& x, int64_t axis = 0);
+
 /// x with `value`, converted to its dtype as in full, around it: `padding` holds pairs (before, after), from the last
 /// axis backwards, as in PyTorch. A negative amount crops. Keeps channels-last. Throws ShapeError for an odd list, too
 /// many pairs, or a size below 0.
@@ -49,6 +53,13 @@ namespace tern {
 /// x repeated repeats[i] times along axis i; a longer list adds axes in front. Throws ShapeError for a shorter list,
 /// ValueError for a negative number.
 [[nodiscard]] Tensor repeat(const Tensor& x, const Dims& repeats);
+
+/// Every element repeated in its place: `repeats` times, or repeats[i] times the slice at position i. Along an axis, or
+/// without one in the flattened tensor. repeats: i64, [size along the axis], or one number for all (DTypeError,
+/// ShapeError); not negative (ValueError).
+[[nodiscard]] Tensor repeat_interleave(const Tensor& x, int64_t repeats, std::optional<int64_t> axis = std::nullopt);
+[[nodiscard]] Tensor repeat_interleave(const Tensor& x, const Tensor& repeats,
+                                       std::optional<int64_t> axis = std::nullopt);
 
 /// x with zeros above the given diagonal of the last two axes (0 the main one, 1 the one above it), row-major. At least
 /// 2 axes (ShapeError).

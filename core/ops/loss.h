@@ -74,6 +74,26 @@ struct BceOptions {
 /// ShapeError or DTypeError for weights that do not fit x.
 [[nodiscard]] Tensor bce_with_logits(const Tensor& x, const Tensor& target, const BceOptions& options = {});
 
+/// Settings of binary_cross_entropy.
+struct BinaryCrossEntropyOptions {
+  Tensor weight = {};  ///< broadcasts to x, of its dtype: a factor for each element. Gets no gradient
+  Reduction reduction = Reduction::kMean;
+};
+
+/// Binary cross-entropy of probabilities x: -w (t log x + (1 - t) log(1 - x)), where each logarithm is at least -100
+/// and the gradient of x is w (x - t) / max(x (1 - x), 1e-12), as in PyTorch. bce_with_logits is more accurate where a
+/// sigmoid comes before. Throws ValueError for an x outside [0, 1] or NaN.
+[[nodiscard]] Tensor binary_cross_entropy(const Tensor& x, const Tensor& target,
+                                          const BinaryCrossEntropyOptions& options = {});
+
+/// log(1 + exp(-target x)), computed without overflow; targets are -1 or 1 (not checked).
+[[nodiscard]] Tensor soft_margin_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::kMean);
+
+/// x where target is 1, max(margin - x, 0) where it is -1, the sum of both for other targets, as in PyTorch. The
+/// target gets no gradient; that of x at x = margin is -1.
+[[nodiscard]] Tensor hinge_embedding_loss(const Tensor& x, const Tensor& target, double margin = 1,
+                                          Reduction reduction = Reduction::kMean);
+
 /// Settings of kl_div.
 struct KlDivOptions {
   bool log_target = false;  ///< the target holds log-probabilities as well

@@ -61,6 +61,12 @@ constexpr const char* name_of_loss() {
       return "smooth_l1_loss";
     case PairLoss::kBceLogits:
       return "bce_with_logits";
+    case PairLoss::kBce:
+      return "binary_cross_entropy";
+    case PairLoss::kSoftMargin:
+      return "soft_margin_loss";
+    case PairLoss::kHinge:
+      return "hinge_embedding_loss";
     default:
       return "kl_div";
   }
@@ -148,6 +154,27 @@ Tensor huber_loss(const Tensor& x, const Tensor& target, double delta, Reduction
 Tensor bce_with_logits(const Tensor& x, const Tensor& target, const BceOptions& options) {
   return pair_loss<PairLoss::kBceLogits>(
       x, target, {.reduction = options.reduction, .weight = options.weight, .pos_weight = options.pos_weight});
+}
+
+Tensor binary_cross_entropy(const Tensor& x, const Tensor& target, const BinaryCrossEntropyOptions& options) {
+  check_defined("binary_cross_entropy", x, target);
+  dispatch_float("binary_cross_entropy", x.dtype(), [&]<class T>() {
+    const Tensor values = dense(x.detach());
+    const T* v = values.data<T>();
+    for (int64_t i = 0; i < values.numel(); ++i)
+      TERN_CHECK(v[i] >= T(0) && v[i] <= T(1), ValueError,
+                 "[binary_cross_entropy] expected probabilities in [0, 1], got ", v[i]);
+  });
+  return pair_loss<PairLoss::kBce>(x, target, {.reduction = options.reduction, .weight = options.weight});
+}
+
+Tensor soft_margin_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  return pair_loss<PairLoss::kSoftMargin>(x, target, {.reduction = reduction});
+}
+
+Tensor hinge_embedding_loss(const Tensor& x, const Tensor& target, double margin, Reduction reduction) {
+  check_defined("hinge_embedding_loss", x, target);
+  return pair_loss<PairLoss::kHinge>(x, target.detach(), {.reduction = reduction, .parameter = margin});
 }
 
 Tensor kl_div(const Tensor& x, const Tensor& target, const KlDivOptions& options) {

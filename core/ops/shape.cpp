@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <optional>
 
 #include <tern/core/autograd/autograd.h>
@@ -30,6 +31,17 @@ struct SliceBackward {
         empty(shape, grad_output.dtype(), shape.size() == 4 ? grad_output.memory_format() : MemoryFormat::kContiguous);
     grad_input.zero_();
     slice(grad_input, axis, begin, end, step).copy_(grad_output);
+    return {grad_input};
+  }
+};
+
+struct DiagonalBackward {
+  static constexpr const char* kName = "diagonal";
+  Shape shape;
+  int64_t offset = 0, axis0 = 0, axis1 = 1;
+  Gradients backward(const Tensor& grad_output) const {
+    const Tensor grad_input = empty(shape, grad_output.dtype()).zero_();
+    diagonal(grad_input, offset, axis0, axis1).copy_(grad_output);
     return {grad_input};
   }
 };
@@ -166,6 +178,28 @@ Tensor select(const Tensor& x, int64_t axis, int64_t index) {
              "] along axis ", a, ", got ", index);
   const int64_t i = index < 0 ? index + size : index;
   return squeeze(slice(x, a, i, i + 1), a);
+}
+
+Tensor diagonal(const Tensor& x, int64_t wanted_offset, int64_t wanted_axis0, int64_t wanted_axis1) {
+  constexpr const char* kOp = DiagonalBackward::kName;
+  check_defined(kOp, x);
+  TERN_CHECK(x.dim() >= 2, ShapeError, "[diagonal] expected at least 2 axes, got shape ", x.shape());
+  const int64_t axis0 = normalize_axis(kOp, wanted_axis0, x.dim()), axis1 = normalize_axis(kOp, wanted_axis1, x.dim());
+  TERN_CHECK(axis0 != axis1, ShapeError, "[diagonal] expected two different axes, got ", axis0, " twice");
+  const int64_t rows = x.shape()[axis0], columns = x.shape()[axis1];
+  const int64_t offset = std::clamp(wanted_offset, -rows, columns);  // none further out has elements
+  const int64_t below = std::max<int64_t>(-offset, 0), right = std::max<int64_t>(offset, 0);
+  const int64_t length = std::min(rows - below, columns - right);
+  Layout layout{x.shape(), x.strides(), x.offset()};
+  if (length > 0) layout.offset += below * x.strides()[axis0] + right * x.strides()[axis1];
+  for (const int64_t axis : {std::max(axis0, axis1), std::min(axis0, axis1)}) {
+    layout.shape.erase(axis);
+    layout.strides.erase(axis);
+  }
+  layout.shape.push_back(length);
+  layout.strides.push_back(x.strides()[axis0] + x.strides()[axis1]);
+  return autograd::record<DiagonalBackward>(alias_with(x, layout), {x},
+                                            {.shape = x.shape(), .offset = offset, .axis0 = axis0, .axis1 = axis1});
 }
 
 Tensor expand(const Tensor& x, const Shape& wanted) {

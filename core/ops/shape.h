@@ -31,6 +31,10 @@ namespace tern {
 /// View of one position along an axis, which disappears. Throws ShapeError outside [-size, size).
 [[nodiscard]] Tensor select(const Tensor& x, int64_t axis, int64_t index);
 
+/// View of the elements whose positions along two axes are i and i + offset (i - offset and i for a negative one), i =
+/// 0, 1, ...: the axes disappear and their diagonal becomes the last axis. Throws ShapeError for one axis given twice.
+[[nodiscard]] Tensor diagonal(const Tensor& x, int64_t offset = 0, int64_t axis0 = 0, int64_t axis1 = 1);
+
 /// View in which axes of size 1 repeat; -1 keeps a size; new axes may be added in front. Throws ShapeError unless x
 /// broadcasts to the shape.
 [[nodiscard]] Tensor expand(const Tensor& x, const Shape& shape);

@@ -1,5 +1,6 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/copy.h>
+#include <tern/core/elementwise.h>
 #include <tern/core/kernels/softmax.h>
 #include <tern/core/same_layout.h>
 #include <tern/core/softmax.h>
@@ -49,6 +50,12 @@ Tensor softmax_along(const Tensor& input, int64_t wanted_axis, bool logarithm) {
 
 Tensor softmax(const Tensor& x, int64_t axis) {
   return softmax_along<SoftmaxBackward>(x, axis, false);
+}
+
+Tensor softmin(const Tensor& x, int64_t axis) {
+  check_defined("softmin", x);
+  dispatch_float("softmin", x.dtype(), []<class T>() {});
+  return softmax(neg(x), normalize_axis("softmin", axis, x.dim()));
 }
 
 Tensor log_softmax(const Tensor& x, int64_t axis) {

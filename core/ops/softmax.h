@@ -10,6 +10,9 @@ namespace tern {
 /// Throws DTypeError for other dtypes, ShapeError for an axis out of range.
 [[nodiscard]] Tensor softmax(const Tensor& x, int64_t axis);
 
+/// softmax of -x.
+[[nodiscard]] Tensor softmin(const Tensor& x, int64_t axis);
+
 /// x - log(sum(exp(x))) along `axis`; an entry of -inf stays; otherwise as softmax.
 [[nodiscard]] Tensor log_softmax(const Tensor& x, int64_t axis);
 

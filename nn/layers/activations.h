@@ -17,6 +17,27 @@ struct ReLU6 : Module {
   Tensor forward(const Tensor& x) override { return relu6(x); }
 };
 
+/// Throws ValueError unless min_val < max_val.
+class Hardtanh : public Module {
+ public:
+  struct Options {
+    double min_val = -1;  ///< below max_val
+    double max_val = 1;
+  };
+  explicit Hardtanh(const Options& options) : options_(options) {
+    TERN_CHECK(options.min_val < options.max_val, ValueError, "[Hardtanh] expected min_val below max_val, got ",
+               options.min_val, " and ", options.max_val);
+  }
+  const Options& options() const { return options_; }
+  Tensor forward(const Tensor& x) override { return hardtanh(x, options_.min_val, options_.max_val); }
+  std::string extra_text() const override {
+    return concat("min_val=", options_.min_val, ", max_val=", options_.max_val);
+  }
+
+ private:
+  Options options_;
+};
+
 class LeakyReLU : public Module {
  public:
   struct Options {
@@ -45,6 +66,51 @@ class ELU : public Module {
   Options options_;
 };
 
+struct SELU : Module {
+  Tensor forward(const Tensor& x) override { return selu(x); }
+};
+
+/// Throws ValueError for an alpha of 0.
+class CELU : public Module {
+ public:
+  struct Options {
+    double alpha = 1;  ///< not 0; -alpha is the limit at -infinity
+  };
+  explicit CELU(const Options& options) : options_(options) {
+    TERN_CHECK(options.alpha != 0, ValueError, "[CELU] expected an alpha other than 0, got 0");
+  }
+  const Options& options() const { return options_; }
+  Tensor forward(const Tensor& x) override { return celu(x, options_.alpha); }
+  std::string extra_text() const override { return concat("alpha=", options_.alpha); }
+
+ private:
+  Options options_;
+};
+
+/// weight: [num_parameters], f32. Throws ValueError for num_parameters below 1.
+class PReLU : public Module {
+ public:
+  struct Options {
+    int64_t num_parameters = 1;  ///< 1 for all channels together, or their number
+    double init = 0.25;
+  };
+  explicit PReLU(const Options& options) : options_(options), weight(this, "weight", initial_weight(options)) {}
+  const Options& options() const { return options_; }
+  Tensor forward(const Tensor& x) override { return prelu(x, weight()); }
+  std::string extra_text() const override { return concat("num_parameters=", options_.num_parameters); }
+
+ private:
+  static Tensor initial_weight(const Options& options) {
+    TERN_CHECK(options.num_parameters >= 1, ValueError, "[PReLU] expected num_parameters of at least 1, got ",
+               options.num_parameters);
+    return empty({options.num_parameters}).fill_(options.init);
+  }
+  Options options_;
+
+ public:
+  Parameter weight;
+};
+
 class GELU : public Module {
  public:
   struct Options {
@@ -63,6 +129,25 @@ struct SiLU : Module {
   Tensor forward(const Tensor& x) override { return silu(x); }
 };
 
+struct Mish : Module {
+  Tensor forward(const Tensor& x) override { return mish(x); }
+};
+
+/// Along the axis `dim`, which is halved.
+class GLU : public Module {
+ public:
+  struct Options {
+    int64_t dim = -1;
+  };
+  explicit GLU(const Options& options) : options_(options) {}
+  const Options& options() const { return options_; }
+  Tensor forward(const Tensor& x) override { return glu(x, options_.dim); }
+  std::string extra_text() const override { return concat("dim=", options_.dim); }
+
+ private:
+  Options options_;
+};
+
 struct Sigmoid : Module {
   Tensor forward(const Tensor& x) override { return sigmoid(x); }
 };
@@ -73,6 +158,62 @@ struct LogSigmoid : Module {
 
 struct Tanh : Module {
   Tensor forward(const Tensor& x) override { return tanh(x); }
+};
+
+struct Softsign : Module {
+  Tensor forward(const Tensor& x) override { return softsign(x); }
+};
+
+struct Tanhshrink : Module {
+  Tensor forward(const Tensor& x) override { return tanhshrink(x); }
+};
+
+class Hardshrink : public Module {
+ public:
+  struct Options {
+    double lambd = 0.5;
+  };
+  explicit Hardshrink(const Options& options) : options_(options) {}
+  const Options& options() const { return options_; }
+  Tensor forward(const Tensor& x) override { return hardshrink(x, options_.lambd); }
+  std::string extra_text() const override { return concat("lambd=", options_.lambd); }
+
+ private:
+  Options options_;
+};
+
+/// Throws ValueError for a lambd below 0.
+class Softshrink : public Module {
+ public:
+  struct Options {
+    double lambd = 0.5;  ///< at least 0
+  };
+  explicit Softshrink(const Options& options) : options_(options) {
+    TERN_CHECK(options.lambd >= 0, ValueError, "[Softshrink] expected a lambd of at least 0, got ", options.lambd);
+  }
+  const Options& options() const { return options_; }
+  Tensor forward(const Tensor& x) override { return softshrink(x, options_.lambd); }
+  std::string extra_text() const override { return concat("lambd=", options_.lambd); }
+
+ private:
+  Options options_;
+};
+
+class Threshold : public Module {
+ public:
+  struct Options {
+    double threshold = 0;  ///< x itself above
+    double value = 0;      ///< elsewhere
+  };
+  explicit Threshold(const Options& options) : options_(options) {}
+  const Options& options() const { return options_; }
+  Tensor forward(const Tensor& x) override { return threshold(x, options_.threshold, options_.value); }
+  std::string extra_text() const override {
+    return concat("threshold=", options_.threshold, ", value=", options_.value);
+  }
+
+ private:
+  Options options_;
 };
 
 struct Hardsigmoid : Module {
@@ -110,6 +251,21 @@ class Softmax : public Module {
   explicit Softmax(const Options& options) : options_(options) {}
   const Options& options() const { return options_; }
   Tensor forward(const Tensor& x) override { return softmax(x, options_.dim); }
+  std::string extra_text() const override { return concat("dim=", options_.dim); }
+
+ private:
+  Options options_;
+};
+
+/// Along the axis `dim`.
+class Softmin : public Module {
+ public:
+  struct Options {
+    int64_t dim = -1;
+  };
+  explicit Softmin(const Options& options) : options_(options) {}
+  const Options& options() const { return options_; }
+  Tensor forward(const Tensor& x) override { return softmin(x, options_.dim); }
   std::string extra_text() const override { return concat("dim=", options_.dim); }
 
  private:

@@ -1,37 +1,17 @@
 #include <tern/core/error.h>
 #include <tern/nn/loss.h>
+#include <tern/nn/loss_detail.h>
 
 namespace tern::nn {
-namespace {
 
-// The settings of a loss that does not know batch means.
-template <class O>
-const O& checked_loss(const char* type, const O& o) {
-  TERN_CHECK(o.reduction != Reduction::kBatchMean, ValueError, "[", type,
-             "] expected the reduction kMean, kSum or kNone, got kBatchMean");
-  return o;
-}
+using detail::checked_loss;
+using detail::LossText;
+
+namespace {
 
 Tensor copy_of(const Tensor& weight) {
   return weight.defined() ? weight.detach().clone() : weight;
 }
-
-// Settings other than the defaults, for summaries.
-class Text {
- public:
-  template <class T>
-  Text& add(const char* name, const T& value, const T& usual) {
-    if (value != usual) text_ += concat(text_.empty() ? "" : ", ", name, "=", value);
-    return *this;
-  }
-  std::string with(Reduction reduction) {
-    static const std::string kNames[] = {"kMean", "kSum", "kNone", "kBatchMean"};
-    return add("reduction", kNames[static_cast<size_t>(reduction)], kNames[0]).text_;
-  }
-
- private:
-  std::string text_;
-};
 
 }  // namespace
 
@@ -54,7 +34,7 @@ Tensor CrossEntropyLoss::forward(const Tensor& logits, const Tensor& target) {
 }
 
 std::string CrossEntropyLoss::extra_text() const {
-  return Text()
+  return LossText()
       .add("ignore_index", options_.ignore_index, int64_t{-100})
       .add("label_smoothing", options_.label_smoothing, 0.0)
       .with(options_.reduction);
@@ -70,7 +50,7 @@ Tensor NLLLoss::forward(const Tensor& log_probabilities, const Tensor& labels) {
 }
 
 std::string NLLLoss::extra_text() const {
-  return Text().add("ignore_index", options_.ignore_index, int64_t{-100}).with(options_.reduction);
+  return LossText().add("ignore_index", options_.ignore_index, int64_t{-100}).with(options_.reduction);
 }
 
 BCEWithLogitsLoss::BCEWithLogitsLoss(const Options& options)
@@ -84,23 +64,47 @@ Tensor BCEWithLogitsLoss::forward(const Tensor& logits, const Tensor& target) {
 }
 
 std::string BCEWithLogitsLoss::extra_text() const {
-  return Text().with(options_.reduction);
+  return LossText().with(options_.reduction);
+}
+
+BCELoss::BCELoss(const Options& options)
+    : options_(checked_loss("BCELoss", options)), weight(this, "weight", copy_of(options.weight)) {}
+
+Tensor BCELoss::forward(const Tensor& probabilities, const Tensor& target) {
+  return binary_cross_entropy(probabilities, target, {.weight = weight(), .reduction = options_.reduction});
+}
+
+std::string BCELoss::extra_text() const {
+  return LossText().with(options_.reduction);
+}
+
+SoftMarginLoss::SoftMarginLoss(const Options& options) : options_(checked_loss("SoftMarginLoss", options)) {}
+
+std::string SoftMarginLoss::extra_text() const {
+  return LossText().with(options_.reduction);
+}
+
+HingeEmbeddingLoss::HingeEmbeddingLoss(const Options& options)
+    : options_(checked_loss("HingeEmbeddingLoss", options)) {}
+
+std::string HingeEmbeddingLoss::extra_text() const {
+  return LossText().add("margin", options_.margin, 1.0).with(options_.reduction);
 }
 
 std::string KLDivLoss::extra_text() const {
-  return Text().add("log_target", options_.log_target, false).with(options_.reduction);
+  return LossText().add("log_target", options_.log_target, false).with(options_.reduction);
 }
 
 MSELoss::MSELoss(const Options& options) : options_(checked_loss("MSELoss", options)) {}
 
 std::string MSELoss::extra_text() const {
-  return Text().with(options_.reduction);
+  return LossText().with(options_.reduction);
 }
 
 L1Loss::L1Loss(const Options& options) : options_(checked_loss("L1Loss", options)) {}
 
 std::string L1Loss::extra_text() const {
-  return Text().with(options_.reduction);
+  return LossText().with(options_.reduction);
 }
 
 SmoothL1Loss::SmoothL1Loss(const Options& options) : options_(checked_loss("SmoothL1Loss", options)) {
@@ -108,7 +112,7 @@ SmoothL1Loss::SmoothL1Loss(const Options& options) : options_(checked_loss("Smoo
 }
 
 std::string SmoothL1Loss::extra_text() const {
-  return Text().add("beta", options_.beta, 1.0).with(options_.reduction);
+  return LossText().add("beta", options_.beta, 1.0).with(options_.reduction);
 }
 
 HuberLoss::HuberLoss(const Options& options) : options_(checked_loss("HuberLoss", options)) {
@@ -116,7 +120,7 @@ HuberLoss::HuberLoss(const Options& options) : options_(checked_loss("HuberLoss"
 }
 
 std::string HuberLoss::extra_text() const {
-  return Text().add("delta", options_.delta, 1.0).with(options_.reduction);
+  return LossText().add("delta", options_.delta, 1.0).with(options_.reduction);
 }
 
 }  // namespace tern::nn

@@ -77,6 +77,60 @@ class BCEWithLogitsLoss : public Loss {
   Buffer pos_weight;
 };
 
+/// tern::binary_cross_entropy, of probabilities.
+class BCELoss : public Loss {
+ public:
+  using Options = BinaryCrossEntropyOptions;
+  explicit BCELoss(const Options& options);
+  const Options& options() const { return options_; }
+  using Loss::forward;
+  Tensor forward(const Tensor& probabilities, const Tensor& target) override;
+  std::string extra_text() const override;
+
+ private:
+  Options options_;
+
+ public:
+  Buffer weight;
+};
+
+/// tern::soft_margin_loss, with targets of -1 and 1.
+class SoftMarginLoss : public Loss {
+ public:
+  struct Options {
+    Reduction reduction = Reduction::kMean;
+  };
+  explicit SoftMarginLoss(const Options& options);
+  const Options& options() const { return options_; }
+  using Loss::forward;
+  Tensor forward(const Tensor& input, const Tensor& target) override {
+    return soft_margin_loss(input, target, options_.reduction);
+  }
+  std::string extra_text() const override;
+
+ private:
+  Options options_;
+};
+
+/// tern::hinge_embedding_loss, with targets of -1 and 1.
+class HingeEmbeddingLoss : public Loss {
+ public:
+  struct Options {
+    double margin = 1;
+    Reduction reduction = Reduction::kMean;
+  };
+  explicit HingeEmbeddingLoss(const Options& options);
+  const Options& options() const { return options_; }
+  using Loss::forward;
+  Tensor forward(const Tensor& input, const Tensor& target) override {
+    return hinge_embedding_loss(input, target, options_.margin, options_.reduction);
+  }
+  std::string extra_text() const override;
+
+ private:
+  Options options_;
+};
+
 /// tern::kl_div, of log-probabilities and a target distribution.
 class KLDivLoss : public Loss {
  public:

@@ -245,6 +245,45 @@ TEST(Bernoulli, HasItsProbability) {
   EXPECT_EQ(moments(bernoulli(1, {1000}, DType::kF32, &g)).least, 1);
 }
 
+TEST(Multinomial, DrawsInProportionToTheWeights) {
+  Generator g(12);
+  const Tensor weights = tensor(std::vector<double>{1, 0, 2, 5, 3, 3, 0, 0}, {2, 4});
+  const Tensor draws = multinomial(weights, 40000, true, &g);
+  EXPECT_EQ(draws.shape(), (Shape{2, 40000}));
+  std::vector<int> counts(8);
+  for (int64_t row = 0; row < 2; ++row)
+    for (const int64_t v : draws.select(0, row).to_vector<int64_t>()) ++counts[static_cast<size_t>(4 * row + v)];
+  const std::vector<int> want = {5000, 0, 10000, 25000, 20000, 20000, 0, 0};
+  for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(counts[i], want[i], want[i] == 0 ? 0 : 500) << i;
+}
+
+TEST(Multinomial, WithoutReplacementIsOneDrawAfterTheOther) {
+  Generator g(13);
+  const std::vector<double> w = {1, 0, 2, 5};
+  const Tensor weights = tensor(w).to(DType::kF32);
+  std::map<std::vector<int64_t>, int> seen;
+  for (int i = 0; i < 24000; ++i) ++seen[multinomial(weights, 2, false, &g).to_vector<int64_t>()];
+  EXPECT_EQ(seen.size(), 6u);
+  for (const auto& [pair, count] : seen) {
+    const double first = w[static_cast<size_t>(pair[0])], second = w[static_cast<size_t>(pair[1])];
+    EXPECT_NE(pair[0], pair[1]);
+    EXPECT_NEAR(count, 24000 * first / 8 * second / (8 - first), 300) << pair[0] << ", " << pair[1];
+  }
+}
+
+TEST(Multinomial, TakesTheDefaultGenerator) {
+  const Tensor weights = rand({3, 7});
+  for (const bool replacement : {false, true}) {
+    manual_seed(4);
+    const auto first = multinomial(weights, 5, replacement).to_vector<int64_t>();
+    const auto next = multinomial(weights, 5, replacement).to_vector<int64_t>();
+    manual_seed(4);
+    EXPECT_EQ(multinomial(weights, 5, replacement).to_vector<int64_t>(), first);
+    EXPECT_NE(next, first);
+  }
+  EXPECT_EQ(multinomial(weights, 0).shape(), (Shape{3, 0}));
+}
+
 TEST(Randperm, IsAPermutationAndEveryOrderIsAsLikely) {
   Generator g(10);
   std::vector<int64_t> order = randperm(1000, &g).to_vector<int64_t>();

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/activation.h>
+#include <tern/core/create.h>
+#include <tern/core/elementwise.h>
 #include <tern/core/join.h>
 #include <tern/core/loss.h>
 #include <tern/core/softmax.h>
@@ -9,6 +11,7 @@
 #include <tern/nn/containers.h>
 #include <tern/nn/init.h>
 #include <tern/nn/loss.h>
+#include <tern/nn/margin_loss.h>
 #include <tern/nn/padding.h>
 
 #include "message_of.h"
@@ -51,10 +54,52 @@ TEST(ActivationLayers, ComputeTheirOps) {
   expect_same(Softmax({.dim = 1})(x), softmax(x, 1));
   expect_same(LogSoftmax({})(x), log_softmax(x, -1));
   expect_same(LogSoftmax({.dim = 0})(x), log_softmax(x, 0));
+  expect_same(SELU()(x), selu(x));
+  expect_same(CELU({})(x), celu(x, 1));
+  expect_same(CELU({.alpha = 0.5})(x), celu(x, 0.5));
+  expect_same(Mish()(x), mish(x));
+  expect_same(GLU({.dim = 1})(x), glu(x, 1));
+  expect_same(GLU({})(x.transpose(1, 2)), glu(x.transpose(1, 2), -1));
+  expect_same(Hardtanh({})(x), hardtanh(x, -1, 1));
+  expect_same(Hardtanh({.min_val = -0.2, .max_val = 0.1})(x), hardtanh(x, -0.2, 0.1));
+  expect_same(Softsign()(x), softsign(x));
+  expect_same(Tanhshrink()(x), tanhshrink(x));
+  expect_same(Hardshrink({})(x), hardshrink(x, 0.5));
+  expect_same(Softshrink({.lambd = 0.1})(x), softshrink(x, 0.1));
+  expect_same(Softshrink({})(x), softshrink(x, 0.5));
+  expect_same(Threshold({.threshold = 0.1, .value = -3})(x), threshold(x, 0.1, -3));
+  expect_same(Softmin({.dim = 1})(x), softmin(x, 1));
+  EXPECT_EQ(Hardtanh({}).extra_text(), "min_val=-1, max_val=1");
+  EXPECT_EQ(message_of<ValueError>([] { Hardtanh({.min_val = 1}); }),
+            "[Hardtanh] expected min_val below max_val, got 1 and 1");
+  EXPECT_EQ(message_of<ValueError>([] { CELU({.alpha = 0}); }), "[CELU] expected an alpha other than 0, got 0");
+  EXPECT_EQ(message_of<ValueError>([] { Softshrink({.lambd = -1}); }),
+            "[Softshrink] expected a lambd of at least 0, got -1");
   EXPECT_EQ(ELU({.alpha = 0.5}).extra_text(), "alpha=0.5");
   EXPECT_EQ(Softplus({}).extra_text(), "beta=1, threshold=20");
   EXPECT_EQ(LogSoftmax({}).extra_text(), "dim=-1");
   EXPECT_EQ(message_of<ValueError>([] { Softplus({.beta = 0}); }), "[Softplus] expected a beta other than 0, got 0");
+}
+
+TEST(ActivationLayers, PReLULearnsItsWeight) {
+  PReLU one({}), many({.num_parameters = 4, .init = 0.5});
+  one.to(DType::kF64);
+  many.to(DType::kF64);
+  const Tensor x = random({3, 4, 5}, DType::kF64, 3);
+  expect_same(one.weight(), filled({1}, {0.25}));
+  expect_same(one(x), prelu(x, filled({1}, {0.25})));
+  expect_same(many(x), prelu(x, filled({4}, {0.5, 0.5, 0.5, 0.5})));
+  EXPECT_EQ(many.extra_text(), "num_parameters=4");
+  many(x).backward(ones_like(x));
+  EXPECT_EQ(many.weight.latent().grad().shape(), (Shape{4}));
+  EXPECT_TRUE(many.state_dict().contains("weight"));
+  expect_same((*clone(many))(x), many(x));
+  EXPECT_EQ(message_of<ValueError>([] { PReLU({.num_parameters = 0}); }),
+            "[PReLU] expected num_parameters of at least 1, got 0");
+  EXPECT_EQ(message_of<ShapeError>([&] {
+              many(random({2, 3}, DType::kF64, 3));
+            }),
+            "[prelu] expected a weight of shape [1] or [3] for input [2, 3], got [4]");
 }
 
 TEST(PaddingLayers, ComputeTheirOp) {
@@ -94,6 +139,18 @@ TEST(LossLayers, ComputeTheirOps) {
     expect_same(L1Loss({.reduction = reduction})(x, y), l1_loss(x, y, reduction));
     expect_same(SmoothL1Loss({.beta = 0.5, .reduction = reduction})(x, y), smooth_l1_loss(x, y, 0.5, reduction));
     expect_same(HuberLoss({.delta = 2, .reduction = reduction})(x, y), huber_loss(x, y, 2, reduction));
+    expect_same(BCELoss({.weight = weight, .reduction = reduction})(p, sigmoid(y)),
+                binary_cross_entropy(p, sigmoid(y), {.weight = weight, .reduction = reduction}));
+    expect_same(SoftMarginLoss({.reduction = reduction})(x, sign(y)), soft_margin_loss(x, sign(y), reduction));
+    expect_same(HingeEmbeddingLoss({.margin = 0.5, .reduction = reduction})(x, sign(y)),
+                hinge_embedding_loss(x, sign(y), 0.5, reduction));
+    expect_same(MarginRankingLoss({.margin = 0.5, .reduction = reduction})(x, y, sign(p)),
+                margin_ranking_loss(x, y, sign(p), 0.5, reduction));
+    const Tensor signs = filled({4}, {1, -1, -1, 1});
+    expect_same(CosineEmbeddingLoss({.margin = 0.1, .reduction = reduction})(x, y, signs),
+                cosine_embedding_loss(x, y, signs, 0.1, reduction));
+    expect_same(TripletMarginLoss({.margin = 0.5, .swap = true, .reduction = reduction})(x, y, p),
+                triplet_margin_loss(x, y, p, {.margin = 0.5, .swap = true, .reduction = reduction}));
     expect_same(KLDivLoss({.reduction = reduction})(x, p), kl_div(x, p, {.reduction = reduction}));
   }
   expect_same(KLDivLoss({.log_target = true, .reduction = Reduction::kBatchMean})(x, y),
@@ -141,6 +198,25 @@ TEST(LossLayers, AreChildrenWithHooks) {
   net.replace("loss", make<NLLLoss>({}));
   expect_same(net.loss(x, chosen), nll_loss(x, chosen));
   EXPECT_THROW(net.replace("loss", make<ReLU>()), StateError);
+}
+
+TEST(LossLayers, OfThreeTensorsAreChildrenWithHooks) {
+  struct Net : Module {
+    Child<TripletMarginLoss> loss{this, "loss", {.margin = 2}};
+  } net;
+  const Tensor a = random({4, 3}, DType::kF64, 3), b = random({4, 3}, DType::kF64, 3),
+               c = random({4, 3}, DType::kF64, 3);
+  size_t inputs = 0;
+  net.loss->register_forward_hook([&](Module&, std::span<const Tensor> in, const Tensor&) { inputs += in.size(); });
+  expect_same(net.loss(a, b, c), triplet_margin_loss(a, b, c, {.margin = 2}));
+  EXPECT_EQ(inputs, 3u);
+  net.replace("loss", make<MarginRankingLoss>({}));
+  expect_same(net.loss(a, b, c), margin_ranking_loss(a, b, c));
+  EXPECT_EQ(TripletMarginLoss({.margin = 2, .swap = true}).extra_text(), "margin=2, swap=true");
+  EXPECT_EQ(message_of<ValueError>([] { TripletMarginLoss({.p = 3}); }),
+            "[TripletMarginLoss] expected p of 1, 2 or infinity, got 3");
+  EXPECT_EQ(message_of<ValueError>([] { CosineEmbeddingLoss({.reduction = Reduction::kBatchMean}); }),
+            "[CosineEmbeddingLoss] expected the reduction kMean, kSum or kNone, got kBatchMean");
 }
 
 TEST(LossLayers, SayTheirSettings) {

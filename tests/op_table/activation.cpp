@@ -86,6 +86,103 @@ void add_pair(OpTable& table, const char* name, Tensor (*op)(const Tensor&, cons
   table.add(entry);
 }
 
+// Settings that are refused.
+void add_refusals(OpTable& table) {
+  const auto refusal = [&](const char* name, Tensor (*call)(const Tensor&), Tensor (*wrong)(const Tensor&),
+                           double (*f)(double), const char* message) {
+    table.add({.name = name,
+               .variant = "settings",
+               .call = [call](const Inputs& in) { return call(in[0]); },
+               .samples = {{uniform({3}, 1, 2)}},
+               .reference = [f](const Arrays& in) { return map(in[0], f); },
+               .rejects = {{{uniform({2})}, message, [wrong](const Inputs& in) { return wrong(in[0]); }}},
+               .f32 = tol::kF32Function});
+  };
+  refusal(
+      "celu", [](const Tensor& x) { return celu(x); }, [](const Tensor& x) { return celu(x, 0); },
+      [](double x) { return x; }, "[celu] expected an alpha other than 0, got 0");
+  refusal(
+      "hardtanh", [](const Tensor& x) { return hardtanh(x); }, [](const Tensor& x) { return hardtanh(x, 1, -1); },
+      [](double) { return 1.0; }, "[hardtanh] expected bounds in order, got 1 and -1");
+  refusal(
+      "softshrink", [](const Tensor& x) { return softshrink(x); }, [](const Tensor& x) { return softshrink(x, -1); },
+      [](double x) { return x - 0.5; }, "[softshrink] expected a lambd of at least 0, got -1");
+}
+
+void add_prelu(OpTable& table) {
+  table.add({
+      .name = "prelu",
+      .call = [](const Inputs& in) { return prelu(in[0], in[1]); },
+      .samples = {{uniform({3, 4}), uniform({1})},
+                  {uniform({3, 4}), uniform({4})},
+                  {uniform({2, 3, 4}), strided(uniform({3}))},
+                  {channels_last({2, 3, 4, 2}), uniform({3})},
+                  {channels_last({2, 3, 2, 2}), uniform({})},
+                  {uniform({5}), uniform({1})},
+                  {uniform({}), uniform({1})},
+                  {strided(uniform({3, 5})), uniform({5})},
+                  {uniform({0, 4}), uniform({4})}},
+      .large = {{uniform({200, 201}), uniform({201})}, {channels_last(uniform({2, 7, 40, 40})), uniform({7})}},
+      .reference =
+          [](const Arrays& in) {
+            Array slope = in[1];
+            slope.shape = Shape(in[0].dim(), 1);
+            if (slope.numel() != 1) slope.shape[1] = slope.numel();
+            return zip(in[0], slope, [](double x, double w) { return x > 0 ? x : w * x; });
+          },
+      .avoid =
+          [](const Arrays& in) { return Arrays{map(in[0], [](double x) { return std::abs(x) < 1e-4 ? 1.0 : 0.0; })}; },
+      .rejects = {{{uniform({2, 3}), uniform({2})},
+                   "[prelu] expected a weight of shape [1] or [3] for input [2, 3], got [2]"},
+                  {{uniform({3}), uniform({3})},
+                   "[prelu] expected a weight of shape [1] or [1] for input [3], got [3]"},
+                  {{uniform({2, 3}), uniform({3, 1})},
+                   "[prelu] expected a weight of shape [1] or [3] for input [2, 3], got [3, 1]"},
+                  {{uniform({3}), uniform({1}).to(DType::kF32)}, "[prelu] expected a weight of f64, got f32"},
+                  {{int_range({3}), int_range({1})}, "[prelu] expected f32 or f64, got i64"}},
+      .f64 = tol::kF64Sum,
+      .f32_gradient = tol::kF32Sum,
+      .keeps_format = true,
+  });
+}
+
+void add_glu(OpTable& table) {
+  for (const int64_t axis : {int64_t{-1}, int64_t{0}, int64_t{1}}) {
+    const Shape shape = axis < 0 ? Shape{3, 6} : axis == 0 ? Shape{4, 3} : Shape{2, 4, 3, 2};
+    table.add({
+        .name = "glu",
+        .variant = concat("axis ", axis),
+        .call = [axis](const Inputs& in) { return glu(in[0], axis); },
+        .samples = {{uniform(shape, -4, 4)},
+                    {strided(uniform(shape, -4, 4))},
+                    {permuted(uniform(shape, -4, 4))},
+                    {channels_last(uniform({2, 4, 2, 2}, -4, 4))},
+                    {uniform({0, 2})}},
+        .large = {{uniform({200, 202}, -8, 8)}},
+        .reference =
+            [axis](const Arrays& in) {
+              const Array& x = in[0];
+              const int64_t a = axis < 0 ? axis + x.dim() : axis;
+              Shape half = x.shape;
+              half[a] /= 2;
+              Array out(half);
+              for_each_index(half, [&](const Dims& at) {
+                Dims gate = at;
+                gate[a] += half[a];
+                out.at(at) = x.at(at) * logistic(x.at(gate));
+              });
+              return out;
+            },
+        .rejects = {{{uniform({3, 3})},
+                     concat("[glu] expected an even size along axis ", axis < 0 ? 1 : axis, ", got [3, 3]")},
+                    {{uniform({})}, "[glu] expected at least one axis, got a scalar"},
+                    {{int_range({4, 4})}, "[glu] expected f32 or f64, got i64"}},
+        .f32 = tol::kF32Function,
+        .f32_gradient = tol::kF32Derivative,
+    });
+  }
+}
+
 }  // namespace
 
 TERN_OP_FAMILY(activation) {
@@ -137,6 +234,36 @@ TERN_OP_FAMILY(activation) {
                           "[softplus] expected a beta other than 0, got 0",
                           [](const Inputs& in) { return softplus(in[0], 0); }}},
              .f32 = tol::kF32Function});
+  const auto log1p_exp = [](double x) { return x > 30 ? x : std::log1p(std::exp(x)); };
+  add_activation(table, "mish", "", one(mish), [=](double x) { return x * std::tanh(log1p_exp(x)); });
+  add_activation(table, "selu", "", one(selu),
+                 [](double x) { return 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * std::expm1(x)); }, {0});
+  add_activation(
+      table, "celu", "", [](const Inputs& in) { return celu(in[0]); },
+      [](double x) { return x > 0 ? x : std::expm1(x); });
+  add_activation(
+      table, "celu", "alpha 1.7", [](const Inputs& in) { return celu(in[0], 1.7); },
+      [](double x) { return x > 0 ? x : 1.7 * std::expm1(x / 1.7); });
+  add_activation(
+      table, "hardtanh", "", [](const Inputs& in) { return hardtanh(in[0]); },
+      [](double x) { return std::isnan(x) ? x : std::min(std::max(x, -1.0), 1.0); }, {-1, 1});
+  add_activation(
+      table, "hardtanh", "from -2 to 0.5", [](const Inputs& in) { return hardtanh(in[0], -2, 0.5); },
+      [](double x) { return std::isnan(x) ? x : std::min(std::max(x, -2.0), 0.5); }, {-2, 0.5});
+  add_activation(table, "softsign", "", one(softsign), [](double x) { return x / (1 + std::abs(x)); });
+  add_activation(table, "tanhshrink", "", one(tanhshrink), [](double x) { return x - std::tanh(x); });
+  add_activation(
+      table, "hardshrink", "", [](const Inputs& in) { return hardshrink(in[0]); },
+      [](double x) { return std::abs(x) <= 0.5 ? 0 : x; }, {-0.5, 0.5});
+  add_activation(
+      table, "softshrink", "lambd 0.7", [](const Inputs& in) { return softshrink(in[0], 0.7); },
+      [](double x) { return std::abs(x) <= 0.7 ? 0 : x - std::copysign(0.7, x); }, {-0.7, 0.7});
+  add_activation(
+      table, "threshold", "", [](const Inputs& in) { return threshold(in[0], 0.3, -2); },
+      [](double x) { return x <= 0.3 ? -2 : x; }, {0.3});
+  add_refusals(table);
+  add_prelu(table);
+  add_glu(table);
   add_pair(
       table, "swiglu", swiglu, [](double a, double b) { return a * logistic(a) * b; }, false);
   add_pair(
@@ -148,13 +275,31 @@ TERN_OP_FAMILY(activation) {
                                                                                  {"logsigmoid", logsigmoid},
                                                                                  {"tanh", tanh},
                                                                                  {"silu", silu},
-
+                                                                                 {"mish", mish},
+                                                                                 {"selu", selu},
+                                                                                 {"softsign", softsign},
+                                                                                 {"tanhshrink", tanhshrink},
                                                                                  {"hardswish", hardswish}})
     table.golden(name, [op = op](const Json&, const Inputs& in) { return op(in[0]); });
   table.golden(
       "hardsigmoid", [](const Json&, const Inputs& in) { return hardsigmoid(in[0]); }, tol::kGoldenSingleConstant);
   table.golden("leaky_relu",
                [](const Json& a, const Inputs& in) { return leaky_relu(in[0], a.at("negative_slope").get<double>()); });
+  table.golden(
+      "celu", [](const Json& a, const Inputs& in) { return celu(in[0], a.at("alpha").get<double>()); },
+      tol::kGoldenSingleConstant);
+  table.golden("hardtanh", [](const Json& a, const Inputs& in) {
+    return hardtanh(in[0], a.at("min_val").get<double>(), a.at("max_val").get<double>());
+  });
+  table.golden("hardshrink",
+               [](const Json& a, const Inputs& in) { return hardshrink(in[0], a.at("lambd").get<double>()); });
+  table.golden("softshrink",
+               [](const Json& a, const Inputs& in) { return softshrink(in[0], a.at("lambd").get<double>()); });
+  table.golden("threshold", [](const Json& a, const Inputs& in) {
+    return threshold(in[0], a.at("threshold").get<double>(), a.at("value").get<double>());
+  });
+  table.golden("prelu", [](const Json&, const Inputs& in) { return prelu(in[0], in[1]); });
+  table.golden("glu", [](const Json& a, const Inputs& in) { return glu(in[0], a.at("dim")); });
   table.golden("elu", [](const Json& a, const Inputs& in) { return elu(in[0], a.at("alpha").get<double>()); });
   table.golden("gelu", [](const Json& a, const Inputs& in) {
     return gelu(in[0], a.at("approximate") == "tanh" ? Gelu::kTanh : Gelu::kErf);

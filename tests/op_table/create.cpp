@@ -185,6 +185,31 @@ TERN_OP_FAMILY(create) {
   add_random(
       table, "bernoulli", "", [](Generator& g) { return bernoulli(0.3, {40001}, DType::kF32, &g); },
       {{{}, "[bernoulli] expected a probability between 0 and 1, got 1.5", fixed([] { return bernoulli(1.5, {2}); })}});
+  const Tensor weights = uniform({30, 50}, 0, 2);
+  for (const bool replacement : {false, true})
+    add_random(table, "multinomial", replacement ? "replacement" : "",
+               [=](Generator& g) { return multinomial(weights, 20, replacement, &g); },
+               {{{uniform({2, 3, 4})},
+                 "[multinomial] expected weights of shape [C] or [N, C], got [2, 3, 4]",
+                 [](const Inputs& in) { return multinomial(in[0], 1); }},
+                {{int_range({3})},
+                 "[multinomial] expected f32 or f64, got i64",
+                 [](const Inputs& in) { return multinomial(in[0], 1); }},
+                {{uniform({3}, 1, 2)},
+                 "[multinomial] expected a count of at least 0, got -1",
+                 [](const Inputs& in) { return multinomial(in[0], -1); }},
+                {{values({2}, {1, -1})},
+                 "[multinomial] expected finite weights of at least 0, got -1",
+                 [](const Inputs& in) { return multinomial(in[0], 1); }},
+                {{values({2}, {1, kNan})},
+                 "[multinomial] expected finite weights of at least 0, got nan",
+                 [](const Inputs& in) { return multinomial(in[0], 1); }},
+                {{values({2, 2}, {1, 1, 0, 0})},
+                 "[multinomial] expected a weight above 0 in every row, got none",
+                 [](const Inputs& in) { return multinomial(in[0], 1, true); }},
+                {{values({3}, {1, 0, 2})},
+                 "[multinomial] expected at most 2 draws without replacement, one per weight above 0, got 3",
+                 [](const Inputs& in) { return multinomial(in[0], 3); }}});
   add_random(table, "randperm", "", [](Generator& g) { return randperm(1001, &g); },
              {{{}, "[randperm] expected a number of at least 0, got -1", fixed([] { return randperm(-1); })}});
 }

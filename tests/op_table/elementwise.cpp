@@ -427,6 +427,39 @@ TERN_OP_FAMILY(elementwise) {
              .f32_gradient = tol::kF32Sum,
              .keeps_format = true});
 
+  const auto between = [](const Array& a, const Array& b, const Array& w) {
+    const Array rise =
+        zip(zip(b, a, [](double y, double x) { return y - x; }), w, [](double d, double share) { return d * share; });
+    return zip(a, rise, [](double x, double r) { return x + r; });
+  };
+  table.add({.name = "lerp",
+             .call = [](const Inputs& in) { return lerp(in[0], in[1], in[2]); },
+             .samples = {{uniform({2, 3}), uniform({2, 3}), uniform({2, 3}, 0, 1)},
+                         {uniform({2, 1}), uniform({3}), uniform({}, 0, 1)},
+                         {strided(uniform({2, 3})), permuted(uniform({2, 3})), uniform({3}, -1, 2)},
+                         {channels_last({2, 3, 2, 2}), channels_last({2, 3, 2, 2}), uniform({3, 1, 1}, 0, 1)},
+                         {uniform({0}), uniform({1}), uniform({1})}},
+             .large = {{uniform({40000}), uniform({40000}), uniform({40000}, 0, 1)}},
+             .reference = [=](const Arrays& in) { return between(in[0], in[1], in[2]); },
+             .rejects = {{{uniform({2}), uniform({2}), uniform({2}).to(DType::kF32)},
+                          "[lerp] expected tensors of one dtype, got f64, f64 and a weight of f32"},
+                         {{int_range({2}), int_range({2}), int_range({2})}, "[lerp] expected f32 or f64, got i64"},
+                         {{uniform({2}), uniform({3}), uniform({})},
+                          "[lerp] expected shapes that broadcast together, got [2] and [3]"}},
+             .f64 = tol::kF64Sum,
+             .f32_gradient = tol::kF32Sum,
+             .keeps_format = true});
+  for (const double weight : {0.25, 0.8})
+    table.add({.name = "lerp",
+               .variant = concat("number ", weight),
+               .call = [=](const Inputs& in) { return lerp(in[0], in[1], weight); },
+               .samples = {{uniform({2, 3}), uniform({2, 3})}, {channels_last({2, 3, 2, 2}), uniform({3, 1, 1})}},
+               .reference = [=](const Arrays& in) { return between(in[0], in[1], Array({}, weight)); },
+               .f64 = tol::kF64Sum,
+               .f32_gradient = tol::kF32Sum,
+               .keeps_format = true});
+  table.golden("lerp", [](const Json&, const Inputs& in) { return lerp(in[0], in[1], in[2]); });
+
   const auto golden_unary = [&](const char* name, Tensor (*op)(const Tensor&)) {
     table.golden(name, [op](const Json&, const Inputs& in) { return op(in[0]); });
   };

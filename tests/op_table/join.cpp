@@ -362,6 +362,97 @@ TERN_OP_FAMILY(join) {
       .f64 = tol::kF64,
       .f32 = tol::kF32,
   });
+  for (const int64_t axis : {int64_t{0}, int64_t{-1}})
+    table.add({
+        .name = "unbind",
+        .variant = concat("axis ", axis),
+        .call = [axis](const Inputs& in) { return unbind(in[0], axis); },
+        .samples = {{uniform({3, 2})}, {strided(uniform({2, 3}))}, {channels_last({2, 3, 2, 2})}, {uniform({3})}},
+        .reference =
+            [axis](const Arrays& in) {
+              const int64_t a = axis < 0 ? axis + in[0].dim() : axis;
+              Shape shape = in[0].shape;
+              shape.erase(a);
+              Arrays out;
+              for (int64_t i = 0; i < in[0].shape[a]; ++i)
+                out.push_back(gathered(in[0], shape, [&](Dims at) {
+                  at.insert(a, i);
+                  return at;
+                }));
+              return out;
+            },
+        .rejects = {{{uniform({})}, "[unbind] expected at least one axis, got a scalar"}},
+        .f64 = tol::kExact,
+        .f32 = tol::kExact,
+    });
+  // Each position along the axis (of all elements where it is negative) as often as `count` says.
+  const auto repeated = [](Array x, int64_t axis, const std::function<int64_t(int64_t)>& count) {
+    if (axis < 0) {
+      x.shape = {x.numel()};
+      axis = 0;
+    }
+    std::vector<int64_t> positions;
+    for (int64_t i = 0; i < x.shape[axis]; ++i) positions.insert(positions.end(), static_cast<size_t>(count(i)), i);
+    Shape shape = x.shape;
+    shape[axis] = static_cast<int64_t>(positions.size());
+    return gathered(x, shape, [&](Dims at) {
+      at[axis] = positions[static_cast<size_t>(at[axis])];
+      return at;
+    });
+  };
+  for (const int64_t axis : {int64_t{-1}, int64_t{0}, int64_t{1}}) {
+    const auto given = axis < 0 ? std::nullopt : std::optional<int64_t>(axis);
+    table.add({
+        .name = "repeat_interleave",
+        .variant = axis < 0 ? "flattened" : concat("axis ", axis),
+        .call = [given](const Inputs& in) { return repeat_interleave(in[0], 3, given); },
+        .samples = {{uniform({2, 3})}, {strided(uniform({2, 2}))}, {channels_last({2, 3, 2, 2})}, {uniform({0, 2})}},
+        .large = {{uniform({120, 130})}},
+        .reference = [=](const Arrays& in) { return repeated(in[0], axis, [](int64_t) { return 3; }); },
+        .rejects = {{{uniform({2, 2})},
+                     "[repeat_interleave] expected repeats of at least 0, got -1",
+                     [](const Inputs& in) { return repeat_interleave(in[0], -1); }},
+                    {{uniform({2, 2})},
+                     "[repeat_interleave] expected an axis in [-2, 1], got 2",
+                     [](const Inputs& in) { return repeat_interleave(in[0], 1, 2); }}},
+        .f64 = tol::kF64Sum,
+        .f32 = tol::kExact,
+        .f32_gradient = tol::kF32Sum,
+    });
+    table.add({
+        .name = "repeat_interleave",
+        .variant = concat("each, ", axis < 0 ? "flattened" : concat("axis ", axis)),
+        .call = [given](const Inputs& in) { return repeat_interleave(in[0], in[1], given); },
+        .samples = {{uniform({2, 2}),
+                     values({axis < 0 ? 4 : 2}, axis < 0 ? std::vector<double>{2, 0, 1, 3} : std::vector<double>{2, 3})
+                         .to(DType::kI64)},
+                    {uniform({2, 2}), values({}, {2}).to(DType::kI64)}},
+        .reference =
+            [=](const Arrays& in) {
+              return repeated(in[0], axis, [&](int64_t i) {
+                return static_cast<int64_t>(in[1].v[in[1].numel() == 1 ? 0 : static_cast<size_t>(i)]);
+              });
+            },
+        .rejects = {{{uniform({2, 3}), int_range({4})},
+                     concat("[repeat_interleave] expected one number of repeats or ",
+                            axis < 0    ? 6
+                            : axis == 0 ? 2
+                                        : 3,
+                            ", got [4]")},
+                    {{uniform({2}), uniform({2})},
+                     "[repeat_interleave] expected repeats of i64, got f64",
+                     [](const Inputs& in) { return repeat_interleave(in[0], in[1]); }}},
+        .f64 = tol::kF64Sum,
+        .f32 = tol::kExact,
+        .f32_gradient = tol::kF32Sum,
+    });
+  }
+  table.golden("unbind", [](const Json& a, const Inputs& in) { return unbind(in[0], a.at("dim")); });
+  table.golden("repeat_interleave", [](const Json& a, const Inputs& in) {
+    const auto axis = a.contains("dim") ? std::optional<int64_t>(a.at("dim")) : std::nullopt;
+    return in.size() > 1 ? repeat_interleave(in[0], in[1], axis)
+                         : repeat_interleave(in[0], a.at("repeats").get<int64_t>(), axis);
+  });
   for (const int64_t diagonal : {int64_t{0}, int64_t{-1}, int64_t{2}, INT64_MAX, INT64_MIN}) {
     for (const bool lower : {false, true}) {
       table.add({

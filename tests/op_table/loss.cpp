@@ -3,17 +3,10 @@
 #include <tern/core/loss.h>
 
 #include "op_table/op_table.h"
+#include "op_table/reductions.h"
 
 namespace tern::test {
 namespace {
-
-Array reduced(const Array& losses, Reduction reduction, double divisor) {
-  if (reduction == Reduction::kNone) return losses;
-  Array out(Shape{});
-  for (const double v : losses.v) out.v[0] += v;
-  if (reduction != Reduction::kSum) out.v[0] /= divisor;
-  return out;
-}
 
 struct ClassSetting {
   double smoothing = 0;
@@ -49,18 +42,6 @@ Array class_loss(const Arrays& in, const ClassSetting& s) {
     total += s.soft ? 1 : weight(static_cast<int64_t>(in[1].at(row)));
   });
   return reduced(losses, s.reduction, total);
-}
-
-const char* name_of(Reduction r) {
-  return r == Reduction::kMean ? "mean" : r == Reduction::kSum ? "sum" : r == Reduction::kNone ? "none" : "batchmean";
-}
-
-Reduction reduction_of(const Json& a) {
-  const std::string name = a.at("reduction");
-  return name == "mean"   ? Reduction::kMean
-         : name == "sum"  ? Reduction::kSum
-         : name == "none" ? Reduction::kNone
-                          : Reduction::kBatchMean;
 }
 
 // The argument that golden cases call `name`, undefined where it is absent.
@@ -234,6 +215,8 @@ void add_pair_losses(OpTable& table) {
        [](const Tensor& x, const Tensor& t, Reduction r) { return bce_with_logits(x, t, {.reduction = r}); },
        [](double x, double t) { return t * std::log1p(std::exp(-x)) + (1 - t) * std::log1p(std::exp(x)); }, 0, 1,
        smooth},
+      {"soft_margin_loss", [](const Tensor& x, const Tensor& t, Reduction r) { return soft_margin_loss(x, t, r); },
+       [](double x, double t) { return std::log1p(std::exp(-t * x)); }, -1, 1, smooth},
       {"kl_div", [](const Tensor& x, const Tensor& t, Reduction r) { return kl_div(x, t, {.reduction = r}); },
        [](double x, double t) { return t * (std::log(t) - x); }, 0.05, 1, smooth},
   };
@@ -319,11 +302,109 @@ void add_pair_losses(OpTable& table) {
   });
 }
 
+void add_probability_losses(OpTable& table) {
+  const auto cross_entropy_of = [](double x, double t) {
+    return -(t * std::max(std::log(x), -100.0) + (1 - t) * std::max(std::log1p(-x), -100.0));
+  };
+  for (const Reduction reduction : {Reduction::kMean, Reduction::kSum, Reduction::kNone}) {
+    table.add({
+        .name = "binary_cross_entropy",
+        .variant = name_of(reduction),
+        .call =
+            [=](const Inputs& in) {
+              return binary_cross_entropy(in[0], in[1],
+                                          {.weight = in.size() > 2 ? in[2] : Tensor(), .reduction = reduction});
+            },
+        .samples = {{uniform({3, 4}, 0.05, 0.95), uniform({3, 4}, 0, 1)},
+                    {strided(uniform({5}, 0.05, 0.95)), permuted(uniform({5}, 0, 1))},
+                    {channels_last(uniform({2, 3, 2, 2}, 0.05, 0.95)), uniform({2, 3, 2, 2}, 0, 1)},
+                    {uniform({3, 4}, 0.05, 0.95), uniform({3, 4}, 0, 1), uniform({4}, 0.2, 2)}},
+        .large = {{uniform({40000}, 0.01, 0.99), uniform({40000}, 0, 1)}},
+        .reference =
+            [=](const Arrays& in) {
+              Array losses = zip(in[0], in[1], cross_entropy_of);
+              if (in.size() > 2) losses = zip(losses, in[2], [](double l, double w) { return l * w; });
+              return reduced(losses, reduction, static_cast<double>(losses.numel()));
+            },
+        .rejects = {{{values({2}, {0.5, 1.5}), uniform({2}, 0, 1)},
+                     "[binary_cross_entropy] expected probabilities in [0, 1], got 1.5"},
+                    {{values({1}, {kNan}), uniform({1}, 0, 1)},
+                     "[binary_cross_entropy] expected probabilities in [0, 1], got nan"},
+                    {{uniform({2}, 0, 1), uniform({3})},
+                     "[binary_cross_entropy] expected input and target of one shape, got [2] and [3]"},
+                    {{uniform({2}, 0, 1), uniform({2}).to(DType::kF32)},
+                     "[binary_cross_entropy] expected input and target of one dtype, got f64 and f32"},
+                    {{int_range({2}), int_range({2})}, "[binary_cross_entropy] expected f32 or f64, got i64"},
+                    {{uniform({2}, 0, 1), uniform({2}), uniform({2})},
+                     "[binary_cross_entropy] expected the reduction kMean, kSum or kNone, got kBatchMean",
+                     [](const Inputs& in) {
+                       return binary_cross_entropy(in[0], in[1], {.reduction = Reduction::kBatchMean});
+                     }},
+                    {{uniform({2, 3}, 0, 1), uniform({2, 3}), uniform({2})},
+                     "[binary_cross_entropy] expected shapes that broadcast together, got [2] and [2, 3]"}},
+        .differentiable = {{0, 1}},
+        .f64 = tol::kF64Sum,
+        .f32 = tol::kF32Sum,
+    });
+    table.add({
+        .name = "hinge_embedding_loss",
+        .variant = name_of(reduction),
+        .call = [=](const Inputs& in) { return hinge_embedding_loss(in[0], in[1], 0.8, reduction); },
+        .samples = {{uniform({7}, -2, 2), values({7}, {1, -1, -1, 0, 1, -1, 0.5})},
+                    {channels_last(uniform({1, 3, 2, 2}, -2, 2)), ones_and_minus_ones(12).reshape({1, 3, 2, 2})},
+                    {strided(uniform({2, 3}, -2, 2)), strided(ones_and_minus_ones(6).reshape({2, 3}))}},
+        .large = {{uniform({40000}, -20, 20), ones_and_minus_ones(40000)}},
+        .reference =
+            [=](const Arrays& in) {
+              return pairwise(in[0], in[1], reduction, [](double x, double t) {
+                return (t != -1 ? x : 0) + (t != 1 ? std::max(0.8 - x, 0.0) : 0);
+              });
+            },
+        .avoid =
+            [](const Arrays& in) {
+              return Arrays{map(in[0], [](double x) { return std::abs(x - 0.8) < 1e-4 ? 1.0 : 0.0; })};
+            },
+        .rejects = {{{uniform({2, 3}), uniform({3})},
+                     "[hinge_embedding_loss] expected input and target of one shape, got [2, 3] and [3]"},
+                    {{uniform({3}), int_range({3})},
+                     "[hinge_embedding_loss] expected input and target of one dtype, got f64 and i64"},
+                    {{uniform({2}), uniform({2})},
+                     "[hinge_embedding_loss] expected the reduction kMean, kSum or kNone, got kBatchMean",
+                     [](const Inputs& in) { return hinge_embedding_loss(in[0], in[1], 1, Reduction::kBatchMean); }}},
+        .differentiable = {{0}},
+        .f64 = tol::kF64Sum,
+        .f32 = tol::kF32Sum,
+    });
+  }
+  table.add({
+      .name = "binary_cross_entropy",
+      .variant = "limits",
+      .call = [](const Inputs& in) { return binary_cross_entropy(in[0], in[1], {.reduction = Reduction::kNone}); },
+      .samples = {{values({5}, {0, 1, 0, 1, 0}), values({5}, {0, 1, 1, 0, 0.25})}},
+      .reference = [=](const Arrays& in) { return zip(in[0], in[1], cross_entropy_of); },
+      .differentiable = std::vector<size_t>{},
+      .f32 = tol::kF32Function,
+  });
+}
+
 }  // namespace
 
 TERN_OP_FAMILY(loss) {
   add_cross_entropy(table);
   add_pair_losses(table);
+  add_probability_losses(table);
+  table.golden("binary_cross_entropy", [](const Json& a, const Inputs& in) {
+    return binary_cross_entropy(in[0], in[1], {.weight = argument(a, in, "weight"), .reduction = reduction_of(a)});
+  });
+  table.golden("soft_margin_loss",
+               [](const Json& a, const Inputs& in) { return soft_margin_loss(in[0], in[1], reduction_of(a)); });
+  table.golden("hinge_embedding_loss", [](const Json& a, const Inputs& in) {
+    return hinge_embedding_loss(in[0], in[1], 0.8, reduction_of(a));
+  });
+  table.golden("smooth_l1_loss",
+               [](const Json& a, const Inputs& in) { return smooth_l1_loss(in[0], in[1], 0.7, reduction_of(a)); });
+  table.golden("huber_loss",
+               [](const Json& a, const Inputs& in) { return huber_loss(in[0], in[1], 0.7, reduction_of(a)); });
   table.golden("cross_entropy", [](const Json& a, const Inputs& in) {
     return cross_entropy(in[0], in[1],
                          {.weight = argument(a, in, "weight"),

@@ -148,6 +148,49 @@ TERN_OP_FAMILY(shape) {
       .rejects = {{{uniform({3, 1})}, "[select] expected an index in [-1, 0] along axis 1, got 1"},
                   {{uniform({})}, "[select] expected at least one axis, got a scalar"}},
   });
+  struct Diagonal {
+    int64_t offset, axis0, axis1;
+  };
+  for (const Diagonal& d : {Diagonal{0, 0, 1}, Diagonal{1, -2, -1}, Diagonal{-1, 1, 0}, Diagonal{INT64_MAX, 0, 1},
+                            Diagonal{INT64_MIN, 0, 1}})
+    table.add({
+        .name = "diagonal",
+        .variant = concat(d.offset, " of axes ", d.axis0, ", ", d.axis1),
+        .call = [d](const Inputs& in) { return diagonal(in[0], d.offset, d.axis0, d.axis1); },
+        .samples = {{uniform({3, 4})},
+                    {uniform({4, 2, 3})},
+                    {strided(uniform({2, 2}))},
+                    {uniform({0, 3})},
+                    {channels_last({2, 3, 2, 2})}},
+        .reference =
+            [d](const Arrays& in) {
+              const Array& x = in[0];
+              const int64_t a = d.axis0 < 0 ? d.axis0 + x.dim() : d.axis0,
+                            b = d.axis1 < 0 ? d.axis1 + x.dim() : d.axis1;
+              Shape shape;
+              for (int64_t i = 0; i < x.dim(); ++i)
+                if (i != a && i != b) shape.push_back(x.shape[i]);
+              int64_t length = 0;
+              for (int64_t i = 0; i < x.shape[a]; ++i)
+                for (int64_t j = 0; j < x.shape[b]; ++j) length += j - i == d.offset ? 1 : 0;
+              shape.push_back(length);
+              return gathered(x, shape, [&](const Dims& at) {
+                Dims from;
+                for (int64_t i = 0, next = 0; i < x.dim(); ++i)
+                  from.push_back(i == a   ? at.back() + std::max<int64_t>(-d.offset, 0)
+                                 : i == b ? at.back() + std::max<int64_t>(d.offset, 0)
+                                          : at[next++]);
+                return from;
+              });
+            },
+        .rejects = {{{uniform({3})}, "[diagonal] expected at least 2 axes, got shape [3]"},
+                    {{uniform({2, 3})},
+                     "[diagonal] expected two different axes, got 1 twice",
+                     [](const Inputs& in) { return diagonal(in[0], 0, 1, -1); }}},
+    });
+  table.golden("diagonal", [](const Json& a, const Inputs& in) {
+    return diagonal(in[0], a.at("offset"), a.at("dim1"), a.at("dim2"));
+  });
   table.add({
       .name = "expand",
       .call =

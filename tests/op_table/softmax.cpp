@@ -70,6 +70,21 @@ TERN_OP_FAMILY(softmax) {
       .f32 = tol::kF32Function,
   });
 
+  table.add({
+      .name = "softmin",
+      .call = [](const Inputs& in) { return softmin(in[0], 1); },
+      .samples = {{uniform({3, 4}, -3, 3)}, {channels_last(uniform({2, 3, 2, 2}, -2, 2))}, {strided(uniform({3, 5}))}},
+      .large = {{uniform({70, 700}, -20, 20)}},
+      .reference = [](const Arrays& in) { return softmax_of(map(in[0], [](double v) { return -v; }), 1, false); },
+      .rejects = {{{int_range({3, 4})}, "[softmin] expected f32 or f64, got i64"},
+                  {{uniform({3})}, "[softmin] expected an axis in [-1, 0], got 1"}},
+      .f64 = tol::kF64Sum,
+      .f32 = tol::kF32Function,
+      .f32_gradient = tol::kF32Sum,
+      .keeps_format = true,
+  });
+
+  table.golden("softmin", [](const Json& a, const Inputs& in) { return softmin(in[0], a.at("dim")); });
   table.golden("softmax", [](const Json& a, const Inputs& in) { return softmax(in[0], a.at("dim")); });
   table.golden("log_softmax", [](const Json& a, const Inputs& in) { return log_softmax(in[0], a.at("dim")); });
 }

@@ -45,7 +45,8 @@ inline constexpr Tolerance kF32Winograd{5e-5, 1e-5};
 /// Golden values of PyTorch in f64: both sides round differently in every sum, nothing else differs.
 inline constexpr Tolerance kGoldenF64{1e-10, 1e-12};
 
-/// PyTorch 1.13 computes the gradient of hardsigmoid with a single-precision 1/6, in f64 too.
+/// PyTorch 1.13 computes the gradient of hardsigmoid with a single-precision 1/6, that of celu with a single-precision
+/// 1/alpha, in f64 too.
 inline constexpr Tolerance kGoldenSingleConstant{1e-7, 0};
 
 }  // namespace tol
