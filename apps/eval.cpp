@@ -63,7 +63,9 @@ int run(int argc, char** argv) {
 
   const bool train_split = a.split == "train";
   const train::ImageData images = train::open_image_data(a.dataset, a.data, train_split, a.limit, a.limit);
-  const std::shared_ptr<const data::Dataset> dataset = train_split ? images.train : images.test;
+  std::shared_ptr<const data::Dataset> dataset = train_split ? images.train : images.test;
+  if (const std::vector<std::string> classes = train::classes_of(checkpoint); !classes.empty())
+    dataset = train::with_classes(dataset, a.data, {classes, a.weights});
 
   std::shared_ptr<nn::Module> model;
   train::Preprocessing preprocessing;

@@ -80,12 +80,30 @@ bool parse(int argc, char** argv, train::RunArguments& a, train::ClassifierConfi
 // The images of a run, and the model that learns them.
 struct Subject {
   train::ImageData images;
-  std::shared_ptr<const data::Dataset> training, validation;  // validation may be null
+  std::shared_ptr<const data::Dataset> training, validation, test;  // with the model's classes; validation may be null
+  std::vector<std::string> classes;                                 // of the model's outputs
   train::Preprocessing preprocessing;
   int64_t side = 0;  // of the model's input; 0: it varies
   Shape input;       // of one image as the model gets it, for what is counted layer by layer
   std::shared_ptr<nn::models::Model> model;
 };
+
+// The classes of the model's outputs: those of what the run goes on from or starts from, as far as it names them, else
+// those of the images.
+std::vector<std::string> settle_classes(const train::ClassifierConfig& config, const train::ImageData& images,
+                                        const train::Checkpoint* start, bool resumed) {
+  const std::vector<std::string>& own = images.train->class_names();
+  if (start == nullptr || (config.new_head && !resumed)) return own;
+  const std::vector<std::string> known = train::classes_of(*start);
+  if (known.empty()) return own;
+  try {
+    (void)train::class_places({own, config.data.path}, {known, start->path});
+  } catch (const ValueError& error) {
+    if (resumed) throw;
+    throw ValueError(concat(error.message(), "; model.new_head=true draws an output layer for other classes"));
+  }
+  return known;
+}
 
 // checkpoint: of the run that is gone on with, whose structure and preprocessing it has; empty for a new one.
 Subject open_subject(train::ClassifierConfig& config, const io::FilePath& checkpoint) {
@@ -93,6 +111,7 @@ Subject open_subject(train::ClassifierConfig& config, const io::FilePath& checkp
   s.images = train::open_image_data(config.data.dataset, config.data.path, true, config.data.train_limit,
                                     config.data.test_limit);
   s.training = s.images.train;
+  s.test = s.images.test;
   const auto count = static_cast<int64_t>(config.data.val_fraction * static_cast<double>(s.training->size()));
   if (count > 0) {
     const data::HoldOut parts =
@@ -111,9 +130,16 @@ Subject open_subject(train::ClassifierConfig& config, const io::FilePath& checkp
     Generator unused(0);
     s.input = train::eval_transform(s.preprocessing)(s.images.test->get(0).image, unused).unsqueeze(0).shape();
   }
-  if (config.model.classes == 0) config.model.classes = s.images.train->num_classes();
+  s.classes = settle_classes(config, s.images, start.get(), !checkpoint.empty());
+  const bool keeps_head = start != nullptr && !(config.new_head && checkpoint.empty());
+  if (config.model.classes == 0 && keeps_head && s.classes != s.images.train->class_names())
+    config.model.classes = train::outputs_of(*start);
+  if (config.model.classes == 0) config.model.classes = static_cast<int64_t>(s.classes.size());
+  for (auto* part : {&s.training, &s.validation, &s.test})
+    if (*part != nullptr) *part = train::with_classes(*part, config.data.path, {s.classes, "the model"});
   if (config.model.image_size == 0) config.model.image_size = s.side;
   s.model = train::make_image_model(config.model);
+  if (start != nullptr && !keeps_head) train::keep_head(*s.model, *start);
   if (start != nullptr) train::load_weights(*s.model, *start);
   const std::vector<std::string> quantized = quant::codeq::attached_layers(*s.model);
   if (!quantized.empty() && config.codeq.mode == "none")
@@ -144,12 +170,18 @@ Subject open_subject(train::ClassifierConfig& config, const io::FilePath& checkp
 }
 
 // What goes on with a BitNet while it trains; null in full precision and with CoDeQ.
-std::unique_ptr<train::Method> make_method(const train::ClassifierConfig& config, nn::Module& model) {
+std::unique_ptr<train::Method> make_method(const train::ClassifierConfig& config, const Subject& subject) {
   if (!config.bitnet.enabled) return nullptr;
   std::shared_ptr<nn::Module> teacher;
-  if (const std::string& weights = config.bitnet.distill.teacher; !weights.empty())
-    teacher = train::model_of(train::load_checkpoint(weights));
-  return std::make_unique<train::BitnetMethod>(model, config.bitnet, teacher);
+  std::vector<int64_t> outputs;
+  if (const std::string& weights = config.bitnet.distill.teacher; !weights.empty()) {
+    const train::Checkpoint checkpoint = train::load_checkpoint(weights);
+    teacher = train::model_of(checkpoint);
+    const std::vector<std::string> known = train::classes_of(checkpoint);
+    if (!known.empty() && known != subject.classes)
+      outputs = train::class_places({subject.classes, "the model"}, {known, weights});
+  }
+  return std::make_unique<train::BitnetMethod>(*subject.model, config.bitnet, teacher, outputs);
 }
 
 // Writes and prints what came of a run: the layer table, summary.json, and the last line.
@@ -195,7 +227,7 @@ int run(int argc, char** argv) {
   const data::LoaderOptions measured{.batch_size = config.data.eval_batch_size,
                                      .workers = config.data.workers,
                                      .transform = train::eval_transform(subject.preprocessing)};
-  data::DataLoader test_loader(subject.images.test, measured);
+  data::DataLoader test_loader(subject.test, measured);
   std::unique_ptr<data::DataLoader> validation_loader;
   if (subject.validation != nullptr)
     validation_loader = std::make_unique<data::DataLoader>(subject.validation, measured);
@@ -214,7 +246,7 @@ int run(int argc, char** argv) {
                               .loss = [&](const Tensor& output, const Tensor& labels) {
                                 return cross_entropy(output, labels, {.label_smoothing = config.label_smoothing});
                               }});
-  const std::unique_ptr<train::Method> method = make_method(config, model);
+  const std::unique_ptr<train::Method> method = make_method(config, subject);
   std::unique_ptr<train::MetricsLog> layers;
   run.profile([&] { return nn::summary(model, subject.input); }, "images");
   train::Trainer trainer(

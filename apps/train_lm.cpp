@@ -70,8 +70,9 @@ Subject open_subject(train::LanguageConfig& config, const io::FilePath& checkpoi
     model = start_from(config);
   else
     model = train::make_llama(config, tokenizer.vocab_size());
-  train::need_same_vocabulary(*model, config.weights, tokenizer,
-                              config.tokenizer.file.empty() ? tokenizer.kind() : config.tokenizer.file);
+  const std::string name = config.tokenizer.file.empty() ? tokenizer.kind() : config.tokenizer.file;
+  train::need_same_vocabulary(*model, config.weights, tokenizer, name);
+  if (checkpoint.empty() && !config.weights.empty()) train::need_same_tokenizer(config.weights, tokenizer, name);
   if (!config.weights.empty()) config.model = train::describe_llama(model->options());
   const int64_t positions = model->options().max_position_embeddings;
   if (config.data.context > positions)
@@ -106,6 +107,7 @@ std::unique_ptr<train::Method> make_method(const train::LanguageConfig& config, 
   if (const auto& d = config.bitnet.distill; !d.teacher.empty()) {
     teacher = train::load_llama(d.teacher, d.teacher_config);
     train::need_same_vocabulary(*teacher, d.teacher, subject.tokenizer, subject.tokenizer.kind());
+    train::need_same_tokenizer(d.teacher, subject.tokenizer, subject.tokenizer.kind());
   }
   return std::make_unique<train::BitnetMethod>(model, config.bitnet, teacher);
 }

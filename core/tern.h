@@ -68,6 +68,7 @@
 #include <tern/data/dataset.h>
 #include <tern/data/image_folder.h>
 #include <tern/data/loader.h>
+#include <tern/data/relabeled.h>
 #include <tern/data/sampler.h>
 #include <tern/data/synthetic.h>
 #include <tern/data/text.h>
@@ -134,6 +135,7 @@
 #include <tern/quant/packed/linear.h>
 #include <tern/quant/packed/ternary.h>
 #include <tern/train/checkpoint.h>
+#include <tern/train/classes.h>
 #include <tern/train/classifier.h>
 #include <tern/train/classifier_config.h>
 #include <tern/train/classifier_task.h>

@@ -141,7 +141,8 @@ std::string convert_to_bitnet(nn::Module& model, const BitnetConfig& config,
   return "bitnet: " + text;
 }
 
-BitnetMethod::BitnetMethod(nn::Module& model, const BitnetConfig& config, std::shared_ptr<nn::Module> teacher)
+BitnetMethod::BitnetMethod(nn::Module& model, const BitnetConfig& config, std::shared_ptr<nn::Module> teacher,
+                           const std::vector<int64_t>& teacher_outputs)
     : model_(model) {
   if (config.warmup_steps > 0)
     warmup_.emplace(model,
@@ -155,7 +156,8 @@ BitnetMethod::BitnetMethod(nn::Module& model, const BitnetConfig& config, std::s
                                                              .logits_weight = config.distill.logits_weight,
                                                              .relation_weight = config.distill.relation_weight,
                                                              .splits = config.distill.splits,
-                                                             .relation_layers = config.distill.layers});
+                                                             .relation_layers = config.distill.layers,
+                                                             .teacher_outputs = teacher_outputs});
 }
 
 void BitnetMethod::before_step(int64_t step) {

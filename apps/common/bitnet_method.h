@@ -56,8 +56,10 @@ std::string convert_to_bitnet(nn::Module& model, const BitnetConfig& config,
 /// all ternary weights), and each layer's.
 class BitnetMethod : public Method {
  public:
-  /// teacher: null unless the settings name one. Both must outlive this. Throws as LambdaWarmup and Distillation.
-  BitnetMethod(nn::Module& model, const BitnetConfig& config, std::shared_ptr<nn::Module> teacher = nullptr);
+  /// teacher: null unless the settings name one; teacher_outputs: as in DistillationOptions. The model must outlive
+  /// this. Throws as LambdaWarmup and Distillation.
+  BitnetMethod(nn::Module& model, const BitnetConfig& config, std::shared_ptr<nn::Module> teacher = nullptr,
+               const std::vector<int64_t>& teacher_outputs = {});
 
   void before_step(int64_t step) override;
   bool has_set_in() const override;  ///< lambda is 1

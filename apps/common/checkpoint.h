@@ -21,7 +21,8 @@ inline constexpr const char* kConfig = "tern.config";          ///< JSON: the co
 inline constexpr const char* kQuantizers = "tern.quantizers";  ///< JSON: what quant::codeq::describe_attachment says
 inline constexpr const char* kBitnet = "tern.bitnet";          ///< JSON: what quant::bitnet::describe_conversion says
 inline constexpr const char* kPreprocessing = "tern.preprocessing";  ///< JSON: mean, std, resize, crop
-inline constexpr const char* kTrainState = "tern.train_state";       ///< JSON: what Trainer needs to go on
+inline constexpr const char* kClasses = "tern.classes";  ///< JSON: names of the classes, one per output (classes.h)
+inline constexpr const char* kTrainState = "tern.train_state";  ///< JSON: what Trainer needs to go on
 inline constexpr const char* kBest =
     "tern.best";  ///< JSON: of a best checkpoint, what BestMark (best_checkpoint.h) has
 }  // namespace meta

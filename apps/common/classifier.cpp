@@ -91,6 +91,20 @@ std::shared_ptr<nn::models::Model> model_of(const Checkpoint& checkpoint) {
   return model;
 }
 
+int64_t outputs_of(const Checkpoint& checkpoint) {
+  const auto text = checkpoint.metadata.find(nn::models::kConfigKey);
+  if (text == checkpoint.metadata.end()) return 0;
+  const io::Json config = io::Json::parse("checkpoint", nn::models::kConfigKey, text->second);
+  const io::Json* outputs = config.is_object() ? config.find("num_classes") : nullptr;
+  return outputs != nullptr && outputs->is_integer() ? outputs->as_int() : 0;
+}
+
+void keep_head(const nn::models::Model& model, Checkpoint& checkpoint) {
+  const std::string head = model.head_path() + ".";
+  for (const auto& [name, parameter] : model.named_parameters())
+    if (name == head + "weight" || name == head + "bias") checkpoint.weights.set(name, parameter.detach().clone());
+}
+
 int64_t eval_batch_size_of(const Checkpoint& checkpoint, int64_t missing) {
   const auto text = checkpoint.metadata.find(meta::kConfig);
   if (text == checkpoint.metadata.end()) return missing;

@@ -24,6 +24,12 @@ std::shared_ptr<nn::models::Model> make_image_model(const ModelSpec& spec);
 /// does not name its model or whose description is broken, ValueError where the weights do not fit it.
 std::shared_ptr<nn::models::Model> model_of(const Checkpoint& checkpoint);
 
+/// Outputs of the model that a checkpoint of ours describes; 0 if it does not say.
+int64_t outputs_of(const Checkpoint& checkpoint);
+
+/// Puts a model's own output layer in the place of a checkpoint's, so that loading leaves it as it was drawn.
+void keep_head(const nn::models::Model& model, Checkpoint& checkpoint);
+
 /// Images a step when the run of a checkpoint measured itself: what repeats its figures to the last bit. `missing` if
 /// it does not say.
 int64_t eval_batch_size_of(const Checkpoint& checkpoint, int64_t missing);

@@ -40,6 +40,8 @@ void declare_model(Schema& schema, ModelSpec& m) {
 void declare(Schema& schema, ClassifierConfig& c) {
   declare_model(schema, c.model);
   schema.add("model.weights", c.weights, {}, "safetensors file to start from; empty: from scratch");
+  schema.add("model.new_head", c.new_head,
+             "draw the output layer anew instead of taking that of model.weights, to learn other classes");
 
   auto& d = c.data;
   schema.add("data.path", d.path, {}, "directory of the data set");
@@ -118,6 +120,7 @@ void check(const ClassifierConfig& c) {
   need(c.codeq.mode != "mixed" || c.codeq.min_bits <= c.codeq.max_bits,
        "expected codeq.min_bits of at most codeq.max_bits, got ", c.codeq.min_bits, " and ", c.codeq.max_bits);
   need(c.codeq.mode == "none" || !c.bitnet.enabled, "expected codeq.mode none with bitnet.enabled, got ", c.codeq.mode);
+  need(!c.new_head || !c.weights.empty(), "expected model.weights with model.new_head, got none");
   check(c.bitnet);
   check(c.optim, c.schedule, "epoch", c.epochs);
 }

@@ -38,7 +38,8 @@ struct Preprocessing {
 /// ranges.
 struct ClassifierConfig {
   ModelSpec model;
-  std::string weights;  ///< file to start from; empty: from scratch
+  std::string weights;    ///< file to start from; empty: from scratch
+  bool new_head = false;  ///< draw the output layer anew instead of taking that of the weights, for other classes
 
   struct Data {
     std::string path;                         ///< directory

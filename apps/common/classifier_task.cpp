@@ -53,6 +53,10 @@ void ClassifierTask::count(const Tensor& output, const Batch& batch, Accuracy::S
   sums = accuracy.sums();
 }
 
+std::vector<std::string> ClassifierTask::class_names() const {
+  return options_.train != nullptr ? options_.train->dataset().class_names() : std::vector<std::string>{};
+}
+
 EvalResult ClassifierTask::validate(nn::Module& model, const std::function<bool()>& stop) {
   return options_.validation != nullptr ? evaluate(model, *options_.validation, stop) : EvalResult{};
 }

@@ -39,6 +39,8 @@ class ClassifierTask : public Task {
   MetricRow figures(const EvalResult& result) const override;
   std::string text(const EvalResult& result) const override;
   std::string unit() const override { return "images"; }
+  /// Of the training images; empty without `train`.
+  std::vector<std::string> class_names() const override;
 
  private:
   data::DataLoader& loader() const;

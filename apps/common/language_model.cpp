@@ -1,3 +1,5 @@
+#include <optional>
+
 #include <tern/core/error.h>
 #include <tern/core/io/json.h>
 #include <tern/core/io/safetensors.h>
@@ -56,6 +58,18 @@ void need_same_vocabulary(const Llama& model, const std::string& weights, const 
   const int64_t model_size = model.options().vocab_size, size = tokenizer.vocab_size();
   TERN_CHECK(model_size == size, ValueError, "[load_language_model] expected a tokenizer of ", model_size,
              " tokens, as '", weights, "' has, got '", tokenizer_name, "' with ", size);
+}
+
+void need_same_tokenizer(const std::string& weights, const TextTokenizer& tokenizer,
+                         const std::string& tokenizer_name) {
+  std::optional<TextTokenizer> own;
+  try {
+    own = TextTokenizer::beside(weights);
+  } catch (const Error&) {  // there is none, or one of another program
+    return;
+  }
+  TERN_CHECK(own->is_same(tokenizer), ValueError, "[load_language_model] expected the tokenizer that lies beside '",
+             weights, "', got another one: '", tokenizer_name, "'");
 }
 
 LanguageModel load_language_model(const std::string& weights, const std::string& tokenizer, const std::string& config) {

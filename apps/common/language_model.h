@@ -38,6 +38,10 @@ void save_packed(const std::string& path, const nn::models::Llama& model, quant:
 void need_same_vocabulary(const nn::models::Llama& model, const std::string& weights, const TextTokenizer& tokenizer,
                           const std::string& tokenizer_name);
 
+/// Throws ValueError where a tokenizer of Tern or llama2.c lies beside the weights and is another one: tokens of one
+/// number then mean different texts, however many there are.
+void need_same_tokenizer(const std::string& weights, const TextTokenizer& tokenizer, const std::string& tokenizer_name);
+
 /// A model with the tokenizer of a file, or, where `tokenizer` is empty, of that beside the weights. Throws as
 /// load_llama, TextTokenizer and need_same_vocabulary.
 [[nodiscard]] LanguageModel load_language_model(const std::string& weights, const std::string& tokenizer,

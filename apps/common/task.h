@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <tern/core/io/tensor_map.h>
 #include <tern/core/tensor.h>
@@ -61,6 +62,8 @@ class Task {
   virtual std::string text(const EvalResult& result) const = 0;
   /// What `n` counts, in the plural, for rates: "images".
   virtual std::string unit() const = 0;
+  /// Names of the classes that the model's outputs stand for, which its checkpoints carry; empty for none.
+  virtual std::vector<std::string> class_names() const { return {}; }
   /// Whether an epoch means something to people, a pass over the data; else they are told of steps.
   virtual bool tells_epochs() const { return true; }
 };

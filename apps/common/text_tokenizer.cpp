@@ -42,6 +42,13 @@ void TextTokenizer::save(const std::string& directory) const {
   save(io::Directory::open("tokenizer", directory));
 }
 
+bool TextTokenizer::is_same(const TextTokenizer& other) const {
+  if (tokenizer_.index() != other.tokenizer_.index()) return false;
+  if (const auto* own = std::get_if<BytePairTokenizer>(&tokenizer_))
+    return own->to_json() == std::get<BytePairTokenizer>(other.tokenizer_).to_json();
+  return std::get<Llama2c>(tokenizer_).file == std::get<Llama2c>(other.tokenizer_).file;
+}
+
 const char* TextTokenizer::kind() const {
   if (std::holds_alternative<Llama2c>(tokenizer_)) return "llama2c";
   return vocab_size() == BytePairTokenizer::kFirstMerge ? "byte" : "bpe";

@@ -26,6 +26,8 @@ class TextTokenizer {
   void save(const io::DirectoryHandle& directory) const;
   void save(const std::string& directory) const;
 
+  /// Whether both give every text the same tokens.
+  bool is_same(const TextTokenizer& other) const;
   /// "byte", "bpe" or "llama2c".
   const char* kind() const;
   int64_t vocab_size() const;

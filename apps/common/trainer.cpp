@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <ostream>
@@ -12,6 +13,7 @@
 #include <tern/core/text.h>
 #include <tern/optim/clip.h>
 #include <tern/train/best_checkpoint.h>
+#include <tern/train/classes.h>
 #include <tern/train/classifier_task.h>
 #include <tern/train/process.h>
 #include <tern/train/progress.h>
@@ -56,10 +58,11 @@ constexpr const char* kAverage = "average.";
 
 // Where the run is: everything that is neither in the model nor in the objects the options name.
 struct Trainer::State : TrainState {
-  io::TensorMap position = {};          // where the task is, if in the middle of an epoch
-  std::string saved = {};               // the last checkpoint written or loaded
-  int64_t saved_step = 0;               // and its step
-  Generator::State random_before = {};  // of the default generator, at the beginning of the present step
+  io::TensorMap position = {};            // where the task is, if in the middle of an epoch
+  std::string saved = {};                 // the last checkpoint written or loaded
+  int64_t saved_step = 0;                 // and its step
+  std::vector<std::string> classes = {};  // of the model's outputs, as the task or the checkpoint names them
+  Generator::State random_before = {};    // of the default generator, at the beginning of the present step
 
   // For the end of a message: which checkpoint there is to go back to.
   std::string last_good() const {
@@ -209,6 +212,7 @@ void Trainer::save(const io::FilePath& path) const {
     trained = std::make_unique<optim::WeightEma::Swapped>(*options_.ema, optim::WeightEma::Values::kTrained);
   Checkpoint checkpoint = weights_of(model_);
   checkpoint.metadata.insert(options_.metadata.begin(), options_.metadata.end());
+  if (!state_->classes.empty()) checkpoint.metadata.emplace(meta::kClasses, to_text(state_->classes));
   append_with_prefix(checkpoint.state, kOptimizer, options_.optimizer.state_dict());
   if (options_.schedule != nullptr) append_with_prefix(checkpoint.state, kSchedule, options_.schedule->state_dict());
   if (options_.method != nullptr) append_with_prefix(checkpoint.state, kMethod, options_.method->state_dict());
@@ -245,6 +249,7 @@ void Trainer::load(const io::FilePath& file) {
     TERN_CHECK(name == kUpdates || name.starts_with(kOptimizer) || name.starts_with(kSchedule) ||
                    name.starts_with(kPosition) || name.starts_with(kMethod) || name.starts_with(kRaw),
                FormatError, "[trainer] expected the state of a run alone in ", path, ", got also ", name);
+  std::vector<std::string> classes = classes_of(checkpoint);
   io::TensorMap weights = checkpoint.weights;
   io::TensorMap averages;
   const bool has_averages = checkpoint.state.contains(kUpdates);
@@ -288,6 +293,7 @@ void Trainer::load(const io::FilePath& file) {
     throw;
   }
   set_random_state(loaded.random);
+  loaded.classes = std::move(classes);
   loaded.saved = path;
   loaded.saved_step = loaded.step;
   *state_ = loaded;
@@ -544,6 +550,7 @@ void Trainer::save_best(const io::FilePath& path) const {
   const Profiler::Span span(options_.profiler, "checkpoint");
   Checkpoint checkpoint = weights_of(model_);
   checkpoint.metadata.insert(options_.metadata.begin(), options_.metadata.end());
+  if (!state_->classes.empty()) checkpoint.metadata.emplace(meta::kClasses, to_text(state_->classes));
   checkpoint.metadata[meta::kBest] = to_text(state_->best);
   if (options_.ema != nullptr)
     for (const auto& [name, average] : with_prefix(options_.ema->state_dict(), kAverage))
@@ -551,7 +558,24 @@ void Trainer::save_best(const io::FilePath& path) const {
   save_checkpoint(path, checkpoint);
 }
 
+// The names that checkpoints carry from here on; those of a checkpoint that was loaded must be the task's.
+void Trainer::take_classes(const Task& task) {
+  const std::vector<std::string> names = task.class_names();
+  std::vector<std::string>& known = state_->classes;
+  if (names.empty() || names == known) return;
+  if (known.empty()) {
+    known = names;
+    return;
+  }
+  const std::string owner = state_->saved.empty() ? "the model" : state_->saved;
+  const std::vector<int64_t> places = class_places({names, "the data"}, {known, owner});
+  TERN_CHECK(std::is_sorted(places.begin(), places.end()) && names.size() == known.size(), ValueError,
+             "[trainer] expected the classes of ", owner, " in their order, got ", to_text(names), " instead of ",
+             to_text(known));
+}
+
 FitResult Trainer::fit(Task& task) {
+  take_classes(task);
   return Loop{.trainer = *this, .task = task}.run();
 }
 

@@ -90,8 +90,9 @@ class Trainer {
   /// measured again, and its files stay as they are. Throws NonFiniteError where the
   /// loss, a gradient or a parameter is NaN or infinite, naming the step, the first op and module that produced such a
   /// value and the last checkpoint, which it leaves alone; the model's state is then undefined. Throws StateError for a
-  /// directory with another run's checkpoint, unless options.overwrite, and IoError where files cannot be written. Who
-  /// fears a second process in the directory locks it (RunDirectory).
+  /// directory with another run's checkpoint, unless options.overwrite, ValueError, naming them, where the task's
+  /// classes are not those of the checkpoint that was loaded, and IoError where files cannot be written. Who fears a
+  /// second process in the directory locks it (RunDirectory).
   FitResult fit(Task& task);
   /// The same for classes, with cross-entropy.
   FitResult fit(data::DataLoader& train, data::DataLoader* validation = nullptr);
@@ -121,6 +122,7 @@ class Trainer {
   MetricRow observe() const;
   MetricRow method_metrics() const;
   void set_method(int64_t step) const;
+  void take_classes(const Task& task);
   std::string place(const Task& task, int64_t step) const;
   [[noreturn]] void diverged(const std::string& expected, const Task& task, std::span<const Batch> batches) const;
   nn::Module& model_;

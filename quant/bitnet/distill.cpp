@@ -2,8 +2,10 @@
 #include <span>
 
 #include <tern/core/autograd/autograd.h>
+#include <tern/core/create.h>
 #include <tern/core/elementwise.h>
 #include <tern/core/error.h>
+#include <tern/core/index.h>
 #include <tern/core/loss.h>
 #include <tern/core/matmul.h>
 #include <tern/core/operators.h>
@@ -109,6 +111,8 @@ Tensor Distillation::loss(const Tensor& logits, const Tensor& input) {
     const NoGradGuard no_grad;
     const nn::EvalModeGuard eval(*teacher_);
     taught = (*teacher_)(input);
+    if (const auto& outputs = options_.teacher_outputs; !outputs.empty())
+      taught = index_select(taught, -1, tensor(outputs, {static_cast<int64_t>(outputs.size())}));
   }
   Tensor total = mul(logits_distillation(logits, taught, options_.temperature), options_.logits_weight);
   for (const auto& tap : taps_) {

@@ -36,6 +36,8 @@ struct DistillationOptions {
   /// Paths of the layers whose outputs [B, T, width] are compared, the same in both models: the queries', keys' and
   /// values' projections of one layer, best a late one.
   std::vector<std::string> relation_layers = {};
+  /// For each of the student's outputs the teacher's one of the same class; empty: the same places.
+  std::vector<int64_t> teacher_outputs = {};
 };
 
 /// A teacher at work: looks at what the student's tapped layers give as it runs, runs the teacher on the same input

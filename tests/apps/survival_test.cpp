@@ -68,6 +68,12 @@ void expect_same_run(const std::string& out, const std::string& undisturbed) {
               io::read_file("test", undisturbed + "/last.safetensors"))
       << out;
   EXPECT_EQ(io::read_file("test", out + "/summary.json"), io::read_file("test", undisturbed + "/summary.json")) << out;
+  const auto best = [](const std::string& run) {
+    const std::string file = run + "/best.safetensors";
+    return fs::exists(file) ? io::read_file("test", file) : "";
+  };
+  EXPECT_TRUE(best(out) == best(undisturbed)) << out;
+  EXPECT_FALSE(fs::exists(out + "/best.previous.safetensors")) << out;
   // Every step and epoch once, in order; seconds and rates differ.
   const auto places = [](const std::string& path) {
     std::vector<std::string> found;
@@ -120,6 +126,21 @@ TEST(Survival, EveryWriteSyncAndRenameOfACheckpointMayFail) {
   EXPECT_GE(faults, 36);
 }
 
+// Runs train_classifier without waiting for it.
+pid_t started(const Arguments& arguments) {
+  const pid_t child = fork();
+  if (child != 0) return child;
+  std::string program = std::string(TERN_APPS_DIR) + "/train_classifier";
+  std::vector<char*> argv{program.data()};
+  std::vector<std::string> texts = arguments;
+  for (std::string& text : texts) argv.push_back(text.data());
+  argv.push_back(nullptr);
+  const int nowhere = open("/dev/null", O_RDWR);
+  dup2(nowhere, STDOUT_FILENO);
+  execv(program.c_str(), argv.data());
+  _exit(127);
+}
+
 // TERN_KILLS says how often; a few times without it.
 TEST(Survival, KilledAtAnyMoment) {
   TemporaryDirectory directory;
@@ -137,19 +158,8 @@ TEST(Survival, KilledAtAnyMoment) {
   for (int killed = 0; killed < kills;) {
     const double when = moment(random);
     const Arguments arguments = fs::exists(out + "/config.json") ? resumed(out) : small_run(out, settings);
-    pid_t child = fork();
+    const pid_t child = started(arguments);
     ASSERT_GE(child, 0);
-    if (child == 0) {
-      std::string program = std::string(TERN_APPS_DIR) + "/train_classifier";
-      std::vector<char*> argv{program.data()};
-      std::vector<std::string> texts = arguments;
-      for (std::string& text : texts) argv.push_back(text.data());
-      argv.push_back(nullptr);
-      const int nowhere = open("/dev/null", O_RDWR);
-      dup2(nowhere, STDOUT_FILENO);
-      execv(program.c_str(), argv.data());
-      _exit(127);
-    }
     std::this_thread::sleep_for(std::chrono::duration<double>(when));
     kill(child, SIGKILL);
     int status = 0;
@@ -163,6 +173,58 @@ TEST(Survival, KilledAtAnyMoment) {
       ASSERT_EQ(WEXITSTATUS(status), 0);
     }
     expect_same_run(out, undisturbed);
+    fs::remove_all(out);
+  }
+}
+
+// In the measurement at an epoch's end, with quantization that is setting in and with averages; by either signal. With
+// TERN_KILLS twenty times; a few times without it.
+TEST(Survival, KilledWhileItIsMeasured) {
+  TemporaryDirectory directory;
+  // 80 images to learn from, 20 held out: three steps an epoch. Measuring takes far longer.
+  const Arguments settings{"model.hidden=[16, 16]", "bitnet.enabled=true",   "bitnet.warmup_steps=5",
+                           "optim.ema_decay=0.9",   "data.val_fraction=0.2", "data.test_limit=0",
+                           "data.eval_batch_size=1"};
+  const std::string undisturbed = directory / "undisturbed", out = directory / "killed";
+  const auto start = Clock::now();
+  ASSERT_EQ(run_program("train_classifier", small_run(undisturbed, settings)).exit_code, 0);
+  const double whole = seconds_since(start);
+  const int kills = std::getenv("TERN_KILLS") != nullptr ? 20 : 3;
+  std::mt19937 random(std::random_device{}());
+  std::uniform_real_distribution<double> moment(0, whole / 4);
+  const auto rows = [&] {
+    std::ifstream file(out + "/metrics.jsonl");
+    int64_t count = 0;
+    for (std::string line; std::getline(file, line);) ++count;
+    return count;
+  };
+  for (int killed = 0, tries = 0; killed < kills && tries < 10 * kills; ++tries) {
+    const int64_t measuring = random() % 2 == 0 ? 3 : 7;  // rows when the first or the second epoch is measured
+    const double when = moment(random);
+    const int signal = random() % 2 == 0 ? SIGKILL : SIGTERM;
+    const pid_t child = started(small_run(out, settings));
+    ASSERT_GE(child, 0);
+    int status = 0;
+    bool ended = false;
+    while (!ended && rows() < measuring) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      ended = waitpid(child, &status, WNOHANG) == child;
+    }
+    std::this_thread::sleep_for(std::chrono::duration<double>(when));
+    if (!ended) {
+      kill(child, signal);
+      waitpid(child, &status, 0);
+    }
+    const bool stopped = WIFSIGNALED(status) || WEXITSTATUS(status) == 128 + SIGTERM;
+    if (stopped)
+      ++killed;
+    else
+      ASSERT_EQ(WEXITSTATUS(status), 0);
+    const ProcessResult rest = go_on(out, small_run(out, settings));
+    ASSERT_EQ(rest.exit_code, 0) << "after " << when << " s of " << whole << "\n" << rest.err;
+    expect_same_run(out, undisturbed);
+    EXPECT_TRUE(io::read_file("test", out + "/evaluation.json") ==
+                io::read_file("test", undisturbed + "/evaluation.json"));
     fs::remove_all(out);
   }
 }
