@@ -94,19 +94,29 @@ function(tern_room name)
   install(TARGETS tern_${name} EXPORT ternTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endfunction()
 
-# tern_room_kernels(NAME): compiles the room's kernels/*.cpp once an instruction set (TERN_ISAS), each time into the namespace that
-# TERN_ISA names, and adds them to the room's library. See core/kernels/kernel.h.
+# tern_room_kernels(NAME [LEVELS isa...]): compiles the room's kernels/*.cpp once per instruction set (those of TERN_ISAS; of these only
+# LEVELS where it is given: the ones in which the room's kernels differ), each time into the namespace that TERN_ISA names, and adds
+# them to the room's library. See core/kernels/kernel.h.
 set(isa_flags_portable "")
 set(isa_flags_avx2 -mavx2 -mfma -mf16c -mbmi2)
-set(isa_flags_avx512 ${isa_flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16
-    -mprefer-vector-width=512)
+set(isa_flags_avx2_vnni ${isa_flags_avx2} -mavxvnni)
+set(isa_flags_avx512_vnni ${isa_flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mprefer-vector-width=512)
 if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(TERN_ISAS portable)
 endif()
+foreach(isa ${TERN_ISAS})
+  if(NOT DEFINED isa_flags_${isa})
+    message(FATAL_ERROR "TERN_ISAS: expected portable, avx2, avx2_vnni or avx512_vnni, got ${isa}")
+  endif()
+endforeach()
 
 function(tern_room_kernels name)
+  cmake_parse_arguments(ARG "" "" "LEVELS" ${ARGN})
   file(GLOB kernels CONFIGURE_DEPENDS kernels/*.cpp)
   foreach(isa ${TERN_ISAS})
+    if(ARG_LEVELS AND NOT isa IN_LIST ARG_LEVELS)
+      continue()
+    endif()
     set(objects tern_${name}_kernels_${isa})
     add_library(${objects} OBJECT ${kernels})
     target_compile_definitions(${objects} PRIVATE TERN_ISA=${isa})

@@ -156,7 +156,7 @@ tern_cmake() {
 # tern_configure OPTION...: configures build/ with the kernels that this processor can run (the plain cmake has them all),
 # sources compiled several at a time, which takes two thirds of the time.
 tern_configure() {
-  local isas="portable;avx2;avx512"
-  if grep -qs '^flags' /proc/cpuinfo && ! grep -qsw avx512_bf16 /proc/cpuinfo; then isas="portable;avx2"; fi
+  local isas="portable;avx2;avx2_vnni;avx512_vnni"
+  if grep -qs '^flags' /proc/cpuinfo && ! grep -qsw avx512_vnni /proc/cpuinfo; then isas="portable;avx2;avx2_vnni"; fi
   tern_cmake . build -DTERN_ISAS="$isas" -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=6 "$@"
 }

@@ -78,8 +78,8 @@ struct Unit {
 
 Unit widest() {
 #if defined(__x86_64__)
-  if (isa() == Isa::kAvx512) return {chains_avx512, 16};
-  if (isa() == Isa::kAvx2) return {chains_avx2, 8};
+  if (isa() >= Isa::kAvx512Vnni) return {chains_avx512, 16};
+  if (isa() != Isa::kPortable) return {chains_avx2, 8};
 #endif
   return {chains_portable, 4};
 }

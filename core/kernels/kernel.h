@@ -1,7 +1,7 @@
 // How kernels are declared, compiled and called.
 //
 // A kernel is a loop on pointers and sizes. Its header (kernels/NAME.h) wraps the declarations in TERN_DECLARE_KERNELS;
-// its source (kernels/NAME.cpp) is compiled once an instruction set, each time into a namespace of its own:
+// its source (kernels/NAME.cpp) is compiled once per instruction set, each time into a namespace of its own:
 //
 //   namespace tern::kernels::TERN_ISA { template <class T> void relu(const T* x, T* y, int64_t n) {...} }
 //
@@ -15,40 +15,53 @@
 #include <tern/core/cpu.h>
 #include <tern/core/parallel.h>
 
-#define TERN_DECLARE_KERNELS(...)     \
-  namespace tern::kernels::portable { \
-  __VA_ARGS__                         \
-  }                                   \
-  namespace tern::kernels::avx2 {     \
-  __VA_ARGS__                         \
-  }                                   \
-  namespace tern::kernels::avx512 {   \
-  __VA_ARGS__                         \
+#define TERN_DECLARE_KERNELS(...)        \
+  namespace tern::kernels::portable {    \
+  __VA_ARGS__                            \
+  }                                      \
+  namespace tern::kernels::avx2 {        \
+  __VA_ARGS__                            \
+  }                                      \
+  namespace tern::kernels::avx2_vnni {   \
+  __VA_ARGS__                            \
+  }                                      \
+  namespace tern::kernels::avx512_vnni { \
+  __VA_ARGS__                            \
   }
 
-// Versions that a build leaves out (TERN_ISAS) fall back to the next lower one, so that every name still links.
+// Versions that a build leaves out (TERN_ISAS), or that a room's kernels do not differ in, fall back to the next lower
+// one, so that every name still links.
 #ifdef TERN_HAVE_AVX2
 #define TERN_AVX2_OR_LOWER avx2
 #else
 #define TERN_AVX2_OR_LOWER portable
 #endif
-#ifdef TERN_HAVE_AVX512
-#define TERN_AVX512_OR_LOWER avx512
+#ifdef TERN_HAVE_AVX2_VNNI
+#define TERN_AVX2_VNNI_OR_LOWER avx2_vnni
 #else
-#define TERN_AVX512_OR_LOWER TERN_AVX2_OR_LOWER
+#define TERN_AVX2_VNNI_OR_LOWER TERN_AVX2_OR_LOWER
+#endif
+#ifdef TERN_HAVE_AVX512_VNNI
+#define TERN_AVX512_VNNI_OR_LOWER avx512_vnni
+#else
+#define TERN_AVX512_VNNI_OR_LOWER TERN_AVX2_OR_LOWER
 #endif
 
 #define TERN_KERNEL(...)                                                                                              \
   ::tern::kernels::select(&::tern::kernels::portable::__VA_ARGS__, &::tern::kernels::TERN_AVX2_OR_LOWER::__VA_ARGS__, \
-                          &::tern::kernels::TERN_AVX512_OR_LOWER::__VA_ARGS__)
+                          &::tern::kernels::TERN_AVX2_VNNI_OR_LOWER::__VA_ARGS__,                                     \
+                          &::tern::kernels::TERN_AVX512_VNNI_OR_LOWER::__VA_ARGS__)
 
 namespace tern::kernels {
 
 template <class F>
-F* select(F* portable, F* avx2, F* avx512) {
+F* select(F* portable, F* avx2, F* avx2_vnni, F* avx512_vnni) {
   switch (isa()) {
-    case Isa::kAvx512:
-      return avx512;
+    case Isa::kAvx512:  // BF16, which no kernel uses yet
+    case Isa::kAvx512Vnni:
+      return avx512_vnni;
+    case Isa::kAvx2Vnni:
+      return avx2_vnni;
     case Isa::kAvx2:
       return avx2;
     default:

@@ -12,9 +12,10 @@
 //   likewise. A quad of a token in every lane of a vector meets a quad of a row in each: lanes are rows, and nothing is
 //   added up across them. Zen 3 takes 5 cycles for 256 products; its two multipliers would allow 4.
 //
-// AVX-512 has vpdpbusd (VNNI), which multiplies, adds and widens in one; that version is only chosen where it exists.
+// AVX-512 VNNI and AVX-VNNI have vpdpbusd, which multiplies, adds and widens in one.
 #include <tern/core/kernels/tile.h>
 #include <tern/core/scratch.h>
+#include <tern/quant/kernels/int_simd.h>
 #include <tern/quant/kernels/ternary_gemm.h>
 
 #if defined(__AVX2__)
@@ -33,13 +34,13 @@ constexpr int64_t kChunkProducts = int64_t{1} << 18;  // work of a chunk, at lea
 constexpr int64_t kQuad = 4;  // numbers that lie together: what a lane of int32 multiplies and adds up
 
 // A tile: so many tokens by kTileVectors vectors of sums, whose lanes are the rows of a panel.
-#if defined(__AVX512VNNI__)
+#if TERN_INT_BYTES == 64
 constexpr int64_t kTileTokens = 8, kLanes = 16;
 #else
 constexpr int64_t kTileTokens = 4, kLanes = 8;
 #endif
 constexpr int64_t kTileVectors = 2, kPanelRows = kTileVectors * kLanes;
-#if defined(__AVX2__)
+#if TERN_INT_BYTES > 0
 constexpr int64_t kTogether = 8;  // rows unpacked side by side
 #else
 constexpr int64_t kTogether = 4;
@@ -94,57 +95,41 @@ struct Writer {
   float factor;
 };
 
-#if defined(__AVX2__)
-
-[[gnu::always_inline]] inline __m256i load32(const void* p) {
-  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
-}
+#if TERN_INT_BYTES > 0
 
 // Weights are asked for in stretches, some way ahead of where they are used: measured on Zen 3, where the processor's
 // own prefetching gives 14 GB/s, a line at a time 17, and this 19, of 21 that a sweep that only reads reaches.
 constexpr int64_t kPrefetchBlock = 512, kPrefetchAhead = 3072;
 
-// Keeps a sum in its register from one round of a loop to the next: GCC 12 would copy it, and run out of them.
-[[gnu::always_inline]] inline void stay(__m256i& v) {
-  asm("" : "+x"(v));
-}
-
 // -- one token
-
-[[gnu::always_inline]] inline int32_t sum_of_lanes(__m256i v) {
-  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4E));
-  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xB1));
-  return _mm_cvtsi128_si32(s);
-}
 
 // Lanes of products of blocks: of digits with activations, and of digits times four; two of each, so that additions do
 // not wait for one another. int16 lanes, or int32 lanes where the processor widens by itself.
 struct BlockSums {
-  __m256i once[2], fourfold[2];
+  Int32Bytes once[2], fourfold[2];
 
   [[gnu::always_inline]] inline void add(const uint8_t* w, const int8_t* x) {
-    const __m256i low = _mm256_set1_epi8(0x03), high = _mm256_set1_epi8(0x0C);
-    const __m256i v = load32(w), h = _mm256_srli_epi16(v, 4);
-    multiply_add(once[0], _mm256_and_si256(v, low), load32(x + 96));
-    multiply_add(fourfold[0], _mm256_and_si256(v, high), load32(x + 64));
-    multiply_add(once[1], _mm256_and_si256(h, low), load32(x + 32));
-    multiply_add(fourfold[1], _mm256_and_si256(h, high), load32(x));
+    const Int32Bytes low = set_bytes32(0x03), high = set_bytes32(0x0C);
+    const Int32Bytes v = load32(w), h = shift_right_u16<4>(v);
+    multiply_add(once[0], and32(v, low), load32(x + 96));
+    multiply_add(fourfold[0], and32(v, high), load32(x + 64));
+    multiply_add(once[1], and32(h, low), load32(x + 32));
+    multiply_add(fourfold[1], and32(h, high), load32(x));
   }
-  [[gnu::always_inline]] static void multiply_add(__m256i& sum, __m256i digits, __m256i x) {
-#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
-    sum = _mm256_dpbusd_epi32(sum, digits, x);
+  [[gnu::always_inline]] static void multiply_add(Int32Bytes& sum, const Int32Bytes& digits, const Int32Bytes& x) {
+#if TERN_INT_DOT
+    sum = dot32(sum, digits, x);
 #else
-    sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(digits, x));
+    sum = add16(sum, multiply_pairs_u8_s8(digits, x));
 #endif
-    stay(sum);
+    keep_in_register(sum);
   }
   // Both of a kind together, as int32 lanes.
-  [[gnu::always_inline]] static __m256i wide(const __m256i* sum) {
-#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
-    return _mm256_add_epi32(sum[0], sum[1]);
+  [[gnu::always_inline]] static Int32Bytes wide(const Int32Bytes* sum) {
+#if TERN_INT_DOT
+    return add32(sum[0], sum[1]);
 #else
-    return _mm256_madd_epi16(_mm256_add_epi16(sum[0], sum[1]), _mm256_set1_epi16(1));
+    return add_pairs_s16(add16(sum[0], sum[1]));
 #endif
   }
 };
@@ -152,13 +137,12 @@ struct BlockSums {
 // Sum of digits times activations over `blocks` blocks.
 [[gnu::always_inline]] inline int32_t digits_times(const uint8_t* w, const int8_t* x, int64_t blocks) {
   constexpr int64_t kGroup = 8;  // blocks between two widenings: 16 additions of at most 2048
-  const __m256i zero = _mm256_setzero_si256();
-  __m256i once = zero, fourfold = zero;
+  const Int32Bytes zero = zero32();
+  Int32Bytes once = zero, fourfold = zero;
   for (int64_t done = 0; done < blocks; done += kGroup) {
     if (done % (kPrefetchBlock / kBlockBytes) == 0) {
       const int64_t left = (blocks - done) * kBlockBytes, stretch = left < kPrefetchBlock ? left : kPrefetchBlock;
-      for (int64_t line = 0; line < stretch; line += 64)
-        _mm_prefetch(reinterpret_cast<const char*>(w) + kPrefetchAhead + line, _MM_HINT_T0);
+      for (int64_t line = 0; line < stretch; line += 64) prefetch(w + kPrefetchAhead + line);
     }
     BlockSums sums{{zero, zero}, {zero, zero}};
     if (blocks - done >= kGroup) {
@@ -167,62 +151,73 @@ struct BlockSums {
     } else {
       for (int64_t b = 0; b < blocks - done; ++b) sums.add(w + b * kBlockBytes, x + b * kTernaryBlock);
     }
-    once = _mm256_add_epi32(once, BlockSums::wide(sums.once));
-    fourfold = _mm256_add_epi32(fourfold, BlockSums::wide(sums.fourfold));
+    once = add32(once, BlockSums::wide(sums.once));
+    fourfold = add32(fourfold, BlockSums::wide(sums.fourfold));
     w += kGroup * kBlockBytes;
     x += kGroup * kTernaryBlock;
   }
-  return sum_of_lanes(_mm256_add_epi32(once, _mm256_srai_epi32(fourfold, 2)));
+  return sum_of_lanes32(add32(once, shift_right_s32<2>(fourfold)));
 }
 
 // -- several tokens
 
 [[gnu::always_inline]] inline void unpack_block(const uint8_t* w, uint8_t* digits) {
-  const __m256i low = _mm256_set1_epi8(0x03), v = load32(w);
-  auto* to = reinterpret_cast<__m256i*>(digits);
-  _mm256_store_si256(to, _mm256_and_si256(_mm256_srli_epi16(v, 6), low));
-  _mm256_store_si256(to + 1, _mm256_and_si256(_mm256_srli_epi16(v, 4), low));
-  _mm256_store_si256(to + 2, _mm256_and_si256(_mm256_srli_epi16(v, 2), low));
-  _mm256_store_si256(to + 3, _mm256_and_si256(v, low));
+  const Int32Bytes low = set_bytes32(0x03), v = load32(w);
+  store32(digits, and32(shift_right_u16<6>(v), low));
+  store32(digits + 32, and32(shift_right_u16<4>(v), low));
+  store32(digits + 64, and32(shift_right_u16<2>(v), low));
+  store32(digits + 96, and32(v, low));
 }
 
-#if defined(__AVX512VNNI__)
-using Lanes = __m512i;
-constexpr int64_t kMostQuads = kDepth / kQuad;
+#if TERN_INT_BYTES == 64
+using Lanes = Int64Bytes;
 [[gnu::always_inline]] inline Lanes load_lanes(const void* p) {
-  return _mm512_load_si512(p);
+  return load64(p);
 }
-[[gnu::always_inline]] inline void store_lanes(void* p, Lanes v) {
-  _mm512_store_si512(p, v);
+[[gnu::always_inline]] inline void store_lanes(void* p, const Lanes& v) {
+  store64(p, v);
 }
 [[gnu::always_inline]] inline Lanes everywhere(int32_t quad) {
-  return _mm512_set1_epi32(quad);
-}
-[[gnu::always_inline]] inline void multiply_add(Lanes& sums, Lanes digits, Lanes x) {
-  sums = _mm512_dpbusd_epi32(sums, digits, x);
-}
-[[gnu::always_inline]] inline Lanes add_wide(Lanes total, Lanes sums) {
-  return _mm512_add_epi32(total, sums);
+  return set_ints64(quad);
 }
 #else
-using Lanes = __m256i;
-constexpr int64_t kMostQuads = 64;  // additions of at most 512 in int16
+using Lanes = Int32Bytes;
 [[gnu::always_inline]] inline Lanes load_lanes(const void* p) {
-  return _mm256_load_si256(static_cast<const __m256i*>(p));
+  return load32(p);
 }
-[[gnu::always_inline]] inline void store_lanes(void* p, Lanes v) {
-  _mm256_store_si256(static_cast<__m256i*>(p), v);
+[[gnu::always_inline]] inline void store_lanes(void* p, const Lanes& v) {
+  store32(p, v);
 }
 [[gnu::always_inline]] inline Lanes everywhere(int32_t quad) {
-  Lanes v = _mm256_set1_epi32(quad);
-  stay(v);  // one load for all products with it: more would be more than the processor does in that time
+  Lanes v = set_ints32(quad);
+  keep_in_register(v);  // one load for all products with it: more would be more than the processor does in that time
   return v;
 }
-[[gnu::always_inline]] inline void multiply_add(Lanes& sums, Lanes digits, Lanes x) {
-  asm("vpaddw %1, %0, %0" : "+x"(sums) : "x"(_mm256_maddubs_epi16(digits, x)));
+#endif
+
+#if TERN_INT_BYTES == 64
+constexpr int64_t kMostQuads = kDepth / kQuad;
+[[gnu::always_inline]] inline void multiply_add(Lanes& sums, const Lanes& digits, const Lanes& x) {
+  sums = dot64(sums, digits, x);
 }
-[[gnu::always_inline]] inline Lanes add_wide(Lanes total, Lanes sums) {
-  return _mm256_add_epi32(total, _mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
+[[gnu::always_inline]] inline Lanes add_wide(const Lanes& total, const Lanes& sums) {
+  return add64(total, sums);
+}
+#elif TERN_INT_DOT
+constexpr int64_t kMostQuads = kDepth / kQuad;
+[[gnu::always_inline]] inline void multiply_add(Lanes& sums, const Lanes& digits, const Lanes& x) {
+  sums = dot32(sums, digits, x);
+}
+[[gnu::always_inline]] inline Lanes add_wide(const Lanes& total, const Lanes& sums) {
+  return add32(total, sums);
+}
+#else
+constexpr int64_t kMostQuads = 64;  // additions of at most 512 in int16
+[[gnu::always_inline]] inline void multiply_add(Lanes& sums, const Lanes& digits, const Lanes& x) {
+  sums = add16(sums, multiply_pairs_u8_s8(digits, x));
+}
+[[gnu::always_inline]] inline Lanes add_wide(const Lanes& total, const Lanes& sums) {
+  return add32(total, add_pairs_s16(sums));
 }
 #endif
 

@@ -19,6 +19,7 @@
 #include <tern/quant/packed/linear.h>
 
 #include "message_of.h"
+#include "quant/emulated_kernels.h"
 
 namespace tern::quant::packed {
 namespace {
@@ -148,11 +149,16 @@ TEST(TernaryKernels, SameBitsAtAnyNumberOfThreads) {
   EXPECT_EQ(results[1], results[5]);
 }
 
-// Every version up to the one in use, so that AVX2's is looked at on a processor that has more.
+// Every version that the processor can run, and those for other processors with each instruction as a loop.
 TEST(TernaryKernels, SameSumsOnEveryInstructionSet) {
-  std::vector<std::pair<const char*, void (*)(const kernels::TernaryProduct&)>> versions;
-  if (isa() >= Isa::kAvx2) versions.emplace_back("avx2", &kernels::TERN_AVX2_OR_LOWER::ternary_product);
-  if (isa() >= Isa::kAvx512) versions.emplace_back("avx512", &kernels::TERN_AVX512_OR_LOWER::ternary_product);
+  std::vector<std::pair<const char*, void (*)(const kernels::TernaryProduct&)>> versions{
+      {"avx2 emulated", &kernels::emulated_avx2::ternary_product},
+      {"avx2_vnni emulated", &kernels::emulated_avx2_vnni::ternary_product},
+      {"avx512_vnni emulated", &kernels::emulated_avx512_vnni::ternary_product}};
+  if (cpu_has(Isa::kAvx2)) versions.emplace_back("avx2", &kernels::TERN_AVX2_OR_LOWER::ternary_product);
+  if (cpu_has(Isa::kAvx2Vnni)) versions.emplace_back("avx2_vnni", &kernels::TERN_AVX2_VNNI_OR_LOWER::ternary_product);
+  if (cpu_has(Isa::kAvx512Vnni))
+    versions.emplace_back("avx512_vnni", &kernels::TERN_AVX512_VNNI_OR_LOWER::ternary_product);
   // Weights unpacked in one piece and in several; tokens in part of a tile, in some blocks, and in many.
   for (const auto& [tokens, n] : std::vector<std::pair<int64_t, int64_t>>{
            {1, 3000}, {6, 3000}, {300, 3000}, {1030, 3000}, {5, 290}, {300, 290}, {1030, 290}}) {
