@@ -94,9 +94,9 @@ function(tern_room name)
   install(TARGETS tern_${name} EXPORT ternTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endfunction()
 
-# tern_room_kernels(NAME [LEVELS isa...]): compiles the room's kernels/*.cpp once per instruction set (those of TERN_ISAS; of these only
-# LEVELS where it is given: the ones in which the room's kernels differ), each time into the namespace that TERN_ISA names, and adds
-# them to the room's library. See core/kernels/kernel.h.
+# tern_room_kernels(NAME [INT source...]): compiles the room's kernels/*.cpp once per instruction set (TERN_ISAS), each time into the
+# namespace that TERN_ISA names, and adds them to the room's library. For avx2_vnni, whose instructions are for integers, the sources
+# of INT alone. See core/kernels/kernel.h.
 set(isa_flags_portable "")
 set(isa_flags_avx2 -mavx2 -mfma -mf16c -mbmi2)
 set(isa_flags_avx2_vnni ${isa_flags_avx2} -mavxvnni)
@@ -111,10 +111,14 @@ foreach(isa ${TERN_ISAS})
 endforeach()
 
 function(tern_room_kernels name)
-  cmake_parse_arguments(ARG "" "" "LEVELS" ${ARGN})
-  file(GLOB kernels CONFIGURE_DEPENDS kernels/*.cpp)
+  cmake_parse_arguments(ARG "" "" "INT" ${ARGN})
+  file(GLOB all CONFIGURE_DEPENDS kernels/*.cpp)
   foreach(isa ${TERN_ISAS})
-    if(ARG_LEVELS AND NOT isa IN_LIST ARG_LEVELS)
+    set(kernels ${all})
+    if(isa STREQUAL "avx2_vnni")
+      set(kernels ${ARG_INT})
+    endif()
+    if(NOT kernels)
       continue()
     endif()
     set(objects tern_${name}_kernels_${isa})

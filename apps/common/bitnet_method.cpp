@@ -49,7 +49,6 @@ void need_setting(bool condition, const Text&... text) {
 }  // namespace
 
 void declare(Schema& schema, BitnetConfig& c) {
-  constexpr Limits kNotNegative{.min = 0};
   schema.add("bitnet.enabled", c.enabled, "ternary weights and int8 activations in the linear layers");
   schema.add("bitnet.subln", c.subln, {"none", "output", "all"},
              "norms in front of no converted layer, of output projections, or of all");

@@ -1,17 +1,6 @@
 #include <tern/train/classifier_config.h>
 
 namespace tern::train {
-namespace {
-
-constexpr Limits kNotNegative{.min = 0};
-constexpr Limits kPositive{.min = 0, .above = true};
-constexpr Limits kFraction{.min = 0, .max = 1};
-constexpr Limits kBelowOne{.min = 0, .max = 0.999999};
-constexpr Limits kCount{.min = 1, .max = 1e9};
-constexpr Limits kCountOrNone{.min = 0, .max = 1e9};
-
-}  // namespace
-
 const std::vector<std::string>& image_model_names() {
   static const std::vector<std::string> names{"resnet20",   "resnet32", "resnet44", "resnet56", "resnet110",
                                               "resnet1202", "resnet18", "resnet34", "resnet50", "vit_tiny",

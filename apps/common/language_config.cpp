@@ -4,8 +4,6 @@
 namespace tern::train {
 namespace {
 
-constexpr Limits kCount{.min = 1, .max = 1e9};
-constexpr Limits kCountOrNone{.min = 0, .max = 1e9};
 constexpr Limits kSize{.min = 1, .max = 65536};
 
 }  // namespace

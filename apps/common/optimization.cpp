@@ -8,16 +8,6 @@
 #include <tern/train/optimization.h>
 
 namespace tern::train {
-namespace {
-
-constexpr Limits kNotNegative{.min = 0};
-constexpr Limits kPositive{.min = 0, .above = true};
-constexpr Limits kBelowOne{.min = 0, .max = 0.999999};
-constexpr Limits kCount{.min = 1, .max = 1e9};
-constexpr Limits kCountOrNone{.min = 0, .max = 1e9};
-
-}  // namespace
-
 void declare(Schema& schema, OptimConfig& o) {
   schema.add("optim.name", o.name, {"sgd", "adam", "adamw"}, "optimizer");
   schema.add("optim.lr", o.lr, kNotNegative, "learning rate of weights at its highest");

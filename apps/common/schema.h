@@ -26,6 +26,13 @@ struct Limits {
   bool above = false;
 };
 
+inline constexpr Limits kNotNegative{.min = 0};
+inline constexpr Limits kPositive{.min = 0, .above = true};
+inline constexpr Limits kFraction{.min = 0, .max = 1};
+inline constexpr Limits kBelowOne{.min = 0, .max = 0.999999};
+inline constexpr Limits kCount{.min = 1, .max = 1e9};  ///< of steps, epochs, images
+inline constexpr Limits kCountOrNone{.min = 0, .max = 1e9};
+
 /// A list of settings, each bound to a variable that already holds its default. The variables must outlive the schema.
 ///
 ///   double rate = 0.1;

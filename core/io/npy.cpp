@@ -145,7 +145,7 @@ class HeaderParser {
   size_t at_ = 0;
 };
 
-Tensor parse(std::span<const std::byte> bytes, const std::string& name) {
+Tensor parse_array(std::span<const std::byte> bytes, const std::string& name) {
   ByteReader reader(kLoadNpy, name, bytes);
   TERN_CHECK(bytes.size() >= kMagic.size() && reader.take_text(kMagic.size(), "the magic string") == kMagic,
              FormatError, "[", kLoadNpy, "] expected '", name, "' to begin with \\x93NUMPY; this is not a .npy file");
@@ -195,7 +195,7 @@ Tensor parse(std::span<const std::byte> bytes, const std::string& name) {
 }  // namespace
 
 Tensor parse_npy(std::span<const std::byte> bytes, const std::string& name) {
-  return naming_kind(bytes, FileKind::kNpy, [&] { return parse(bytes, name); });
+  return naming_kind(bytes, FileKind::kNpy, [&] { return parse_array(bytes, name); });
 }
 
 Tensor load_npy(const std::string& path) {

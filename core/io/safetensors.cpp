@@ -310,7 +310,7 @@ SafetensorsContent load_safetensors(const FilePath& path) {
 
 namespace {
 
-SafetensorsContent parse(std::span<const std::byte> bytes, const std::string& name) {
+SafetensorsContent parse_content(std::span<const std::byte> bytes, const std::string& name) {
   check_size(bytes.size(), name);
   ByteReader reader(kLoad, name, bytes);
   const uint64_t length = check_length(reader.read<uint64_t>("the header length"), bytes.size(), name);
@@ -331,7 +331,7 @@ SafetensorsContent parse(std::span<const std::byte> bytes, const std::string& na
 }  // namespace
 
 SafetensorsContent parse_safetensors(std::span<const std::byte> bytes, const std::string& name) {
-  return naming_kind(bytes, FileKind::kUnknown, [&] { return parse(bytes, name); });
+  return naming_kind(bytes, FileKind::kUnknown, [&] { return parse_content(bytes, name); });
 }
 
 }  // namespace tern::io

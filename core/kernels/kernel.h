@@ -22,15 +22,19 @@
   namespace tern::kernels::avx2 {        \
   __VA_ARGS__                            \
   }                                      \
-  namespace tern::kernels::avx2_vnni {   \
-  __VA_ARGS__                            \
-  }                                      \
   namespace tern::kernels::avx512_vnni { \
   __VA_ARGS__                            \
   }
 
-// Versions that a build leaves out (TERN_ISAS), or that a room's kernels do not differ in, fall back to the next lower
-// one, so that every name still links.
+// Of kernels on integers, which gain from AVX-VNNI: compiled for it as well (tern_room_kernels), called by
+// TERN_INT_KERNEL.
+#define TERN_DECLARE_INT_KERNELS(...)  \
+  TERN_DECLARE_KERNELS(__VA_ARGS__)    \
+  namespace tern::kernels::avx2_vnni { \
+  __VA_ARGS__                          \
+  }
+
+// Versions that a build leaves out (TERN_ISAS) fall back to the next lower one, so that every name still links.
 #ifdef TERN_HAVE_AVX2
 #define TERN_AVX2_OR_LOWER avx2
 #else
@@ -47,10 +51,12 @@
 #define TERN_AVX512_VNNI_OR_LOWER TERN_AVX2_OR_LOWER
 #endif
 
-#define TERN_KERNEL(...)                                                                                              \
+#define TERN_SELECT_KERNEL(vnni, ...)                                                                                 \
   ::tern::kernels::select(&::tern::kernels::portable::__VA_ARGS__, &::tern::kernels::TERN_AVX2_OR_LOWER::__VA_ARGS__, \
-                          &::tern::kernels::TERN_AVX2_VNNI_OR_LOWER::__VA_ARGS__,                                     \
+                          &::tern::kernels::vnni::__VA_ARGS__,                                                        \
                           &::tern::kernels::TERN_AVX512_VNNI_OR_LOWER::__VA_ARGS__)
+#define TERN_KERNEL(...) TERN_SELECT_KERNEL(TERN_AVX2_OR_LOWER, __VA_ARGS__)
+#define TERN_INT_KERNEL(...) TERN_SELECT_KERNEL(TERN_AVX2_VNNI_OR_LOWER, __VA_ARGS__)
 
 namespace tern::kernels {
 

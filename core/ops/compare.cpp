@@ -45,7 +45,7 @@ Tensor classified(const char* name, ClassifyOp op, const Tensor& x) {
   });
 }
 
-int64_t count_nonzero(const Tensor& truth) {  // truth: u8 0 or 1
+int64_t ones_in(const Tensor& truth) {  // truth: u8 0 or 1
   const Tensor dense_truth = dense(truth);
   const uint8_t* v = dense_truth.data<uint8_t>();
   int64_t count = 0;
@@ -119,7 +119,7 @@ Tensor isfinite(const Tensor& x) {
 bool equal(const Tensor& a, const Tensor& b) {
   check_defined("equal", a, b);
   if (!(a.shape() == b.shape()) || a.dtype() != b.dtype()) return false;
-  return count_nonzero(compared("equal", CompareOp::kEq, a, b)) == a.numel();
+  return ones_in(compared("equal", CompareOp::kEq, a, b)) == a.numel();
 }
 
 bool allclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool equal_nan) {
@@ -131,7 +131,7 @@ bool allclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool e
   const Tensor near = le(abs(sub(a, b)), add(mul(abs(b), rtol), atol));
   Tensor good = logical_or(eq(a, b), logical_and(near, isfinite(b)));
   if (equal_nan) good = logical_or(good, logical_and(isnan(a), isnan(b)));
-  return count_nonzero(good) == good.numel();
+  return ones_in(good) == good.numel();
 }
 
 }  // namespace tern

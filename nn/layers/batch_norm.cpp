@@ -1,6 +1,7 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/batch_norm.h>
 #include <tern/nn/batch_norm.h>
+#include <tern/nn/detail/filled_if.h>
 
 namespace tern::nn {
 namespace {
@@ -13,9 +14,7 @@ const BatchNorm::Options& checked(const BatchNorm::Options& o, const char* type)
   return o;
 }
 
-Tensor filled_if(bool wanted, const Shape& shape, double value, DType dtype = DType::kF32) {
-  return wanted ? empty(shape, dtype).fill_(value) : Tensor();
-}
+using detail::filled_if;
 
 }  // namespace
 

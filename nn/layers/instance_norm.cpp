@@ -4,6 +4,7 @@
 #include <tern/core/norm.h>
 #include <tern/core/reduce.h>
 #include <tern/core/shape.h>
+#include <tern/nn/detail/filled_if.h>
 #include <tern/nn/instance_norm.h>
 
 namespace tern::nn {
@@ -17,9 +18,7 @@ const InstanceNorm::Options& checked(const InstanceNorm::Options& o, const char*
   return o;
 }
 
-Tensor filled_if(bool wanted, const Shape& shape, double value, DType dtype = DType::kF32) {
-  return wanted ? empty(shape, dtype).fill_(value) : Tensor();
-}
+using detail::filled_if;
 
 }  // namespace
 

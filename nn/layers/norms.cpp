@@ -1,14 +1,13 @@
 #include <cmath>
 
 #include <tern/core/norm.h>
+#include <tern/nn/detail/filled_if.h>
 #include <tern/nn/norms.h>
 
 namespace tern::nn {
 namespace {
 
-Tensor filled_if(bool wanted, const Shape& shape, double value) {
-  return wanted ? empty(shape).fill_(value) : Tensor();
-}
+using detail::filled_if;
 
 void check_eps(const char* type, double eps) {
   TERN_CHECK(std::isfinite(eps) && eps >= 0, ValueError, "[", type, "] expected eps of at least 0, got ", eps);

@@ -147,7 +147,7 @@ Tensor integer_product(const TokenCodes& tokens, const Ternary& weight, const Te
     p.bias = dense_bias.data<float>();
   }
   p.y = y.data<float>();
-  TERN_KERNEL(ternary_product)(p);
+  TERN_INT_KERNEL(ternary_product)(p);
   return y;
 }
 

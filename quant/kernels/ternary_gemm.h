@@ -31,4 +31,4 @@ struct TernaryProduct {
 
 }  // namespace tern::kernels
 
-TERN_DECLARE_KERNELS(void ternary_product(const TernaryProduct& p);)
+TERN_DECLARE_INT_KERNELS(void ternary_product(const TernaryProduct& p);)

@@ -102,7 +102,7 @@ Tensor ternary_sums(const QuantizedTokens& tokens, const PackedTernary& weight) 
   kernels::TernaryProduct p = product_of(tokens, weight);
   Tensor out = empty({p.tokens, p.rows}, DType::kI32);
   p.sums = out.data<int32_t>();
-  TERN_KERNEL(ternary_product)(p);
+  TERN_INT_KERNEL(ternary_product)(p);
   return out;
 }
 
@@ -124,7 +124,7 @@ Tensor packed_linear(const Tensor& x, const PackedTernary& weight, const Tensor&
   p.scale = weight.scale;
   Tensor y = empty(with_last(x.shape(), p.rows));
   p.y = y.data<float>();
-  TERN_KERNEL(ternary_product)(p);
+  TERN_INT_KERNEL(ternary_product)(p);
   return y;
 }
 

@@ -24,7 +24,7 @@ namespace {
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kPoisons[] = {std::numeric_limits<double>::quiet_NaN(), kInf, -kInf};
 
-struct Case {
+struct HiddenCase {
   int64_t queries, keys, heads, kv_heads;
   DType dtype;
 };
@@ -61,11 +61,11 @@ void expect_same_bits(const Tensor& got, const Tensor& want, const std::string& 
 
 // The last two keys are hidden from every query.
 TEST(AttentionHidden, PaddingReachesNothing) {
-  for (const Case& c : {Case{1, 5, 2, 2, DType::kF32},
-                        {3, 9, 2, 1, DType::kF64},
-                        {7, 9, 4, 2, DType::kF32},
-                        {130, 300, 2, 2, DType::kF32},
-                        {100, 130, 1, 1, DType::kF64}}) {
+  for (const HiddenCase& c : {HiddenCase{1, 5, 2, 2, DType::kF32},
+                              {3, 9, 2, 1, DType::kF64},
+                              {7, 9, 4, 2, DType::kF32},
+                              {130, 300, 2, 2, DType::kF32},
+                              {100, 130, 1, 1, DType::kF64}}) {
     const Tensor q = numbers({2, c.heads, c.queries, 8}, c.dtype, 1),
                  k = numbers({2, c.kv_heads, c.keys, 8}, c.dtype, 2),
                  v = numbers({2, c.kv_heads, c.keys, 4}, c.dtype, 3),

@@ -63,7 +63,7 @@ TEST(TransformerEncoders, MatchPyTorch) {
   EXPECT_EQ(compared, 7u);
 }
 
-struct Tagger : Module {
+struct EncoderTagger : Module {
   Child<TransformerEncoder> encoder{
       this,
       "encoder",
@@ -72,7 +72,7 @@ struct Tagger : Module {
 };
 
 TEST(TransformerEncoders, AreChildrenThatSummariesAndClonesKnow) {
-  Tagger model;
+  EncoderTagger model;
   const Summary table = summary(model, {2, 5, 8});
   EXPECT_EQ(table.rows[1].name, "encoder");
   EXPECT_EQ(table.macs, 2 * 2 * 5 * (8 * (3 * 8 + 2 * 5) + 8 * 8 + 2 * 8 * 16));

@@ -18,7 +18,7 @@
 namespace tern::train {
 namespace {
 
-std::shared_ptr<nn::models::Model> small_model(const char* name = "resnet20") {
+std::shared_ptr<nn::models::Model> image_model(const char* name = "resnet20") {
   manual_seed(3);
   ModelSpec spec{.name = name, .classes = 10, .hidden = {5}};
   if (spec.name == "vit") spec.width = 24, spec.depth = 1, spec.heads = 2;
@@ -50,7 +50,7 @@ TEST(RunOptimizer, GivesEveryParameterTheRateAndDecayOfItsKind) {
         config.optim.name = optimizer_name;
         config.optim.decay_norms = decay_norms;
         config.codeq.mode = mode;
-        const auto model = small_model();
+        const auto model = image_model();
         attach_codeq(*model, config.codeq);
         const auto optimizer = make_optimizer(*model, config);
 
@@ -93,7 +93,7 @@ TEST(RunOptimizer, GivesEveryParameterTheRateAndDecayOfItsKind) {
 TEST(RunOptimizer, SparesTokenAndPositionsOfAVit) {
   ClassifierConfig config;
   config.optim.decay_norms = false;
-  const auto model = small_model("vit");
+  const auto model = image_model("vit");
   const auto optimizer = make_optimizer(*model, config);
   for (const char* name : {"cls_token", "pos_embed", "norm.weight", "head.bias"})
     EXPECT_TRUE(names_of(*optimizer, 1).contains(name)) << name;
@@ -103,7 +103,7 @@ TEST(RunOptimizer, SparesTokenAndPositionsOfAVit) {
 
 // Three steps with the same gradients.
 std::vector<double> after_three_steps(const std::function<std::unique_ptr<optim::Optimizer>(nn::Module&)>& make) {
-  const auto model = small_model("mlp");
+  const auto model = image_model("mlp");
   const auto optimizer = make(*model);
   Generator random(4);
   for (int step = 0; step < 3; ++step) {
@@ -150,7 +150,7 @@ TEST(RunOptimizer, WorksWithTheSettingsItWasGiven) {
 
 TEST(RunEma, AveragesParametersAndRunningStatistics) {
   OptimConfig config;
-  const auto model = small_model();
+  const auto model = image_model();
   EXPECT_EQ(make_ema(*model, config), nullptr);
   config.ema_decay = 0.99;
   const auto ema = make_ema(*model, config);

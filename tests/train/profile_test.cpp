@@ -27,13 +27,13 @@ using test::message_of;
 constexpr int64_t kSide = 16, kBatch = 4;
 
 // A few steps of a small model, alike each time.
-struct SmallRun {
+struct ProfiledRun {
   data::Synthetic images{{.size = 6 * kBatch, .classes = 10, .height = kSide, .width = kSide}};
   data::DataLoader loader{images, {.batch_size = kBatch, .shuffle = true, .workers = 1, .seed = 3}};
   std::shared_ptr<nn::models::Model> net;
   std::unique_ptr<optim::Sgd> optimizer;
 
-  explicit SmallRun(const std::string& model = "resnet20", const io::Json& config = {}, bool codeq = true) {
+  explicit ProfiledRun(const std::string& model = "resnet20", const io::Json& config = {}, bool codeq = true) {
     manual_seed(1);
     net = nn::models::create(model, config);
     if (codeq) quant::codeq::attach(*net, {.exclude = {"conv1"}});
@@ -85,7 +85,7 @@ TEST(Profiler, ChangesNoBit) {
             ? io::Json::object(
                   {{"image_size", kSide}, {"patch_size", 4}, {"width", 24}, {"depth", 2}, {"num_heads", 2}})
             : io::Json();
-    SmallRun plain(model, config, false), profiled(model, config, false);
+    ProfiledRun plain(model, config, false), profiled(model, config, false);
     plain.train(nullptr, "", 2);
     const auto profiler = profiled.profiler();
     profiled.train(profiler.get(), "", 2);
@@ -101,7 +101,7 @@ TEST(Profiler, ChangesNoBit) {
 }
 
 TEST(Profiler, LayersAddUpAndCountTheirWork) {
-  SmallRun run;
+  ProfiledRun run;
   const auto profiler = run.profiler();
   EXPECT_FALSE(profiler->done());
   run.train(profiler.get());
@@ -160,7 +160,7 @@ TEST(Profiler, LayersAddUpAndCountTheirWork) {
 }
 
 TEST(Profiler, TraceIsValidAndNests) {
-  SmallRun run;
+  ProfiledRun run;
   const auto profiler = run.profiler();
   TemporaryDirectory directory;
   run.train(profiler.get(), directory.path(), 1, 2);
@@ -228,7 +228,7 @@ TEST(Profiler, TraceIsValidAndNests) {
 // The feed-forward of a ViT runs as one operation in the scope of the block's mlp, which then has the work of both
 // layers; attention's products have no weights.
 TEST(Profiler, FusedPathsCountForTheModuleThatRunsThem) {
-  SmallRun run(
+  ProfiledRun run(
       "vit",
       io::Json::object({{"image_size", kSide}, {"patch_size", 4}, {"width", 24}, {"depth", 2}, {"num_heads", 2}}),
       false);
@@ -255,7 +255,7 @@ TEST(Profiler, FusedPathsCountForTheModuleThatRunsThem) {
 }
 
 TEST(Profiler, ARunThatEndsInItsWarmUp) {
-  SmallRun run;
+  ProfiledRun run;
   const auto profiler = run.profiler({.warmup = 50, .steps = 5});
   run.train(profiler.get());
   EXPECT_EQ(profiler->steps(), 0);
