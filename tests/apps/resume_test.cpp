@@ -216,7 +216,7 @@ TEST(Resume, ABestOfAbandonedEpochsIsNotKept) {
   TemporaryDirectory directory;
   const std::string whole = directory / "whole", out = directory / "out";
   // Slow measurements, so that the run does not end before it is killed; nothing is saved on the way.
-  const Arguments settings{"save_every=0", "optim.lr=0.05", "data.eval_batch_size=1"};
+  const Arguments settings{"save_every=0", "optim.lr=0.1", "data.eval_batch_size=1"};
   ASSERT_EQ(run_program("train_classifier", images_run(whole, settings)).exit_code, 0);
   killed_at(kImages, images_run(out, settings), "epoch 5/6:");
   const auto abandoned = train::mark_of(out + "/best.safetensors");

@@ -18,7 +18,7 @@ for source in "$work"/*.cpp; do
   "$compiler" -I"$work/include" "$@" -fsyntax-only -w "$source" > "$source.log" 2>&1
   status=$?
   first=$(grep -m 1 'error:' "$source.log")
-  errors=$(grep -c 'error:' "$source.log")
+  errors=$(grep 'error:' "$source.log" | sort -u | wc -l)
   if [ -f "$source.expect" ]; then
     words=$(cat "$source.expect")
     if [ $status -eq 0 ]; then

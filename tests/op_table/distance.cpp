@@ -45,12 +45,13 @@ double number(const Json& a, const char* key) {
 }  // namespace
 
 TERN_OP_FAMILY(distance) {
+  constexpr double kEps = 0.217;  // no sample has this norm, where the gradient jumps
   for (const double p : {1.0, 2.0, kInf}) {
     for (const int64_t axis : {int64_t{1}, int64_t{-2}}) {
       table.add({
           .name = "normalize",
           .variant = concat("p ", p, ", axis ", axis),
-          .call = [=](const Inputs& in) { return normalize(in[0], p, axis, 0.2); },
+          .call = [=](const Inputs& in) { return normalize(in[0], p, axis, kEps); },
           .samples = {{distinct({3, 4})},
                       {strided(distinct({2, 3, 2}))},
                       {channels_last(distinct({2, 3, 2, 2}))},
@@ -61,7 +62,7 @@ TERN_OP_FAMILY(distance) {
               [=](const Arrays& in) {
                 const int64_t a = axis < 0 ? axis + in[0].dim() : axis;
                 Array norms =
-                    along(in[0], in[0], a, [p](const auto& v, const auto&) { return std::max(norm_of(v, p), 0.2); });
+                    along(in[0], in[0], a, [=](const auto& v, const auto&) { return std::max(norm_of(v, p), kEps); });
                 norms.shape.insert(a, 1);
                 return zip(in[0], norms, [](double x, double n) { return x / n; });
               },
@@ -116,7 +117,7 @@ TERN_OP_FAMILY(distance) {
         .variant = concat("axis ", axis),
         .call = [=](const Inputs& in) { return cosine_similarity(in[0], in[1], axis); },
         .samples = {{uniform({3, 4}), uniform({3, 4})},
-                    {uniform({2, 1, 4}), uniform({3, 4})},
+                    {uniform({2, 3, 1}), uniform({3, 4})},
                     {channels_last({2, 3, 2, 2}), uniform({2, 3, 2, 2})},
                     {strided(uniform({3, 2})), permuted(uniform({3, 2}))}},
         .large = {{uniform({300, 101}), uniform({300, 101})}},

@@ -63,14 +63,15 @@ def losses():
             f.add(case, "binary_cross_entropy", lambda x, t, w, r=reduction: F.binary_cross_entropy(x, t, w, reduction=r),
                   {"input": f.rand(case, "x", [3, 4], 0.01, 0.99), "target": f.rand(case, "t", [3, 4], 0.0, 1.0),
                    "weight": f.rand(case, "w", [4], 0.2, 2.0) if weighted else None}, no_grad=("weight",), reduction=reduction)
-        for op, fn, target in (("smooth_l1_loss", lambda x, t, r: F.smooth_l1_loss(x, t, reduction=r, beta=0.7), None),
-                               ("huber_loss", lambda x, t, r: F.huber_loss(x, t, reduction=r, delta=0.7), None),
-                               ("soft_margin_loss", lambda x, t, r: F.soft_margin_loss(x, t, reduction=r), "signs"),
-                               ("hinge_embedding_loss", lambda x, t, r: F.hinge_embedding_loss(x, t, margin=0.8, reduction=r), "signs")):
+        for op, fn, target, settings in (
+                ("smooth_l1_loss", lambda x, t, r: F.smooth_l1_loss(x, t, reduction=r, beta=0.7), None, {"beta": 0.7}),
+                ("huber_loss", lambda x, t, r: F.huber_loss(x, t, reduction=r, delta=0.7), None, {"delta": 0.7}),
+                ("soft_margin_loss", lambda x, t, r: F.soft_margin_loss(x, t, reduction=r), "signs", {}),
+                ("hinge_embedding_loss", lambda x, t, r: F.hinge_embedding_loss(x, t, margin=0.8, reduction=r), "signs", {"margin": 0.8})):
             case = f"{op}_{reduction}"
             t = f.rand(case, "t", [3, 4])
             f.add(case, op, lambda x, t, fn=fn, r=reduction: fn(x, t, r), {"input": f.rand(case, "x", [3, 4]), "target": t.sign() if target else t},
-                  no_grad=("target",) if target else (), reduction=reduction)
+                  no_grad=("target",) if target else (), reduction=reduction, **settings)
         case = "margin_ranking_loss_" + reduction
         f.add(case, "margin_ranking_loss", lambda a, b, t, r=reduction: F.margin_ranking_loss(a, b, t, margin=0.3, reduction=r),
               {"input1": f.rand(case, "a", [3, 4]), "input2": f.rand(case, "b", [3, 4]), "target": f.rand(case, "t", [3, 1]).sign()}, no_grad=("target",),
