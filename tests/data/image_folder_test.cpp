@@ -87,7 +87,7 @@ TEST(DecodeImage, OtherContentIsRefused) {
       {"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer; fetch what it stands for with git lfs pull"},
   };
   for (const auto& [content, name] : contents)
-    EXPECT_EQ(sentence_of<FormatError>([&] { static_cast<void>(decode(content)); }),
+    EXPECT_EQ(sentence_of<FormatError>([&content = content] { static_cast<void>(decode(content)); }),
               concat("[decode_image] expected a PNG, JPEG or BMP image in 'f', got ", name));
 }
 

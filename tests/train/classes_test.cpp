@@ -92,7 +92,7 @@ TEST(Classes, TravelWithCheckpointsOfATrainer) {
     SmallRun again;
     Trainer trainer(again.net, again.options(9));
     trainer.load(last);
-    EXPECT_EQ(message_of<ValueError>([&] { (void)fit(trainer, again, names); }), text);
+    EXPECT_EQ(message_of<ValueError>([&, &names = names] { (void)fit(trainer, again, names); }), text);
     EXPECT_EQ(fit(trainer, again, {"a", "b", "c", "d"}).steps, 9);
   }
   Checkpoint broken = load_checkpoint(last);
