@@ -50,13 +50,13 @@ Arrays naive(const Arrays& in, Cell cell, bool reverse) {
       for (int64_t j = 0; j < hidden; ++j) {
         const auto from_input = [&](int64_t gate) {
           double sum = b.defined ? b(gate * hidden + j) : 0;
-          const double *row = &w.v[0] + (gate * hidden + j) * inputs, *value = &x.v[0] + (t * batch + n) * inputs;
+          const double *row = w.v.data() + (gate * hidden + j) * inputs, *value = x.v.data() + (t * batch + n) * inputs;
           for (int64_t l = 0; l < inputs; ++l) sum += value[l] * row[l];
           return sum;
         };
         const auto from_state = [&](int64_t gate) {
           double sum = d.defined ? d(gate * hidden + j) : 0;
-          const double *row = &u.v[0] + (gate * hidden + j) * hidden, *value = &h.v[0] + n * hidden;
+          const double *row = u.v.data() + (gate * hidden + j) * hidden, *value = h.v.data() + n * hidden;
           for (int64_t l = 0; l < hidden; ++l) sum += value[l] * row[l];
           return sum;
         };
