@@ -60,7 +60,8 @@ Records read_records(const Format& format, const std::vector<std::string>& paths
     const io::InputFile& file = files.emplace_back(format.op, path);
     const auto bytes = static_cast<int64_t>(file.size());
     TERN_CHECK(bytes > 0 && bytes % record == 0, FormatError, "[", format.op, "] expected whole records of ", record,
-               " bytes in '", path, "', got ", bytes, " bytes; the file may be cut off or of another data set", io::kind_note(file));
+               " bytes in '", path, "', got ", bytes, " bytes; the file may be cut off or of another data set",
+               io::kind_note(file));
     total += bytes / record;
   }
   TERN_CHECK(total <= 1'000'000, FormatError, "[", format.op, "] expected at most 1000000 records, got ", total);

@@ -43,7 +43,7 @@ constexpr Magic kMagics[] = {{0, "\x93NUMPY"sv, FileKind::kNpy},
                              {4, "ftypmif1"sv, FileKind::kHeif},
                              {4, "jP  \r\n"sv, FileKind::kJpeg2000},
                              {0, "\xff\x4f\xff\x51"sv, FileKind::kJpeg2000},
-                                                      {4, "JXL \r\n"sv, FileKind::kJpegXl},
+                             {4, "JXL \r\n"sv, FileKind::kJpegXl},
                              {0, "8BPS"sv, FileKind::kPhotoshop},
                              // The number 0x1950a86a20f9469cfc6c as a pickle of protocol 2.
                              {0, "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."sv, FileKind::kOldPyTorch}};
