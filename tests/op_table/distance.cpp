@@ -117,7 +117,7 @@ TERN_OP_FAMILY(distance) {
         .variant = concat("axis ", axis),
         .call = [=](const Inputs& in) { return cosine_similarity(in[0], in[1], axis); },
         .samples = {{uniform({3, 4}), uniform({3, 4})},
-                    {uniform({2, 3, 1}), uniform({3, 4})},
+                    {uniform({1, 3, 4}), uniform({2, 3, 4})},
                     {channels_last({2, 3, 2, 2}), uniform({2, 3, 2, 2})},
                     {strided(uniform({3, 2})), permuted(uniform({3, 2}))}},
         .large = {{uniform({300, 101}), uniform({300, 101})}},
