@@ -30,21 +30,22 @@ constexpr Costs kCosts[] = {{4, 36, 276, 400}, {2, 16, 115, 250}};
 constexpr double kMargin = 0.9;  // of the direct kernels' time
 constexpr int64_t kMostImages = 64;
 
-double reckon(const DirectConv& c, const Costs& costs) {
+double reckon(const DirectConv& c, const Costs& costs, bool weights_ready) {
   const int64_t images = std::min(c.batch, kMostImages);
   const int64_t tiles = images * ((c.out_h + costs.tile - 1) / costs.tile) * ((c.out_w + costs.tile - 1) / costs.tile);
   const double pairs = static_cast<double>(c.channels) * static_cast<double>(c.out_channels);
   const double channels = static_cast<double>(c.channels + c.out_channels);
-  return static_cast<double>(tiles) * (costs.products * pairs + costs.channel * channels) + costs.weight * pairs;
+  return static_cast<double>(tiles) * (costs.products * pairs + costs.channel * channels) +
+         (weights_ready ? 0 : costs.weight * pairs);
 }
 
-int64_t choose_tile(const DirectConv& c) {
+int64_t choose_tile(const DirectConv& c, bool weights_ready) {
   const int64_t images = std::min(c.batch, kMostImages);
   double best =
       kMargin * 9 * static_cast<double>(c.channels * c.out_channels) * static_cast<double>(images * c.out_h * c.out_w);
   int64_t tile = 0;
   for (const Costs& costs : kCosts) {
-    const double time = reckon(c, costs);
+    const double time = reckon(c, costs, weights_ready);
     if (time < best) best = time, tile = costs.tile;
   }
   return tile;
@@ -70,14 +71,14 @@ void set_conv_method(ConvMethod method) {
   chosen = static_cast<int>(method);
 }
 
-WinogradPlan winograd_plan(const DirectConv& c, bool weight_grad) {
+WinogradPlan winograd_plan(const DirectConv& c, bool weight_grad, bool weights_ready) {
   WinogradPlan p;
   const ConvMethod method = conv_method();
   const bool possible = c.groups == 1 && c.taps_h == 3 && c.taps_w == 3 && c.step_h == 1 && c.step_w == 1 &&
                         c.dilation_h == 1 && c.dilation_w == 1 && c.channels % 16 == 0 && c.out_channels % 16 == 0 &&
                         c.batch > 0;
   if (!possible || method == ConvMethod::kDirect) return p;
-  p.tile = method == ConvMethod::kWinograd2 ? 2 : method == ConvMethod::kWinograd4 ? 4 : choose_tile(c);
+  p.tile = method == ConvMethod::kWinograd2 ? 2 : method == ConvMethod::kWinograd4 ? 4 : choose_tile(c, weights_ready);
   if (p.tile == 0) return p;
   p.tiles_h = (c.out_h + p.tile - 1) / p.tile;
   p.tiles_w = (c.out_w + p.tile - 1) / p.tile;

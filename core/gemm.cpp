@@ -258,6 +258,30 @@ void multiply_blocks(const Product<T>& p, const BatchAxes& kept) {
   }
 }
 
+// B is in panels. It is read once for every block of rows, from memory where it is large: so blocks have as many rows
+// as stay in the second cache, and the columns are shared out.
+template <class T>
+void multiply_by_panels(const Product<T>& p) {
+  const int64_t m = p.m, n = p.n, k = p.k, width = TERN_KERNEL(panel_width<T>)(), panels = ceil_divide(n, width);
+  const int64_t row_blocks = ceil_divide(m, kRowBlock), rows = ceil_divide(ceil_divide(m, row_blocks), 4) * 4;
+  const int64_t wanted = ceil_divide(kEnoughTasks, row_blocks), each = ceil_divide(panels, std::min(wanted, panels));
+  const int64_t col_blocks = ceil_divide(panels, each), cols = each * width;
+  const int64_t scratch_elements = TERN_KERNEL(multiply_panels_scratch<T>)(rows, k, p.a.row_stride, p.a.col_stride);
+  const int64_t grain = std::max<int64_t>(1, kPieceWork / 8 / (std::min(rows, m) * std::min(cols, n) * k));
+  parallel_for(row_blocks * col_blocks, grain, [&](int64_t begin, int64_t end) {
+    T* scratch = scratch_elements > 0 ? TwoAreas<T>(0, scratch_elements).second : nullptr;
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t j0 = task % col_blocks * cols, i0 = task / col_blocks * rows;
+      const int64_t bm = std::min(rows, m - i0), bn = std::min(cols, n - j0);
+      TERN_KERNEL(multiply_panels<T>)
+      (bm, bn, k, p.a.data + i0 * p.a.row_stride, p.a.row_stride, p.a.col_stride,
+       p.panels->memory.template data<T>() + j0 * k, k, p.c.data + i0 * p.c.row_stride + j0, p.c.row_stride,
+       p.accumulate, scratch);
+      if (p.epilogue != nullptr) p.epilogue(p.context, i0, i0 + bm, j0, j0 + bn);
+    }
+  });
+}
+
 // Whether there is enough to do for all threads in the blocks of C.
 bool enough_blocks(int64_t items, int64_t m, int64_t n, int64_t k, int64_t width) {
   const BlockCut cut(items, m, ceil_divide(n, width));
@@ -312,6 +336,10 @@ void multiply(const Product<T>& p) {
     return;
   }
 
+  if (p.panels != nullptr) {
+    TERN_ASSERT(p.batch.empty() && p.panels->k == k && p.panels->n == n, "panels of another product");
+    return multiply_by_panels(p);
+  }
   if (suits_panels(m, n, k)) {
     if (k * n <= kPackedElements && (kept.count >= kMostPieces || m * n * k * terms < kPieceWork))
       return multiply_items(p, kept, summed);

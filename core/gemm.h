@@ -19,6 +19,13 @@ struct Matrices {
   Strides batch_strides = {};  ///< one an axis of Product::batch; 0 where the matrix is the same for all
 };
 
+/// A right operand brought into panels (kernels/panel_gemm.h), for several products with it.
+template <class T>
+struct Panels {
+  Tensor memory;
+  int64_t k = 0, n = 0;
+};
+
 /// C[b] = A[b] B[b] for every index b of `batch`. A is [m, k], B [k, n], C [m, n] with col_stride 1. Where a batch
 /// stride of C is 0 the products along that axis are added up, in order. With `accumulate`, they are added to what C
 /// holds. The epilogue, if there is one, is called for every finished block of C (rows i0..i1, columns j0..j1), on the
@@ -29,6 +36,7 @@ struct Product {
   Dims batch = {};
   Matrices<const T> a, b;
   Matrices<T> c;
+  const Panels<T>* panels = nullptr;  ///< B, read in place of `b`; only without a batch
   bool accumulate = false;
   void (*epilogue)(const void* context, int64_t i0, int64_t i1, int64_t j0, int64_t j1) = nullptr;
   const void* context = nullptr;
@@ -38,12 +46,6 @@ struct Product {
 template <class T>
 void multiply(const Product<T>& product);
 
-/// A right operand brought into panels once, for products of blocks of rows with it (kernels/panel_gemm.h).
-template <class T>
-struct Panels {
-  Tensor memory;
-  int64_t k = 0, n = 0;
-};
 /// B is [k, n]. All threads work.
 template <class T>
 Panels<T> pack_right(const Matrices<const T>& b, int64_t k, int64_t n);

@@ -6,8 +6,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
 
 namespace tern {
+
+class KeptForms;  // kept_forms.cpp
 
 /// A reference-counted block of bytes, 64-byte aligned if it is our own. Views of a tensor share their tensor's storage
 /// and its version.
@@ -33,6 +36,10 @@ class Storage {
   uint64_t version() const { return version_.load(std::memory_order_relaxed); }
   void bump_version() { version_.fetch_add(1, std::memory_order_relaxed); }
 
+  /// What kept_forms.h keeps beside these bytes; null unless it was asked to.
+  KeptForms* kept_forms() const { return kept_forms_.get(); }
+  void set_kept_forms(std::shared_ptr<KeptForms> forms) { kept_forms_ = std::move(forms); }
+
  private:
   Storage(std::byte* data, size_t bytes, std::function<void()> release);
 
@@ -40,6 +47,7 @@ class Storage {
   size_t bytes_;
   std::function<void()> release_;  // empty: the block goes back to the allocator
   std::atomic<uint64_t> version_{0};
+  std::shared_ptr<KeptForms> kept_forms_;
 };
 
 namespace detail {

@@ -12,6 +12,7 @@
 #include <tern/core/create.h>
 #include <tern/core/elementwise.h>
 #include <tern/core/error.h>
+#include <tern/core/kept_forms.h>
 #include <tern/core/reduce.h>
 #include <tern/core/shape.h>
 #include <tern/nn/batch_norm.h>
@@ -240,6 +241,11 @@ FusionReport fuse_for_inference(Module& model, const Tensor& example) {
                             change, " where the largest value is ", largest,
                             "; the model reads a layer's output in a way that a forward does not record"));
   }
+  for (const auto& [path, module] : model.named_modules())
+    if (is_layer(*module)) {
+      const Parameter* weight = module->find_parameter("weight");
+      if (weight != nullptr && weight->defined()) keep_forms(weight->latent());
+    }
   return report;
 }
 

@@ -18,9 +18,10 @@ import subprocess
 import sys
 import time
 
-NAMES = ("resnet20_train", "resnet20_qat", "resnet20_infer", "vit_tiny_train", "vit_tiny_infer", "mobilenetv2_train", "resnext29_train",
+NAMES = ("resnet20_train", "resnet20_qat", "resnet20_infer", "resnet20_infer_b1", "vit_tiny_train", "vit_tiny_infer",
+         "vit_tiny_infer_b1", "mobilenetv2_train", "resnext29_train",
          "lm_train", "bitnet_lm_train", "lstm_train", "conv3x3_c16", "conv3x3_c32", "conv3x3_c64", "conv1x1", "grouped3x3_g4", "depthwise3x3",
-         "depthwise3x3_s2", "matmul_1024", "attention")
+         "depthwise3x3_s2", "matmul_1024", "linear_4096x1", "linear_4096x64", "attention")
 
 
 # -- PyTorch's side: a function for each workload gives the step to time
@@ -255,8 +256,8 @@ def workloads():
         groups = [{"params": others}, {"params": logits, "lr": 1e-3, "weight_decay": 0.01}]
         return training(model, sgd(groups), x.to(memory_format=layout), y)
 
-    def resnet20_infer(layout):
-        return inference(resnet20().to(memory_format=layout), images(128)[0].to(memory_format=layout))
+    def resnet20_infer(count):
+        return lambda layout: inference(resnet20().to(memory_format=layout), images(count)[0].to(memory_format=layout))
 
     def grouped_train(network, batch):
         def make(layout):
@@ -297,6 +298,9 @@ def workloads():
         a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
         return lambda: torch.mm(a, b)
 
+    def linear(tokens):
+        return inference(nn.Linear(4096, 4096, bias=False), torch.randn(tokens, 4096))
+
     def attention():
         q, k, v, g = (torch.randn(16, 6, 256, 48) for _ in range(4))
         for x in (q, k, v):
@@ -304,15 +308,17 @@ def workloads():
         return lambda: torch.autograd.grad(torch.softmax(q @ k.transpose(2, 3) / math.sqrt(48), 3) @ v, (q, k, v), g)
 
     either = lambda make: [lambda layout=layout: make(layout) for layout in formats]
-    return {"resnet20_train": either(resnet20_train), "resnet20_qat": either(resnet20_qat), "resnet20_infer": either(resnet20_infer),
-            "vit_tiny_train": [vit_train], "vit_tiny_infer": [lambda: inference(Vit(), images(64)[0])], "lm_train": [lm_train],
+    return {"resnet20_train": either(resnet20_train), "resnet20_qat": either(resnet20_qat), "resnet20_infer": either(resnet20_infer(128)),
+            "resnet20_infer_b1": either(resnet20_infer(1)),
+            "vit_tiny_train": [vit_train], "vit_tiny_infer": [lambda: inference(Vit(), images(64)[0])],
+            "vit_tiny_infer_b1": [lambda: inference(Vit(), images(1)[0])], "lm_train": [lm_train],
             "bitnet_lm_train": [lambda: lm_train(ternary=True)], "lstm_train": [lstm_train],
             "mobilenetv2_train": either(grouped_train(mobilenetv2, 64)), "resnext29_train": either(grouped_train(resnext29, 32)),
             "conv3x3_c16": either(one_conv(128, 16, 32, 3, 16)), "conv3x3_c32": either(one_conv(128, 32, 16, 3, 32)),
             "conv3x3_c64": either(one_conv(128, 64, 8, 3, 64)), "conv1x1": either(one_conv(64, 64, 32, 1, 256)),
             "grouped3x3_g4": either(one_conv(32, 128, 32, 3, 128, 32)), "depthwise3x3": either(one_conv(64, 144, 32, 3, 144, 144)),
             "depthwise3x3_s2": either(one_conv(64, 144, 32, 3, 144, 144, 2)),
-            "matmul_1024": [matmul], "attention": [attention]}
+            "matmul_1024": [matmul], "linear_4096x1": [lambda: linear(1)], "linear_4096x64": [lambda: linear(64)], "attention": [attention]}
 
 
 def time_torch(name, threads, reps):

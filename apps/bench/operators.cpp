@@ -3,6 +3,8 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/conv.h>
 #include <tern/core/create.h>
+#include <tern/core/kept_forms.h>
+#include <tern/core/linear.h>
 #include <tern/core/matmul.h>
 
 #include "workload.h"
@@ -37,6 +39,24 @@ Workload conv(const std::string& name, int64_t images, int64_t channels, int64_t
           .prepare = prepare};
 }
 
+// A layer whose weights stay as they are.
+Workload constant_linear(int64_t tokens) {
+  constexpr int64_t kFeatures = 4096;
+  const auto prepare = [tokens]() -> Prepared {
+    const Tensor x = randn({tokens, kFeatures}), w = randn({kFeatures, kFeatures});
+    keep_forms(w);
+    return {.step = [x, w] { static_cast<void>(linear(x, w)); }};
+  };
+  return {
+      .name = concat("linear_4096x", tokens),
+      .what = concat(tokens, tokens > 1 ? " tokens" : " token", " through a layer of 4096 x 4096 in f32, keep_forms"),
+      .items = tokens,
+      .flop = 2.0 * static_cast<double>(tokens * kFeatures * kFeatures),
+      .bytes = sizeof(float) * static_cast<double>(kFeatures * kFeatures),
+      .repetitions = 3,
+      .prepare = prepare};
+}
+
 Prepared matmul_1024() {
   const Tensor a = randn({1024, 1024}), b = randn({1024, 1024});
   return {.step = [a, b] { static_cast<void>(matmul(a, b)); }};
@@ -67,6 +87,8 @@ std::vector<Workload> operator_workloads() {
            .flop = 2.0 * 1024 * 1024 * 1024,
            .repetitions = 3,
            .prepare = matmul_1024},
+          constant_linear(1),
+          constant_linear(64),
           {.name = "attention",
            .what = "scaled dot-product attention, batch 16, 6 heads, 256 tokens, head width 48, forward and gradients",
            .items = kSequences,

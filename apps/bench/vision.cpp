@@ -69,9 +69,9 @@ Prepared resnet20_qat() {
   return training(model, optimizer, batch.images, batch.labels);
 }
 
-Prepared resnet20_infer() {
+Prepared resnet20_infer(int64_t images) {
   const auto model = nn::make<nn::models::ResNetCifar>({.depth = 20});
-  const Batch batch = random_batch(kResNetBatch);
+  const Batch batch = random_batch(images);
   nn::fuse_for_inference(*model, batch.images);
   return inference(model, batch.images);
 }
@@ -83,8 +83,11 @@ Prepared vit_tiny_train() {
   return training(model, optimizer, batch.images, batch.labels);
 }
 
-Prepared vit_tiny_infer() {
-  return inference(nn::make<nn::models::Vit>(vit_options()), random_batch(kVitBatch).images);
+Prepared vit_tiny_infer(int64_t images) {
+  const auto model = nn::make<nn::models::Vit>(vit_options());
+  const Batch batch = random_batch(images);
+  nn::fuse_for_inference(*model, batch.images);
+  return inference(model, batch.images);
 }
 
 }  // namespace
@@ -107,17 +110,27 @@ std::vector<Workload> vision_workloads() {
        .what = "ResNet-20 after fuse_for_inference, no gradients, batch 128",
        .items = kResNetBatch,
        .flop = resnet,
-       .prepare = resnet20_infer},
+       .prepare = [] { return resnet20_infer(kResNetBatch); }},
+      {.name = "resnet20_infer_b1",
+       .what = "the same, one image",
+       .flop = resnet / kResNetBatch,
+       .repetitions = 50,
+       .prepare = [] { return resnet20_infer(1); }},
       {.name = "vit_tiny_train",
        .what = "ViT of width 192, depth 12, 3 heads on 32x32 in patches of 4, batch 64, AdamW, one full step",
        .items = kVitBatch,
        .flop = 3 * vit,
        .prepare = vit_tiny_train},
       {.name = "vit_tiny_infer",
-       .what = "the same ViT, evaluation mode, no gradients, batch 64",
+       .what = "the same ViT after fuse_for_inference, no gradients, batch 64",
        .items = kVitBatch,
        .flop = vit,
-       .prepare = vit_tiny_infer},
+       .prepare = [] { return vit_tiny_infer(kVitBatch); }},
+      {.name = "vit_tiny_infer_b1",
+       .what = "the same, one image",
+       .flop = vit / kVitBatch,
+       .repetitions = 20,
+       .prepare = [] { return vit_tiny_infer(1); }},
   };
 }
 

@@ -1,12 +1,18 @@
 #include <tern/core/kernels/matvec.h>
+#include <tern/core/kernels/simd.h>
 
-// One matrix element takes part in one multiply-add, so these loops run at the speed of memory: rows four at a time
+// One matrix element takes part in one multiply-add, so these loops run at the speed of memory: rows several at a time
 // share the loads of x, and several independent sums hide the latency of the additions.
 
 namespace tern::kernels::TERN_ISA {
 namespace {
 
 constexpr int64_t kLanes = 32;  // independent sums a row
+template <class T>
+constexpr int kSums = kLanes / Simd<T>::kWidth;  // vectors of them
+template <class T>
+constexpr int kRowsTogether = kSums<T> >= 8 ? 1 : 8 / kSums<T>;  // eight vectors of sums stay in registers
+constexpr int64_t kAhead = 512;                                  // bytes of each row asked for in advance
 
 // The sum of kLanes lanes, always in the same order.
 template <class T>
@@ -18,14 +24,31 @@ T lane_sum(const T* lanes) {
   return s[0];
 }
 
-template <class T>
-T dot(const T* a, const T* x, int64_t n) {
-  T lanes[kLanes] = {};
+// out[r] = dot(a[r, :], x) for R rows; each sum in the same order for every R.
+template <int R, class T>
+[[gnu::noinline]] void dots(const T* a, int64_t lda, const T* x, int64_t n, T* out) {
+  using S = Simd<T>;
+  typename S::Vec sums[R][kSums<T>] = {};
+  const T* rows[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) rows[r] = a + r * lda;
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int64_t l = 0; l < kLanes; ++l) lanes[l] += a[i + l] * x[i + l];
-  for (int64_t l = 0; i + l < n; ++l) lanes[l] += a[i + l] * x[i + l];
-  return lane_sum(lanes);
+  for (; i + kLanes <= n; i += kLanes) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) __builtin_prefetch(reinterpret_cast<const char*>(rows[r] + i) + kAhead);
+#pragma GCC unroll 8
+    for (int v = 0; v < kSums<T>; ++v) {
+      const typename S::Vec value = S::load(x + i + v * S::kWidth);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) sums[r][v] += S::load(rows[r] + i + v * S::kWidth) * value;
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    T lanes[kLanes];
+    for (int v = 0; v < kSums<T>; ++v) S::store(lanes + v * S::kWidth, sums[r][v]);
+    for (int64_t l = 0; i + l < n; ++l) lanes[l] += rows[r][i + l] * x[i + l];
+    out[r] = lane_sum(lanes);
+  }
 }
 
 }  // namespace
@@ -33,9 +56,19 @@ T dot(const T* a, const T* x, int64_t n) {
 template <class T>
 void matvec_rows(const T* a, int64_t lda, const T* x, T* y, int64_t y_stride, int64_t rows, int64_t n,
                  bool accumulate) {
-  for (int64_t i = 0; i < rows; ++i) {
-    const T s = dot(a + i * lda, x, n);
-    y[i * y_stride] = accumulate ? y[i * y_stride] + s : s;
+  constexpr int R = kRowsTogether<T>;
+  T sums[R];
+  for (int64_t i = 0; i < rows;) {
+    const int64_t count = rows - i < R ? 1 : R;
+    if (count == R)
+      dots<R>(a + i * lda, lda, x, n, sums);
+    else
+      dots<1>(a + i * lda, lda, x, n, sums);
+    for (int64_t r = 0; r < count; ++r) {
+      T& to = y[(i + r) * y_stride];
+      to = accumulate ? to + sums[r] : sums[r];
+    }
+    i += count;
   }
 }
 

@@ -19,6 +19,9 @@ constexpr int kTileRows = 12;
 constexpr int kTileRows = 6;
 #endif
 
+constexpr int64_t kRowsOfBAhead =
+    32;  // asked for in advance, across the pages at which the processor's own asking ends
+
 template <class T>
 constexpr int64_t kPanel = 2 * Simd<T>::kWidth;  // columns of a panel
 
@@ -137,6 +140,8 @@ template <int M, int N, class T>
       V row[N];
 #pragma GCC unroll 2
       for (int j = 0; j < N; ++j) row[j] = S::load(right + j * S::kWidth);
+#pragma GCC unroll 2
+      for (int j = 0; j < N; ++j) __builtin_prefetch(right + kRowsOfBAhead * kPanel<T> + j * S::kWidth);
 #pragma GCC unroll 24
       for (int i = 0; i < M; ++i) {
         const V value = S::broadcast(left[i * a_row]);

@@ -9,6 +9,7 @@
 #include <tern/core/copy.h>
 #include <tern/core/elementwise_detail.h>
 #include <tern/core/error.h>
+#include <tern/core/kept_forms.h>
 #include <tern/core/kernels/batch_norm.h>
 #include <tern/core/kernels/conv_direct.h>
 #include <tern/core/kernels/conv_grouped.h>
@@ -61,27 +62,39 @@ WeightStrides strides_of(const Tensor& weight, const DirectConv& c) {
   return {0, c.out_channels * s[0], s[0], s[1], s[2], s[3]};
 }
 
-// The convolution itself, of whichever kind. weights: at the strides.
+// The convolution itself, of whichever kind. weights: at the strides; what they are packed into is kept beside the
+// memory of `keeper`, if that is defined.
 template <class T>
-void convolve(const DirectConv& c, const T* x, const T* weights, const WeightStrides& strides,
+void convolve(const DirectConv& c, const T* x, const T* weights, const WeightStrides& strides, const Tensor& keeper,
               const ConvFinish<T>& finish, T* y) {
+  const auto packed = [&](detail::Form form, int64_t variant, int64_t elements, const auto& pack) {
+    const auto make = [&] {
+      Tensor made = empty({elements}, dtype_of<T>());
+      pack(made.data<T>());
+      return made;
+    };
+    return keeper.defined() ? detail::kept_form(keeper, form, variant, make) : make();
+  };
   if constexpr (std::is_same_v<T, float>) {
-    if (const WinogradPlan plan = winograd_plan(c, false); plan.tile > 0) {
-      Tensor packed = empty({plan.elements});
-      TERN_KERNEL(winograd_pack)(c, plan, weights, strides, packed.data<float>());
-      TERN_KERNEL(conv_winograd)(c, plan, x, packed.data<float>(), finish, y);
+    if (const WinogradPlan plan = winograd_plan(c, false, keeper.defined()); plan.tile > 0) {
+      const Tensor w = packed(detail::Form::kConvWinograd, plan.tile, plan.elements, [&](float* to) {
+        TERN_KERNEL(winograd_pack)(c, plan, weights, strides, to);
+      });
+      TERN_KERNEL(conv_winograd)(c, plan, x, w.data<float>(), finish, y);
       return;
     }
   }
   if (is_grouped_conv(c)) {
-    Tensor packed = empty({c.depth() * c.groups * c.out_channels}, dtype_of<T>());
-    TERN_KERNEL(conv_grouped_pack<T>)(c, weights, strides, packed.data<T>());
-    TERN_KERNEL(conv_grouped<T>)(c, x, packed.data<T>(), finish, y);
+    const Tensor w = packed(detail::Form::kConvGrouped, c.groups, c.depth() * c.groups * c.out_channels, [&](T* to) {
+      TERN_KERNEL(conv_grouped_pack<T>)(c, weights, strides, to);
+    });
+    TERN_KERNEL(conv_grouped<T>)(c, x, w.data<T>(), finish, y);
     return;
   }
-  Tensor packed = empty({c.groups * c.packed_group()}, dtype_of<T>());
-  TERN_KERNEL(conv_pack<T>)(c, weights, strides, packed.data<T>());
-  TERN_KERNEL(conv_direct<T>)(c, x, packed.data<T>(), finish, y);
+  const Tensor w = packed(detail::Form::kConvDirect, c.groups, c.groups * c.packed_group(), [&](T* to) {
+    TERN_KERNEL(conv_pack<T>)(c, weights, strides, to);
+  });
+  TERN_KERNEL(conv_direct<T>)(c, x, w.data<T>(), finish, y);
 }
 
 // The taps of one axis that reach the input positions phase, phase + stride, ...: tap first, first - dilation', ... in
@@ -160,7 +173,7 @@ Tensor grad_input(const Tensor& grad, const Tensor& weight, const Shape& x_shape
                                    -rows.tap_step * s.tap_h,
                                    -columns.tap_step * s.tap_w};
       T* to = grad_x.data<T>() + (a * f.in_w + b) * f.in_pixel;
-      convolve<T>(c, grad.data<T>(), weight.data<T>(), reversed,
+      convolve<T>(c, grad.data<T>(), weight.data<T>(), reversed, {},
                   {.bias = bias.defined() ? bias.data<T>() : nullptr, .residual = nullptr, .relu = false}, to);
     }
   }
@@ -321,6 +334,8 @@ void check(const char* op, const Tensor& x, const Tensor& weight, const Tensor& 
 // x: channels-last.
 Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual, Size2 out,
                const Conv2dOptions& options, bool relu) {
+  const Tensor inputs[] = {x, weight, bias, residual};
+  const Tensor keeper = keeps_forms(weight) && !autograd::detail::wants_grad(inputs) ? weight : Tensor();
   const DirectConv c = forward_conv(x.shape(), weight.shape(), out, options);
   Tensor y = empty({c.batch, weight.shape()[0], c.out_h, c.out_w}, x.dtype(), MemoryFormat::kChannelsLast);
   if (residual.defined()) {
@@ -332,7 +347,7 @@ Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const 
   const Tensor dense_bias = bias.defined() ? contiguous(bias) : bias;
   const Tensor dense_residual = residual.defined() ? contiguous(residual, MemoryFormat::kChannelsLast) : residual;
   dispatch_float("conv2d", x.dtype(), [&]<class T>() {
-    convolve<T>(c, x.data<T>(), weight.data<T>(), strides_of(weight, c),
+    convolve<T>(c, x.data<T>(), weight.data<T>(), strides_of(weight, c), keeper,
                 {.bias = bias.defined() ? dense_bias.data<T>() : nullptr,
                  .residual = residual.defined() ? dense_residual.data<T>() : nullptr,
                  .relu = relu},

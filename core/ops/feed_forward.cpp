@@ -4,6 +4,7 @@
 #include <tern/core/cpu.h>
 #include <tern/core/error.h>
 #include <tern/core/gemm.h>
+#include <tern/core/kept_forms.h>
 #include <tern/core/linear_detail.h>
 #include <tern/core/scratch.h>
 #include <tern/core/shape.h>
@@ -29,10 +30,10 @@ const T* pointer(const Tensor& x) {
   return x.defined() ? x.data<T>() : nullptr;
 }
 
-// w [out, in], as [out, in] or as its transpose, in panels.
+// w [out, in] in panels, for products from the right with w itself: gradients.
 template <class T>
-gemm::Panels<T> pack(const Tensor& w, bool transposed) {
-  const gemm::MatrixView view = transposed ? gemm::as_matrices(w).transposed() : gemm::as_matrices(w);
+gemm::Panels<T> pack(const Tensor& w) {
+  const gemm::MatrixView view = gemm::as_matrices(w);
   return gemm::pack_right<T>({view.tensor.data<T>(), view.row_stride, view.col_stride}, view.rows, view.cols);
 }
 
@@ -64,8 +65,8 @@ struct FeedForwardBackward {
     if (needs[4]) down_partials = empty({blocks, out}, g.dtype());
     dispatch_float(kName, g.dtype(), [&]<class T>() {
       gemm::Panels<T> down, up;
-      if (needs_hidden) down = pack<T>(*down_weight, false);
-      if (needs[0]) up = pack<T>(*up_weight, false);
+      if (needs_hidden) down = pack<T>(*down_weight);
+      if (needs[0]) up = pack<T>(*up_weight);
       const int64_t scratch =
           std::max(gemm::multiply_rows_scratch(kRows, out, down), gemm::multiply_rows_scratch(kRows, hidden, up));
       const kernels::LinearAct act = detail::kernel_act(activation);
@@ -136,7 +137,10 @@ Tensor feed_forward(const Tensor& x, const Tensor& up_weight, const Tensor& up_b
   if (keeps) after = empty({rows, hidden}, x.dtype());
   if (keeps) before = activation == Activation::kNone || activation == Activation::kRelu ? after : empty_like(after);
   dispatch_float(op, x.dtype(), [&]<class T>() {
-    const gemm::Panels<T> up = pack<T>(up_weight, true), down = pack<T>(down_weight, true);
+    const auto panels_of = [&](const Tensor& weight) {
+      return detail::weight_panels<T>(weight, !keeps && keeps_forms(weight));
+    };
+    const gemm::Panels<T> up = panels_of(up_weight), down = panels_of(down_weight);
     const int64_t left =
         std::max(gemm::multiply_rows_scratch(kRows, in, up), gemm::multiply_rows_scratch(kRows, hidden, down));
     const kernels::LinearAct act = detail::kernel_act(activation);

@@ -1,6 +1,8 @@
 #include <tern/core/autograd/autograd.h>
+#include <tern/core/cpu.h>
 #include <tern/core/error.h>
 #include <tern/core/gemm.h>
+#include <tern/core/kept_forms.h>
 #include <tern/core/kernels/linear.h>
 #include <tern/core/linear.h>
 #include <tern/core/linear_detail.h>
@@ -30,6 +32,18 @@ Tensor column_sums(const Tensor& x) {
   });
   return sums;
 }
+
+template <class T>
+gemm::Panels<T> weight_panels(const Tensor& weight, bool keep) {
+  const gemm::MatrixView b = gemm::as_matrices(weight).transposed();
+  const auto pack = [&] {
+    return gemm::pack_right<T>({b.tensor.data<T>(), b.row_stride, b.col_stride}, b.rows, b.cols);
+  };
+  if (!keep) return pack();
+  return {kept_form(weight, Form::kPanels, 0, [&] { return pack().memory; }), b.rows, b.cols};
+}
+template gemm::Panels<float> weight_panels(const Tensor&, bool);
+template gemm::Panels<double> weight_panels(const Tensor&, bool);
 
 kernels::LinearAct kernel_act(Activation activation) {
   switch (activation) {
@@ -135,8 +149,15 @@ struct LinearActBackward {
   }
 };
 
+// Whether the product with `rows` rows reads the weight's panels rather than the weight, if it keeps them. A single row
+// is as fast without: each weight is read once.
+bool reads_panels(int64_t rows, const Tensor& weight) {
+  return keeps_forms(weight) && rows > 1 && weight.shape()[0] >= 4 && weight.shape()[1] >= 4 && isa() != Isa::kPortable;
+}
+
 // z = x w^T + b and y = act(z), each block right after it has been computed. y may be z.
-void forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation, Tensor& z, Tensor& y) {
+void forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation, bool records, Tensor& z,
+             Tensor& y) {
   const MatrixView a = as_matrices(fold_rows(x)), b = as_matrices(weight).transposed();
   Tensor dense_bias;
   if (bias.defined()) {
@@ -157,6 +178,11 @@ void forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Activati
                        .a = {a.tensor.data<T>(), a.row_stride, a.col_stride},
                        .b = {b.tensor.data<T>(), b.row_stride, b.col_stride},
                        .c = {z.data<T>(), b.cols, 1}};
+    gemm::Panels<T> panels;
+    if (!records && reads_panels(a.rows, weight)) {
+      panels = detail::weight_panels<T>(weight, true);
+      p.panels = &panels;
+    }
     if (bias.defined() || activation != Activation::kNone) {
       p.epilogue = [](const void* pointer, int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
         const auto& c = *static_cast<const Context*>(pointer);
@@ -181,7 +207,8 @@ Tensor empty_result(const Tensor& x, const Tensor& weight) {
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   check_linear("linear", x, weight, bias);
   Tensor y = empty_result(x, weight);
-  forward(x, weight, bias, Activation::kNone, y, y);
+  const Tensor inputs[] = {x, weight, bias};
+  forward(x, weight, bias, Activation::kNone, autograd::detail::wants_grad(inputs), y, y);
   return autograd::record<LinearBackward>(y, {x, weight, bias}, {.x = x, .weight = weight});
 }
 
@@ -190,9 +217,10 @@ Tensor linear_act(const Tensor& x, const Tensor& weight, const Tensor& bias, Act
   check_linear("linear_act", x, weight, bias);
   Tensor y = empty_result(x, weight), z = y;
   const Tensor inputs[] = {x, weight, bias};
+  const bool records = autograd::detail::wants_grad(inputs);
   // relu's slope can be told from its result; the others need what went in.
-  if (activation != Activation::kRelu && autograd::detail::wants_grad(inputs)) z = empty_result(x, weight);
-  forward(x, weight, bias, activation, z, y);
+  if (activation != Activation::kRelu && records) z = empty_result(x, weight);
+  forward(x, weight, bias, activation, records, z, y);
   return autograd::record<LinearActBackward>(y, {x, weight, bias},
                                              {.x = x, .weight = weight, .saved = z, .activation = activation});
 }

@@ -1,6 +1,7 @@
 // What the ops on linear layers share.
 #pragma once
 
+#include <tern/core/gemm.h>
 #include <tern/core/kernels/linear.h>
 #include <tern/core/linear.h>
 
@@ -8,6 +9,11 @@ namespace tern::detail {
 
 /// [..., n] as [rows, n], without a copy where the strides allow it; outside the graph.
 Tensor fold_rows(const Tensor& x);
+
+/// A weight [out, in] in panels, for x weight^T: with `keep`, those beside its memory (kept_forms.h), which it must
+/// keep.
+template <class T>
+gemm::Panels<T> weight_panels(const Tensor& weight, bool keep);
 
 /// Sums of the columns of [rows, cols], added by blocks of rows in order.
 Tensor column_sums(const Tensor& x);

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/activation.h>
+#include <tern/core/autograd/autograd.h>
 #include <tern/core/create.h>
+#include <tern/core/kept_forms.h>
 #include <tern/core/operators.h>
 #include <tern/core/random.h>
 #include <tern/core/reduce.h>
@@ -246,6 +248,27 @@ TEST(FuseForInference, FoldsAllOrNothing) {
     EXPECT_THROW((void)fuse_for_inference(net, x), Error);
     EXPECT_EQ(net.named_modules(), before);
     EXPECT_EQ(difference(net(x), result), 0);
+  }
+}
+
+TEST(FuseForInference, WeightsKeepFormsUntilTheyAreWrittenTo) {
+  manual_seed(31);
+  auto model = make<Sequential>(make<Conv2d>({.in_channels = 3, .out_channels = 16, .kernel_size = 3}), make<Flatten>(),
+                                make<Linear>({.in_features = 64, .out_features = 8}));
+  const Tensor x = random({3, 3, 4, 4});
+  fuse_for_inference(*model, x);
+  const Parameter &conv = *model->at(0).find_parameter("weight"), &linear = *model->at(2).find_parameter("weight");
+  const NoGradGuard no_grad;
+  for (int round = 0; round < 2; ++round) {
+    const Tensor y = (*model)(x);
+    EXPECT_GT(kept_form_bytes(conv.latent()), 0);
+    EXPECT_GT(kept_form_bytes(linear.latent()), 0);
+    EXPECT_EQ(difference((*model)(x), y), 0);
+    {
+      const EnableGradGuard record;  // reads the weights themselves
+      EXPECT_LE(difference((*model)(x), y), 1e-5);
+    }
+    for (const Parameter* p : {&conv, &linear}) Tensor(p->latent()).copy_(random(p->latent().shape()));
   }
 }
 
