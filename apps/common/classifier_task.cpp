@@ -1,9 +1,24 @@
 #include <tern/core/error.h>
 #include <tern/core/loss.h>
 #include <tern/core/text.h>
+#include <tern/train/classes.h>
 #include <tern/train/classifier_task.h>
 
 namespace tern::train {
+namespace {
+
+// Throws unless every label of the images stands for the same class as in the list.
+void need_classes(const data::DataLoader* images, const char* owner, const ClassList& wanted) {
+  if (images == nullptr || images->dataset().class_names() == wanted.names) return;
+  const std::vector<std::string>& names = images->dataset().class_names();
+  const std::vector<int64_t> places = class_places({names, owner}, wanted);
+  for (size_t i = 0; i < places.size(); ++i)
+    TERN_CHECK(places[i] == static_cast<int64_t>(i), ValueError, "[classifier] expected the classes of ", wanted.owner,
+               " in their order, got \"", names[i], "\" as class ", i, " of ", owner,
+               "; data::Relabeled gives the images other labels");
+}
+
+}  // namespace
 
 data::DataLoader& ClassifierTask::loader() const {
   TERN_CHECK(options_.train != nullptr, ValueError, "[classifier] expected a loader to train from, got none");
@@ -54,7 +69,11 @@ void ClassifierTask::count(const Tensor& output, const Batch& batch, Accuracy::S
 }
 
 std::vector<std::string> ClassifierTask::class_names() const {
-  return options_.train != nullptr ? options_.train->dataset().class_names() : std::vector<std::string>{};
+  if (options_.train == nullptr) return {};
+  const ClassList own{options_.train->dataset().class_names(), "the training images"};
+  need_classes(options_.validation, "the validation images", own);
+  need_classes(options_.test, "the test images", own);
+  return own.names;
 }
 
 EvalResult ClassifierTask::validate(nn::Module& model, const std::function<bool()>& stop) {

@@ -39,7 +39,8 @@ class ClassifierTask : public Task {
   MetricRow figures(const EvalResult& result) const override;
   std::string text(const EvalResult& result) const override;
   std::string unit() const override { return "images"; }
-  /// Of the training images; empty without `train`.
+  /// Of the training images; empty without `train`. Throws ValueError where the images of `validation` or `test` have
+  /// other classes, or have them in another order: their labels would stand for other outputs.
   std::vector<std::string> class_names() const override;
 
  private:

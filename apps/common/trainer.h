@@ -86,13 +86,13 @@ class Trainer {
   Trainer(nn::Module& model, const TrainerOptions& options);
   ~Trainer();
 
-  /// Trains until options.epochs are complete, going on from where load() left off; a run that is complete is only
-  /// measured again, and its files stay as they are. Throws NonFiniteError where the
-  /// loss, a gradient or a parameter is NaN or infinite, naming the step, the first op and module that produced such a
-  /// value and the last checkpoint, which it leaves alone; the model's state is then undefined. Throws StateError for a
-  /// directory with another run's checkpoint, unless options.overwrite, ValueError, naming them, where the task's
-  /// classes are not those of the checkpoint that was loaded, and IoError where files cannot be written. Who fears a
-  /// second process in the directory locks it (RunDirectory).
+  /// Trains until options.epochs are complete, continuing where load() left off; a run that is complete is only
+  /// measured again, and its files stay as they are. Throws NonFiniteError where the loss, a gradient or a parameter is
+  /// NaN or infinite, naming the step, the first op and module that produced such a value and the last checkpoint,
+  /// which it leaves alone; the model's state is then undefined. Throws StateError for a directory with another run's
+  /// checkpoint, unless options.overwrite, ValueError, naming them, where the task's classes are not those of the
+  /// checkpoint that was loaded, or its own images have different ones (ClassifierTask), and IoError where files cannot
+  /// be written. To keep a second process out of the directory, lock it (RunDirectory).
   FitResult fit(Task& task);
   /// The same for classes, with cross-entropy.
   FitResult fit(data::DataLoader& train, data::DataLoader* validation = nullptr);

@@ -69,6 +69,36 @@ TEST(Classes, ADataSetGetsTheLabelsOfAnotherList) {
   EXPECT_THROW(data::Relabeled(nullptr, {}, {}), ValueError);
 }
 
+// A folder that lacks a class, or has another order, would be measured with shifted labels.
+TEST(Classes, AreTheSameForTrainingAndMeasuring) {
+  SmallRun run;
+  const auto images = data::share(run.images);
+  const auto loader_of = [&](const std::shared_ptr<const data::Dataset>& dataset) {
+    return data::DataLoader(dataset, {.batch_size = 25});
+  };
+  const auto named = [&](const Places& places, const Names& names) {
+    return data::share(data::Relabeled(images, places, names));
+  };
+  data::DataLoader train = loader_of(named({0, 1, 2, 3}, {"ant", "bee", "cat", "dog"}));
+  data::DataLoader lacking = loader_of(named({0, 1, 2, 2}, {"ant", "cat", "dog"}));
+  data::DataLoader other = loader_of(named({0, 1, 2, 3}, {"ant", "bee", "cat", "fox"}));
+  data::DataLoader first_two = loader_of(named({0, 1, 0, 1}, {"ant", "bee"}));
+  data::DataLoader counted = loader_of(images);
+  const std::string shifted =
+      "[classifier] expected the classes of the training images in their order, got \"cat\" as class 1 of the "
+      "validation images; data::Relabeled gives the images other labels";
+  Trainer trainer(run.net, run.options(1));
+  EXPECT_EQ(message_of<ValueError>([&] { (void)trainer.fit(train, lacking); }), shifted);
+  ClassifierTask tested({.train = &train, .test = &other});
+  EXPECT_EQ(message_of<ValueError>([&] { (void)trainer.fit(tested); }),
+            "[classes] expected classes of the training images (\"ant\", \"bee\", \"cat\", \"dog\") alone, got also "
+            "\"fox\" in the test images");
+  EXPECT_EQ(trainer.global_step(), 0);
+  for (data::DataLoader* fits : {&train, &first_two, &counted})
+    EXPECT_EQ(ClassifierTask({.train = &train, .validation = fits}).class_names(), (Names{"ant", "bee", "cat", "dog"}));
+  EXPECT_TRUE(ClassifierTask({}).class_names().empty());
+}
+
 TEST(Classes, TravelWithCheckpointsOfATrainer) {
   testing::TemporaryDirectory directory;
   const std::string last = directory / "last.safetensors";
