@@ -575,6 +575,8 @@ void Trainer::take_classes(const Task& task) {
 }
 
 FitResult Trainer::fit(Task& task) {
+  TERN_CHECK(is_complete() || task.size() > 0, ValueError, "[trainer] expected at least one batch of ", task.unit(),
+             " an epoch, got none: the data set is empty, or smaller than the one batch that drop_last asks for");
   take_classes(task);
   return Loop{.trainer = *this, .task = task}.run();
 }

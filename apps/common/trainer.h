@@ -91,8 +91,9 @@ class Trainer {
   /// NaN or infinite, naming the step, the first op and module that produced such a value and the last checkpoint,
   /// which it leaves alone; the model's state is then undefined. Throws StateError for a directory with another run's
   /// checkpoint, unless options.overwrite, ValueError, naming them, where the task's classes are not those of the
-  /// checkpoint that was loaded, or its own images have different ones (ClassifierTask), and IoError where files cannot
-  /// be written. To keep a second process out of the directory, lock it (RunDirectory).
+  /// checkpoint that was loaded, or its own images have different ones (ClassifierTask), ValueError for a task without
+  /// a batch, and IoError where files cannot be written. To keep a second process out of the directory, lock it
+  /// (RunDirectory).
   FitResult fit(Task& task);
   /// The same for classes, with cross-entropy.
   FitResult fit(data::DataLoader& train, data::DataLoader* validation = nullptr);

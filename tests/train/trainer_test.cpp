@@ -1,4 +1,5 @@
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <sstream>
@@ -73,6 +74,22 @@ TEST(Trainer, ResumesInFullPrecision) {
 }
 TEST(Trainer, ResumesWithAveragesAndAccumulation) {
   interrupted_equals_whole(true, true, 2, 5, 11);
+}
+
+// Epochs in which nothing is learned would look like a run that is complete.
+TEST(Trainer, NothingToLearnFromIsRefused) {
+  TemporaryDirectory directory;
+  SmallRun run;
+  TrainerOptions options = run.options();
+  options.out = directory / "run";
+  Trainer trainer(run.net, options);
+  data::DataLoader none(data::Subset(run.images, {}), {.batch_size = 16});
+  data::DataLoader small(run.images, {.batch_size = 128, .drop_last = true});
+  for (data::DataLoader* loader : {&none, &small})
+    EXPECT_EQ(test::message_of<ValueError>([&] { (void)trainer.fit(*loader); }),
+              "[trainer] expected at least one batch of images an epoch, got none: the data set is empty, or smaller "
+              "than the one batch that drop_last asks for");
+  EXPECT_FALSE(std::filesystem::exists(directory / "run")) << "nothing is written";
 }
 
 TEST(Trainer, GoesOnInTheSameTrainer) {
