@@ -329,7 +329,8 @@ struct Trainer::Loop {
       make_directory(options.out);
       directory = io::Directory::open("trainer", options.out);
     }
-    TERN_CHECK(!state.saved.empty() || options.overwrite || !directory->has("last.safetensors"), StateError,
+    const bool used = directory->has("last.safetensors") || directory->has("best.safetensors");
+    TERN_CHECK(!state.saved.empty() || options.overwrite || !used, StateError,
                "[trainer] expected a directory without a run's checkpoint, got ", options.out,
                "; load() goes on from it, and TrainerOptions::overwrite replaces it");
     if (state.step > 0) before = cut_metrics_after(file("metrics.jsonl"), state.step, state.epoch);

@@ -410,6 +410,14 @@ TEST(Trainer, AnotherRunsDirectoryIsNotTouched) {
             concat("[trainer] expected a directory without a run's checkpoint, got ", options.out,
                    "; load() goes on from it, and TrainerOptions::overwrite replaces it"));
   EXPECT_EQ(io::read_file("test", file), before);
+  // What somebody has kept of a run, its best weights alone, is no less that run's.
+  std::filesystem::create_directory(directory / "kept");
+  const std::string kept = directory / "kept/best.safetensors";
+  std::filesystem::copy_file(file, kept);
+  TrainerOptions beside = second.options(3);
+  beside.out = directory / "kept";
+  EXPECT_THROW(Trainer(second.net, beside).fit(second.loader), StateError);
+  EXPECT_EQ(io::read_file("test", kept), before);
   other.overwrite = true;
   EXPECT_EQ(Trainer(second.net, other).fit(second.loader).steps, 3);
   trainer.load(file);
