@@ -1,4 +1,5 @@
 #include <charconv>
+#include <utility>
 
 #include <tern/core/error.h>
 #include <tern/train/train_state.h>
@@ -77,10 +78,14 @@ TrainState train_state_from(const Json& json, const std::string& name) {
                         .loss = json.at("nll").as_number()},
                .best = {.score = json.at(json.contains("best") ? "best" : "best_top1").as_number()},  // until 0.1
                .knows_best_step = json.contains("best_step")};
-  TERN_CHECK(s.epoch >= 0 && s.batch >= 0 && s.step >= 0, FormatError, "[trainer] expected counts of at least 0 in ",
-             name, ", got epoch ", s.epoch, ", batch ", s.batch, ", step ", s.step);
   if (s.knows_best_step) s.best.step = json.at("best_step").as_int();
   if (const Json* trained = json.find("trained")) s.trained = result_of(*trained);
+  const std::pair<const char*, int64_t> counts[] = {
+      {"epoch", s.epoch},    {"batch", s.batch},    {"step", s.step},        {"seen", s.sums.n},
+      {"top1", s.sums.top1}, {"top5", s.sums.top5}, {"trained", s.trained.n}};
+  for (const auto& [what, count] : counts)
+    TERN_CHECK(count >= 0, FormatError, "[trainer] expected counts of at least 0 in ", name, ", got ", what, " ",
+               count);
   if (const Json* lr = json.find("lr")) s.lr = lr->as_number();
   const Json& random = json.at("random");
   s.random = {

@@ -277,18 +277,20 @@ void Trainer::load(const io::FilePath& file) {
   const io::TensorMap old_schedule = options_.schedule != nullptr ? options_.schedule->state_dict() : io::TensorMap();
   const io::TensorMap old_method =
       options_.method != nullptr ? copies_of(options_.method->state_dict()) : io::TensorMap();
+  const io::TensorMap old_averages = options_.ema != nullptr ? options_.ema->state_dict() : io::TensorMap();
   try {
     model_.load_state_dict(weights.entries());
     options_.optimizer.load_state_dict(with_prefix(checkpoint.state, kOptimizer));
     if (options_.schedule != nullptr) options_.schedule->load_state_dict(schedule);
     if (options_.method != nullptr) options_.method->load_state_dict(method);
-    set_method(loaded.step);
     if (options_.ema != nullptr) options_.ema->load_state_dict(averages);
+    set_method(loaded.step);  // last: before the first step there is nothing to set it back to
   } catch (...) {
     model_.load_state_dict(old_weights.entries());
     options_.optimizer.load_state_dict(old_optimizer);
     if (options_.schedule != nullptr) options_.schedule->load_state_dict(old_schedule);
     if (options_.method != nullptr) options_.method->load_state_dict(old_method);
+    if (options_.ema != nullptr) options_.ema->load_state_dict(old_averages);
     if (state_->step > 0) set_method(state_->step);
     throw;
   }

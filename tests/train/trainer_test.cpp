@@ -386,6 +386,16 @@ TEST(Trainer, LoadingRefusesWhatDoesNotFitAndChangesNothing) {
     EXPECT_EQ(test::message_of<FormatError>([&] { trainer.load(directory / "odd.safetensors"); }),
               concat("[checkpoint] expected a whole number of at most 64 bits, got \"", number, "\""));
   }
+  for (const char* count : {"epoch", "batch", "step", "seen", "top1", "top5"}) {
+    Checkpoint odd = load_checkpoint(directory / "good.safetensors");
+    io::Json json = io::Json::parse("test", "state", odd.metadata_at(meta::kTrainState));
+    json[count] = -1;
+    odd.metadata[meta::kTrainState] = json.dump();
+    save_checkpoint(directory / "odd.safetensors", odd);
+    EXPECT_EQ(
+        test::message_of<FormatError>([&] { trainer.load(directory / "odd.safetensors"); }),
+        concat("[trainer] expected counts of at least 0 in ", directory / "odd.safetensors", ", got ", count, " -1"));
+  }
   expect_same_bits(run.net, untouched.net);
 
   SmallRun plain(false);
@@ -394,6 +404,37 @@ TEST(Trainer, LoadingRefusesWhatDoesNotFitAndChangesNothing) {
   SmallRun averaged(true, true);
   Trainer with_averages(averaged.net, averaged.options());
   EXPECT_THROW(with_averages.load(directory / "good.safetensors"), ValueError);
+}
+
+// What a method sets for a step is set when everything else has been loaded, or not at all.
+TEST(Trainer, LoadingThatFailsLeavesTheMethodAsItWas) {
+  struct Remembers : Method {
+    std::vector<int64_t> steps;
+    void before_step(int64_t step) override { steps.push_back(step); }
+  };
+  TemporaryDirectory directory;
+  SmallRun source(false, true);
+  Trainer trained(source.net, source.options(3));
+  (void)trained.fit(source.loader);
+  trained.save(directory / "good.safetensors");
+  Checkpoint lacking = load_checkpoint(directory / "good.safetensors");
+  io::TensorMap state;
+  for (const auto& [name, tensor] : lacking.state)
+    if (name != "raw.head.bias") state.insert(name, tensor);
+  lacking.state = state;
+  save_checkpoint(directory / "lacking.safetensors", lacking);
+
+  SmallRun run(false, true), untouched(false, true);
+  Remembers method;
+  TrainerOptions options = run.options();
+  options.method = &method;
+  Trainer trainer(run.net, options);
+  EXPECT_EQ(test::message_of<ValueError>([&] { trainer.load(directory / "lacking.safetensors"); }),
+            "[weight_ema] expected 'average.head.bias' in the saved state, got none");
+  EXPECT_TRUE(method.steps.empty());
+  expect_same_bits(run.net, untouched.net);
+  trainer.load(directory / "good.safetensors");
+  EXPECT_EQ(method.steps, (std::vector<int64_t>{2})) << "the last of three steps";
 }
 
 TEST(Trainer, AnotherRunsDirectoryIsNotTouched) {
