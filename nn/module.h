@@ -94,7 +94,8 @@ concept OwnForward = !ForwardsOneTensor<T> && requires {
 /// used by one thread at a time.
 ///
 /// The first use of a module, a call or a walk over its tree, throws StateError if another module is a member of it
-/// without Child: its parameters would not be listed, trained or saved.
+/// without Child: its parameters would not be listed, trained or saved. Of a module without any parameter, buffer or
+/// child only the first member is recognised. Modules that are held by pointer are not members.
 class Module {
  public:
   Module();

@@ -65,6 +65,11 @@ struct Running {
   const Module* before;
 };
 
+// Where the first member of a class derived from Module lies.
+const char* behind(const Module& module) {
+  return reinterpret_cast<const char*>(&module) + sizeof(Module);
+}
+
 [[noreturn]] void throw_plain_member(const Module& owner, const Module& member) {
   const std::string type = member.type_name();
   throw StateError(concat("[", owner.type_name(), "] expected modules inside it to be children, nn::Child<", type,
@@ -191,19 +196,17 @@ void Module::check_members() const {
     const Module* const plain = Loose::instance().within(begin_, end_, this);
     if (plain != nullptr) throw_plain_member(*this, *plain);
   }
-  // A member of a module whose size is not known, as it has no other members, is recognised when that calls it.
-  constexpr std::ptrdiff_t kNear = 4096;
-  if (running != nullptr && running->begin_ == nullptr && Loose::instance().contains(this)) {
-    const std::ptrdiff_t distance = reinterpret_cast<const char*>(this) - reinterpret_cast<const char*>(running);
-    if (distance > 0 && distance < kNear) throw_plain_member(*running, *this);
-  }
+  // A module that has registered no member is of unknown size. Its first member is recognised when it calls that one;
+  // what lies further behind may as well be an object of its own.
+  if (running != nullptr && running->begin_ == nullptr && reinterpret_cast<const char*>(this) == behind(*running) &&
+      Loose::instance().contains(this))
+    throw_plain_member(*running, *this);
   checked_ = true;
 }
 
 void Module::check_members_of_unknown_extent() const {
   if (begin_ != nullptr || std::string_view(typeid(*this).name()).starts_with("N4tern")) return;
-  const char* const first = reinterpret_cast<const char*>(this) + sizeof(Module);
-  const Module* const plain = Loose::instance().within(first, first + 1, this);
+  const Module* const plain = Loose::instance().within(behind(*this), behind(*this) + 1, this);
   if (plain != nullptr) throw_plain_member(*this, *plain);
 }
 

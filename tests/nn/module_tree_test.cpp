@@ -228,6 +228,25 @@ TEST(FirstUse, AllowsModulesThatAreNotMembers) {
   EXPECT_TRUE(net.parameters().empty());
 }
 
+// Whatever lies behind a module in memory: another variable, the next block of the heap.
+TEST(FirstUse, AllowsModulesThatLieBehindOneWithoutMembers) {
+  struct Ensemble : Module {
+    std::vector<Linear*> models;
+    Tensor forward(const Tensor& x) override {
+      Tensor sum = zeros({1, 2});
+      for (Linear* model : models) sum += (*model)(x);
+      return sum;
+    }
+  };
+  struct Variables {
+    Ensemble ensemble;
+    Linear first{{.in_features = 2, .out_features = 2}}, second{{.in_features = 2, .out_features = 2}};
+  } variables;
+  variables.ensemble.models = {&variables.first, &variables.second};
+  EXPECT_NO_THROW((void)variables.ensemble(zeros({1, 2})));
+  EXPECT_TRUE(variables.ensemble.parameters().empty());
+}
+
 TEST(Construction, SaysThatOptionsBehindAChildHaveNoValue) {
   struct Wrong : Module {
     struct Options {
