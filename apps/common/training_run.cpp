@@ -99,7 +99,9 @@ void TrainingRun::print_summary() const {
   const io::Json summary = out_->json(program_, "summary.json");
   std::string line;
   for (const auto& [name, value] : summary.members())
-    if (value.is_number()) line += concat(line.empty() ? "" : " ", name, "=", value.as_number());
+    if (value.is_number())
+      line += concat(line.empty() ? "" : " ", name, "=",
+                     value.is_integer() ? concat(value.as_int()) : concat(value.as_number()));
   progress_ << line << std::endl;
 }
 

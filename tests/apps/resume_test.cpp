@@ -116,6 +116,19 @@ TEST(Resume, ACompleteRunChangesNoByte) {
   }
 }
 
+// Counts are printed in full: in their shortest form 100,000 images would be "1e+05".
+TEST(Resume, TheFiguresOfACompleteRunHaveWholeCounts) {
+  TemporaryDirectory directory;
+  const std::string out = directory / "run";
+  ASSERT_EQ(run_program("train_classifier", images_run(out, {"epochs=1"})).exit_code, 0);
+  Json summary = Json::parse_file("test", out + "/summary.json");
+  summary["n"] = 100000;
+  io::write_file_atomic("test", out + "/summary.json", summary.dump(2) + "\n");
+  const ProcessResult again = resume(kImages, out);
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_NE(again.out.find(" n=100000 "), std::string::npos) << again.out;
+}
+
 // Ended by something after the last checkpoint and before the last file: what there is stays, what is missing comes.
 TEST(Resume, WhatAnEndLacksIsWrittenAsItWouldHaveBeen) {
   TemporaryDirectory directory;
