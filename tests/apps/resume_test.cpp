@@ -228,8 +228,9 @@ void killed_at(const Program& program, const Arguments& arguments, const std::st
 TEST(Resume, ABestOfAbandonedEpochsIsNotKept) {
   TemporaryDirectory directory;
   const std::string whole = directory / "whole", out = directory / "out";
-  // Slow measurements, so that the run does not end before it is killed; nothing is saved on the way.
-  const Arguments settings{"save_every=0", "optim.lr=0.1", "data.eval_batch_size=1"};
+  // Slow measurements, so that the run does not end before it is killed: an epoch and a thousand images later. Nothing
+  // is saved on the way.
+  const Arguments settings{"save_every=0", "optim.lr=0.1", "data.eval_batch_size=1", "data.test_limit=1000"};
   ASSERT_EQ(run_program("train_classifier", images_run(whole, settings)).exit_code, 0);
   killed_at(kImages, images_run(out, settings), "epoch 5/6:");
   const auto abandoned = train::mark_of(out + "/best.safetensors");
