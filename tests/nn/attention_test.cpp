@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 
 #include <gtest/gtest.h>
 
@@ -89,6 +90,35 @@ TEST_F(Attention, PathsAgreeUnderEveryMask) {
         layer_.forward(x, x, x, {.key_padding_mask = hidden, .is_causal = causal, .need_weights = false});
     expect_close(with.output, without.output, 1e-12, "output");
     EXPECT_FALSE(without.weights.defined());
+  }
+}
+
+// What padding holds, NaN and infinities too, reaches neither the outputs nor the weights of either path.
+TEST_F(Attention, WhatIsHiddenReachesNothing) {
+  const Tensor x = random({2, 4, 6}), clean = random({2, 3, 6});
+  Tensor hidden = empty({2, 3}, DType::kU8).zero_();
+  hidden.slice(0, 1, 2).slice(1, 2, 3).fill_(1);
+  for (const double value : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    Tensor dirty = clean.clone();
+    dirty.slice(0, 1, 2).slice(1, 2, 3).fill_(value);
+    for (const bool causal : {false, true}) {
+      const AttentionOutput expected =
+          layer_.forward(x, clean, clean, {.key_padding_mask = hidden, .is_causal = causal});
+      const AttentionOutput with = layer_.forward(x, dirty, dirty, {.key_padding_mask = hidden, .is_causal = causal});
+      const AttentionOutput without =
+          layer_.forward(x, dirty, dirty, {.key_padding_mask = hidden, .is_causal = causal, .need_weights = false});
+      expect_close(with.output, expected.output, 1e-12, "output");
+      expect_close(without.output, expected.output, 1e-12, "output without weights");
+      expect_close(with.weights, expected.weights, 1e-12, "weights");
+    }
+  }
+  // A NaN that may be seen is one in every row that sees it, with the weights or without.
+  Tensor seen = clean.clone();
+  seen.slice(0, 1, 2).slice(1, 0, 1).fill_(std::numeric_limits<double>::quiet_NaN());
+  for (const bool need_weights : {true, false}) {
+    const AttentionOutput y = layer_.forward(x, seen, seen, {.key_padding_mask = hidden, .need_weights = need_weights});
+    const std::vector<double> values = y.output.to_vector<double>();
+    for (size_t i = 0; i < values.size(); ++i) EXPECT_EQ(std::isnan(values[i]), i >= values.size() / 2) << i;
   }
 }
 
