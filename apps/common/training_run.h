@@ -26,7 +26,7 @@ namespace tern::train {
 ///   if (!run.is_over()) {
 ///     const FitResult result = trainer.fit(task);
 ///     if (const int status = run.stopped(result, "stopped early")) return status;
-///     run.write_summary(figures);
+///     run.write_summary(figures, io::Json::object());
 ///   }
 ///   if (run.lacks_page()) run.write_page();
 class TrainingRun {
