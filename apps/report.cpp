@@ -12,8 +12,8 @@ int run(int argc, char** argv) {
   std::string out;
   train::Cli cli(
       "report",
-      "Writes the report of a run directory of train_classifier, or a comparison of several, as one page for "
-      "a browser that needs no other file and no network.");
+      "Writes the report of a run directory of train_classifier or train_lm, or a comparison of several, as one page "
+      "for a browser that needs no other file and no network.");
   cli.positional("RUN", directories, "directory of a run; several are compared").required();
   cli.option("--out", out, "FILE", "the page; if not given RUN/report.html, or comparison.html here for several runs");
   if (!cli.parse(argc, argv)) return 0;

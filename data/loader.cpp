@@ -74,8 +74,8 @@ class Crew {
     } catch (const std::system_error& error) {
       const size_t started = threads_.size();
       stop();
-      throw MemoryError(concat("[data_loader] the system has no memory or no leave for ", workers,
-                               " worker threads, of which it started ", started, ": ", error.what()));
+      throw MemoryError(concat("[data_loader] expected ", workers, " worker threads, the system started only ", started,
+                               ": ", error.what()));
     } catch (...) {
       stop();
       throw;

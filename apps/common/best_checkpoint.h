@@ -16,7 +16,7 @@ namespace tern::train {
 /// says which one belongs to it.
 struct BestMark {
   double score = -1;  ///< Task::score() of the validation; -1: there is none yet
-  int64_t step = -1;  ///< optimizer steps made before it; -1 likewise
+  int64_t step = -1;  ///< optimizer steps made before it; -1: there is none yet
 
   bool is_none() const { return step < 0; }
   bool operator==(const BestMark&) const = default;

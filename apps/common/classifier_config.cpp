@@ -30,7 +30,7 @@ void declare(Schema& schema, ClassifierConfig& c) {
   declare_model(schema, c.model);
   schema.add("model.weights", c.weights, {}, "safetensors file to start from; empty: from scratch");
   schema.add("model.new_head", c.new_head,
-             "draw the output layer anew instead of taking that of model.weights, to learn other classes");
+             "draw a new output layer instead of taking that of model.weights, to learn other classes");
 
   auto& d = c.data;
   schema.add("data.path", d.path, {}, "directory of the data set");

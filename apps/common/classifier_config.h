@@ -39,7 +39,7 @@ struct Preprocessing {
 struct ClassifierConfig {
   ModelSpec model;
   std::string weights;    ///< file to start from; empty: from scratch
-  bool new_head = false;  ///< draw the output layer anew instead of taking that of the weights, for other classes
+  bool new_head = false;  ///< draw a new output layer instead of taking that of the weights, for other classes
 
   struct Data {
     std::string path;                         ///< directory

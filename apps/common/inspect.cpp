@@ -103,7 +103,7 @@ TensorInspection inspect_tensor(const std::string& name, const Tensor& x, const 
   return out;
 }
 
-// A tensor of a safetensors file, whether it can be read or not; types are told of as the file has them.
+// A tensor of a safetensors file, whether it can be read or not; its type is named as in the file.
 TensorInspection inspect_entry(const io::SafetensorsReader& reader, const io::SafetensorsReader::Info& info,
                                const InspectOptions& options, const Described* quantizer) {
   const auto bytes = static_cast<int64_t>(info.end - info.begin);

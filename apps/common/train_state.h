@@ -15,17 +15,17 @@ namespace tern::train {
 
 struct TrainState {
   int64_t epoch = 0;              ///< completed
-  int64_t batch = 0;              ///< batches done in the epoch under way
+  int64_t batch = 0;              ///< batches done in the running epoch
   int64_t step = 0;               ///< optimizer steps
-  double loss_sum = 0;            ///< of the epoch under way, weighted by examples
-  Accuracy::Sums sums = {};       ///< of the epoch under way
+  double loss_sum = 0;            ///< of the running epoch, weighted by examples
+  Accuracy::Sums sums = {};       ///< of the running epoch
   EvalResult trained = {};        ///< of the last complete epoch, in training mode; n = 0 if not known
   BestMark best = {};             ///< of the best checkpoint
   std::optional<double> lr = {};  ///< that the last step was made with; none before one, or if not known
   bool knows_best_step = true;    ///< false for a state of before there were marks
   Generator::State random = {};   ///< of the default generator, when the state was saved
 
-  /// Of the epoch under way, in training mode, with the loss as the task has it.
+  /// Of the running epoch, in training mode, with the loss as the task has it.
   EvalResult result() const;
 };
 

@@ -451,7 +451,7 @@ struct Trainer::Loop {
   // recorded then, and a resumed run measures again. rate: 0 if nothing of the epoch was trained since a resume.
   bool finish_epoch(double rate) {
     need_finite_parameters();
-    auto averaged = trainer.averages_in_place();  // for all that is told of the model from here on
+    auto averaged = trainer.averages_in_place();  // for all figures of the model from here on
     const bool last = state.epoch + 1 == options.epochs;
     const auto due = [&](int64_t every) { return last || (every > 0 && (state.epoch + 1) % every == 0); };
     result.train = state.result();

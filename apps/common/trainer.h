@@ -48,7 +48,7 @@ struct TrainerOptions {
   /// More to show and record, such as bits and zeros; called when a line is written and at the end of an epoch. Here,
   /// in Method::metrics() and in on_epoch the model has its averages, if there are any.
   std::function<MetricRow()> observe = {};
-  /// Called when an epoch is complete and told of, before checkpoints are written: for records of one's own.
+  /// Called when an epoch is complete and its row is written, before checkpoints are: for records of your own.
   std::function<void(int64_t epoch, int64_t step)> on_epoch = {};
   /// Called with every row of metrics.jsonl, whether it is written (`out`) or not.
   std::function<void(const MetricRow& row)> on_row = {};

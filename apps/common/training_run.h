@@ -46,9 +46,9 @@ class TrainingRun {
   /// The options of a Trainer with all that is the same for every program: files, progress, event file, profile and
   /// the stop by a signal. What on_epoch and on_row they have is called first.
   TrainerOptions watch(nn::Module& model, TrainerOptions options);
-  /// Goes on from the checkpoint, if the run is the same but for the settings in `free` (as need_same_run throws); then
-  /// makes the directory ready, without what tells of an earlier end, and writes config.json. Of a run that is over it
-  /// changes nothing, and prints its figures. Throws IoError, and as Trainer::load.
+  /// Loads the checkpoint, if the run is the same but for the settings in `free` (as need_same_run throws); then
+  /// removes the files of an earlier end from the directory and writes config.json. Of a run that is over it changes
+  /// nothing, and prints its figures. Throws IoError, and as Trainer::load.
   void begin(Trainer& trainer, const Schema& schema, const io::Json& description, const std::vector<std::string>& free);
   /// After begin(): whether the run was complete, summary.json included, so that no file of its directory may change.
   bool is_over() const { return is_over_; }
@@ -57,7 +57,7 @@ class TrainingRun {
   bool lacks(const char* name, const char* key, int64_t steps) const;
   /// Whether there is a directory without report.html.
   bool lacks_page() const;
-  /// Removes a file that the run is about to write again; what cannot be removed is told of by who writes it.
+  /// Removes a file that the run is about to write again. A file that cannot be removed is an error when it is written.
   void remove(const char* name) const;
   /// A log in the directory that goes on where the trainer does; null without a directory. Called after begin(). Throws
   /// IoError.

@@ -29,7 +29,7 @@ class Conv1d : public Module {
   std::string extra_text() const override;
   /// Elements of the output times in_channels / groups kernel_size.
   int64_t macs(const Shape& input, const Shape& output) const override;
-  /// Draws weight and bias anew.
+  /// Draws weight and bias again.
   void reset_parameters();
 
  private:

@@ -30,7 +30,7 @@ class ConvTranspose2d : public Module {
   std::string extra_text() const override;
   /// Elements of the input times out_channels / groups kh kw.
   int64_t macs(const Shape& input, const Shape& output) const override;
-  /// Draws weight and bias anew.
+  /// Draws weight and bias again.
   void reset_parameters();
 
  private:

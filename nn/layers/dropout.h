@@ -21,7 +21,7 @@ class Dropout : public Module {
   Options options_;
 };
 
-/// The same for whole channels of x [N, C, ...] (ShapeError). Throws ValueError likewise.
+/// The same for whole channels of x [N, C, ...] (ShapeError). Throws ValueError unless 0 <= p <= 1.
 class Dropout2d : public Module {
  public:
   struct Options {

@@ -71,7 +71,7 @@ class Recurrent : public Module {
   std::string extra_text() const override;
   /// Of all steps, layers and directions: both products of each.
   int64_t macs(const Shape& input, const Shape& output) const override;
-  /// Draws all parameters anew.
+  /// Draws all parameters again.
   void reset_parameters();
 
   int64_t num_directions() const { return common_.bidirectional ? 2 : 1; }
@@ -172,7 +172,7 @@ class RecurrentCell : public Module {
   bool has_forward() const override { return false; }
   std::string extra_text() const override;
   int64_t macs(const Shape& input, const Shape& output) const override;
-  /// Draws all parameters anew.
+  /// Draws all parameters again.
   void reset_parameters();
 
  protected:
@@ -217,7 +217,7 @@ class GRUCell : public RecurrentCell, public RecurrentInterface {
   RecurrentOutput forward(const Tensor& x, const Tensor& h = {}) override;
 };
 
-/// One step of an RNN, likewise.
+/// One step of an RNN. Calling it gives h, as `output` and as `h`.
 class RNNCell : public RecurrentCell, public RecurrentInterface {
  public:
   using Interface = RecurrentInterface;
