@@ -18,6 +18,11 @@ class ParameterSeries : public Module {
   bool has_forward() const override { return false; }
   bool is_list() const override { return true; }
 
+  /// From the back, where the module looks for members first: in linear time.
+  ~ParameterSeries() override {
+    while (!items_.empty()) items_.pop_back();
+  }
+
  protected:
   Parameter& put(std::string_view name, const Tensor& value, bool requires_grad);
   /// Absent parameters under the other's names, for new_like.

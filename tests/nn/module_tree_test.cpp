@@ -13,6 +13,7 @@
 #include <tern/nn/batch_norm.h>
 #include <tern/nn/containers.h>
 #include <tern/nn/linear.h>
+#include <tern/nn/parameter_list.h>
 #include <tern/nn/places.h>
 #include <tern/nn/summary.h>
 
@@ -169,6 +170,15 @@ TEST(ManyChildren, AreNamedFoundAndReplacedInLinearTime) {
     list.replace_everywhere(std::to_string(i), make<Scale>(Scale::Options{.size = 1, .value = 3}));
   }
   EXPECT_EQ(list.at<Scale>(kLayers - 1).options().value, 3);
+}
+
+TEST(ManyChildren, NorDoManyParametersTakeLong) {
+  constexpr int64_t kParameters = 262'144;  // with quadratic steps this takes minutes
+  const Tensor value = zeros({1});
+  ParameterList list;
+  for (int64_t i = 0; i < kParameters; ++i) list.append(value);
+  EXPECT_EQ(list.named_parameters().size(), static_cast<size_t>(kParameters));
+  EXPECT_EQ(&list.get_parameter("262143"), &list[-1]);
 }
 
 TEST(Members, HaveNamesOnceHoweverMany) {
