@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 
 #include <tern/core/error.h>
 #include <tern/core/io/json.h>
@@ -40,12 +43,18 @@ std::string to_text(const Names& classes) {
 }
 
 std::vector<int64_t> class_places(const ClassList& some, const ClassList& all) {
+  std::unordered_map<std::string_view, int64_t> place_of;
+  std::unordered_set<std::string_view> twice;
+  for (size_t i = 0; i < all.names.size(); ++i)
+    if (!place_of.try_emplace(all.names[i], static_cast<int64_t>(i)).second) twice.insert(all.names[i]);
   std::vector<int64_t> places(some.names.size());
   Names unknown;
   for (size_t i = 0; i < some.names.size(); ++i) {
-    const auto at = std::find(all.names.begin(), all.names.end(), some.names[i]);
-    places[i] = at - all.names.begin();
-    if (at == all.names.end()) unknown.push_back(some.names[i]);
+    const auto at = place_of.find(some.names[i]);
+    if (at == place_of.end())
+      unknown.push_back(some.names[i]);
+    else
+      places[i] = at->second;
   }
   const bool by_place = some.names == all.names || (!unknown.empty() && some.names.size() == all.names.size() &&
                                                     (only_counts(some.names) || only_counts(all.names)));
@@ -56,8 +65,8 @@ std::vector<int64_t> class_places(const ClassList& some, const ClassList& all) {
   TERN_CHECK(unknown.empty(), ValueError, "[classes] expected classes of ", all.owner, " (", listed(all.names),
              ") alone, got also ", listed(unknown), " in ", some.owner);
   for (const std::string& name : some.names)
-    TERN_CHECK(std::count(all.names.begin(), all.names.end(), name) == 1, ValueError,
-               "[classes] expected every class of ", all.owner, " once, got \"", name, "\" twice");
+    TERN_CHECK(!twice.contains(name), ValueError, "[classes] expected every class of ", all.owner, " once, got \"",
+               name, "\" twice");
   return places;
 }
 

@@ -52,6 +52,15 @@ TEST(Classes, ANameThatStandsTwiceIsNoPlace) {
             "[classes] expected every class of t once, got \"b\" twice");
 }
 
+TEST(Classes, MayBeMany) {
+  constexpr int64_t kClasses = 300'000;  // with quadratic steps this takes minutes
+  ClassList all{{}, "a"}, reversed{{}, "b"};
+  for (int64_t i = 0; i < kClasses; ++i) all.names.push_back(concat("class ", i));
+  reversed.names.assign(all.names.rbegin(), all.names.rend());
+  const Places places = class_places(reversed, all);
+  for (int64_t i = 0; i < kClasses; ++i) ASSERT_EQ(places[static_cast<size_t>(i)], kClasses - 1 - i);
+}
+
 TEST(Classes, ADataSetGetsTheLabelsOfAnotherList) {
   const auto images = data::share(data::Synthetic({.size = 6, .classes = 3}));
   const auto named = data::share(data::Relabeled(images, {0, 1, 2}, {"ant", "bee", "cat"}));
