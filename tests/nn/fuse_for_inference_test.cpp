@@ -253,22 +253,24 @@ TEST(FuseForInference, FoldsAllOrNothing) {
 
 TEST(FuseForInference, WeightsKeepFormsUntilTheyAreWrittenTo) {
   manual_seed(31);
-  auto model = make<Sequential>(make<Conv2d>({.in_channels = 3, .out_channels = 16, .kernel_size = 3}), make<Flatten>(),
-                                make<Linear>({.in_features = 64, .out_features = 8}));
-  const Tensor x = random({3, 3, 4, 4});
+  auto model = make<Sequential>();
+  model->append(make<Conv2d>({.in_channels = 3, .out_channels = 16, .kernel_size = 3}));
+  model->append(make<Flatten>());
+  model->append(make<Linear>({.in_features = 64, .out_features = 8}));
+  const Tensor x = random({3, 3, 4, 4}, DType::kF32);
   fuse_for_inference(*model, x);
-  const Parameter &conv = *model->at(0).find_parameter("weight"), &linear = *model->at(2).find_parameter("weight");
+  const Parameter &conv = model->at<Conv2d>(0).weight, &last = model->at<Linear>(2).weight;
   const NoGradGuard no_grad;
   for (int round = 0; round < 2; ++round) {
     const Tensor y = (*model)(x);
     EXPECT_GT(kept_form_bytes(conv.latent()), 0);
-    EXPECT_GT(kept_form_bytes(linear.latent()), 0);
+    EXPECT_GT(kept_form_bytes(last.latent()), 0);
     EXPECT_EQ(difference((*model)(x), y), 0);
     {
       const EnableGradGuard record;  // reads the weights themselves
       EXPECT_LE(difference((*model)(x), y), 1e-5);
     }
-    for (const Parameter* p : {&conv, &linear}) Tensor(p->latent()).copy_(random(p->latent().shape()));
+    for (const Parameter* p : {&conv, &last}) Tensor(p->latent()).copy_(random(p->latent().shape(), DType::kF32));
   }
 }
 
