@@ -15,12 +15,15 @@
 // vector has lanes, plain loops do the work.
 #include <tern/core/kernels/conv_grouped.h>
 #include <tern/core/kernels/conv_image.h>
+#include <tern/core/kernels/prefetch.h>
 #include <tern/core/scratch.h>
 
 namespace tern::kernels::TERN_ISA {
 namespace {
 
 constexpr int64_t kBandBytes = 256 << 10;  // of input; stays in the second-level cache from one vector to the next
+constexpr int64_t kStreamBytes = 1 << 20;  // of all inputs: more than stays in a cache near a core
+constexpr int64_t kStreamWidth = 8;        // positions of a row, so that the weights loaded for it pay
 
 // Bands of output rows, as equal as can be.
 struct Bands {
@@ -173,28 +176,40 @@ void tile(const DirectConv& c, const typename F::Element* const* window, int64_t
   for (int p = 0; p < kTile; ++p) Simd<T>::store(y + p * c.out_pixel, sum[p]);
 }
 
-// One vector of output channels of a band. weights, bias, y: at its first channel; channel: the input's.
+// One vector of output channels of row r of a band. weights, bias, y: at its first channel; channel: the input's.
 template <class F>
-void vector_of_channels(const DirectConv& c, const Band<typename F::Element>& band, int64_t channel,
+void vector_of_channels(const DirectConv& c, const Band<typename F::Element>& band, int64_t r, int64_t channel,
                         const typename F::Element* weights, const typename F::Element* bias, typename F::Element* y) {
   using T = typename F::Element;
   const Vec<T> start = bias == nullptr ? Vec<T>{} : Simd<T>::load(bias);
-  for (int64_t r = 0; r < band.rows; ++r) {
-    const T* const* window = band.window + r * c.step_h * band.window_w;
-    T* to = y + r * c.out_row;
-    int64_t first, last;
-    band.taps_inside(c, r, first, last);
-    int64_t j = 0;
-    const auto tiles = [&]<int kTile>() __attribute__((always_inline)) {
-      for (; j + kTile <= c.out_w; j += kTile)
-        tile<F, kTile>(c, window + j * c.step_w, band.window_w, channel, first, last, weights, start,
-                       to + j * c.out_pixel);
-    };
-    tiles.template operator()<8>();
-    tiles.template operator()<4>();
-    tiles.template operator()<2>();
-    tiles.template operator()<1>();
-  }
+  const T* const* window = band.window + r * c.step_h * band.window_w;
+  T* to = y + r * c.out_row;
+  int64_t first, last;
+  band.taps_inside(c, r, first, last);
+  int64_t j = 0;
+  const auto tiles = [&]<int kTile>() __attribute__((always_inline)) {
+    for (; j + kTile <= c.out_w; j += kTile)
+      tile<F, kTile>(c, window + j * c.step_w, band.window_w, channel, first, last, weights, start,
+                     to + j * c.out_pixel);
+  };
+  tiles.template operator()<8>();
+  tiles.template operator()<4>();
+  tiles.template operator()<2>();
+  tiles.template operator()<1>();
+}
+
+// Part `index` of `parts` of what row r of a band reads that the row before does not, and of what it writes. Vectors of
+// channels touch a line of each position, which the processor does not see coming.
+template <class T>
+void prefetch_row(const DirectConv& c, const Band<T>& band, int64_t r, const T* x, const T* out, int64_t index,
+                  int64_t parts) {
+  const int64_t reach = (c.taps_h - 1) * c.dilation_h, in_row = c.in_w * c.in_pixel;
+  int64_t row = band.top + r * c.step_h + (r > 0 && c.step_h <= reach ? reach + 1 - c.step_h : 0);
+  int64_t last = band.top + r * c.step_h + reach;
+  row = row < 0 ? 0 : row;
+  last = last < c.in_h ? last : c.in_h - 1;
+  if (row <= last) prefetch_part(x + (band.image * c.in_h + row) * in_row, (last - row + 1) * in_row, index, parts);
+  if (r < band.rows) prefetch_part(out + r * c.out_row, c.out_w * c.out_pixel, index, parts);
 }
 
 // Calls body(first output channel, input channel it begins at, lanes to leave alone) for vectors that cover the
@@ -228,6 +243,29 @@ void narrow_band(const DirectConv& c, const Band<T>& band, const T* weights, con
       }
     }
   }
+}
+
+// All vectors of a band. `streams`: row by row, each asking for the next.
+template <class F>
+void wide_band(const DirectConv& c, const Band<typename F::Element>& band, bool streams, const typename F::Element* x,
+               const typename F::Element* weights, const typename F::Element* bias, typename F::Element* y) {
+  using T = typename F::Element;
+  const auto one = [&](int64_t r, int64_t first, int64_t channel) {
+    vector_of_channels<F>(c, band, r, channel, weights + first, bias == nullptr ? nullptr : bias + first, y + first);
+  };
+  if (!streams) {
+    for_vectors<T>(F::kIn, F::kOut, c.groups, [&](int64_t first, int64_t channel, int64_t) {
+      for (int64_t r = 0; r < band.rows; ++r) one(r, first, channel);
+    });
+    return;
+  }
+  const int64_t all = c.groups * F::kOut;
+  prefetch_row(c, band, 0, x, y, 0, 1);
+  for (int64_t r = 0; r < band.rows; ++r)
+    for_vectors<T>(F::kIn, F::kOut, c.groups, [&](int64_t first, int64_t channel, int64_t) {
+      prefetch_row(c, band, r + 1, x, y, first / kLanes<T>, (all + kLanes<T> - 1) / kLanes<T>);
+      one(r, first, channel);
+    });
 }
 
 // sums[u][v] += x at tap (u, v) times the gradient, channel i of each group, over kTile positions.
@@ -346,6 +384,9 @@ void conv_grouped_pack(const DirectConv& c, const T* weights, const WeightStride
 template <class T>
 void conv_grouped(const DirectConv& c, const T* x, const T* packed, const ConvFinish<T>& finish, T* y) {
   const Bands bands(c, sizeof(T));
+  // What does not stay in the caches comes row by row; else the weights of a vector serve all rows of a band.
+  const bool streams = c.batch * c.in_h * c.in_w * c.in_pixel * static_cast<int64_t>(sizeof(T)) > kStreamBytes &&
+                       c.out_w >= kStreamWidth;
   with_form<T>(c, [&]<class F>(F) {
     parallel_for(bands.count, 1, [&](int64_t index, int64_t) {
       const Band<T> band(c, bands, index, x);
@@ -353,10 +394,7 @@ void conv_grouped(const DirectConv& c, const T* x, const T* packed, const ConvFi
       if (c.groups * F::kOut < kLanes<T>)
         narrow_band(c, band, packed, finish.bias, out);
       else
-        for_vectors<T>(F::kIn, F::kOut, c.groups, [&](int64_t first, int64_t channel, int64_t) {
-          vector_of_channels<F>(c, band, channel, packed + first,
-                                finish.bias == nullptr ? nullptr : finish.bias + first, out + first);
-        });
+        wide_band<F>(c, band, streams, x, packed, finish.bias, out);
       Piece<T> piece{};
       piece.images = 1;
       piece.rows = band.rows;

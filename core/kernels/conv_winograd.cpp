@@ -8,6 +8,7 @@
 // y. Weight gradient: inputs and output gradients of a block are transformed, and for each frequency the product
 // channels x tiles x output channels is added to sums that are transformed back to 3 x 3 taps once, at the end.
 #include <tern/core/kernels/conv_winograd.h>
+#include <tern/core/kernels/prefetch.h>
 #include <tern/core/kernels/tile.h>
 #include <tern/core/kernels/winograd.h>
 #include <tern/core/scratch.h>
@@ -31,15 +32,6 @@ struct TileAt {
 
 inline int64_t clamp(int64_t value, int64_t low, int64_t high) {
   return value < low ? low : value > high ? high : value;
-}
-
-// Asks for the memory of part `index` of `parts` of floats [0, count) behind `from`. The caches are asked while
-// products are under way, a little at a time: a whole block at once would only stall what comes next. (A call of a
-// function that does nothing else the compiler would drop.)
-[[gnu::always_inline]] inline void prefetch_part(const float* from, int64_t count, int64_t index, int64_t parts) {
-  const int64_t line = 16, lines = count / line + 1;
-  const float* end = from + (index + 1) * lines / parts * line;
-  for (const float* at = from + index * lines / parts * line; at < end; at += line) __builtin_prefetch(at);
 }
 
 // The square of Step::kFrom positions of an image [height, width], rows and pixels row_step and pixel_step apart,
