@@ -1,11 +1,12 @@
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <semaphore>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <cblas.h>
@@ -63,25 +64,37 @@ bool can_map_after_release(size_t bytes) {
                            " bytes are in use by tensors)"));
 }
 
-// A variable of the environment has another value while one lives.
+// A variable of the environment has another value while one lives. Other threads may read the environment meanwhile
+// (libjpeg does for each picture), and setenv and unsetenv free and move what they read. So `environ` points to a copy
+// instead, which is never freed, and then again to what it was. One at a time, or one inside another.
 class EnvironmentScope {
  public:
-  EnvironmentScope(const char* name, const char* value) : name_(name) {
-    if (const char* before = std::getenv(name)) before_ = before;
-    setenv(name, value, 1);
+  EnvironmentScope(const std::string& name, const std::string& value) : before_(environ) {
+    struct Copy {
+      std::string assignment;
+      std::vector<char*> entries;
+    };
+    static auto& copies = *new std::vector<std::unique_ptr<Copy>>();
+    copies.push_back(std::make_unique<Copy>());
+    Copy& copy = *copies.back();
+    copy.assignment = name + "=" + value;
+    copy.entries.push_back(copy.assignment.data());
+    for (char** entry = before_; entry != nullptr && *entry != nullptr; ++entry)
+      if (!std::string_view(*entry).starts_with(name + "=")) copy.entries.push_back(*entry);
+    copy.entries.push_back(nullptr);
+    copy_ = copy.entries.data();
+    __atomic_store_n(&environ, copy_, __ATOMIC_RELEASE);
   }
   ~EnvironmentScope() {
-    if (before_.has_value())
-      setenv(name_, before_->c_str(), 1);
-    else
-      unsetenv(name_);
+    // Where the program has called setenv meanwhile, the environment is an array that setenv made: it stays.
+    if (__atomic_load_n(&environ, __ATOMIC_ACQUIRE) == copy_) __atomic_store_n(&environ, before_, __ATOMIC_RELEASE);
   }
   EnvironmentScope(const EnvironmentScope&) = delete;
   EnvironmentScope& operator=(const EnvironmentScope&) = delete;
 
  private:
-  const char* name_;
-  std::optional<std::string> before_;
+  char** before_;
+  char** copy_ = nullptr;
 };
 
 // The functions of OpenBLAS, and who may call them.
@@ -182,7 +195,7 @@ class Library {
   std::counting_semaphore<> idle_buffers_{0};
   std::mutex mutex_;
   int max_calls_ = kMaxCalls;
-  int calls_ = 0;  // that may be inside at a time, by now
+  int calls_ = 0;  // how many may be inside at a time now
   std::vector<void*> buffers_;
 };
 

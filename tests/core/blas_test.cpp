@@ -1,9 +1,12 @@
 // OpenBLAS as it is called here: from several threads at once, whichever of its builds is there.
 #include <atomic>
+#include <cstdlib>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <tern/core/blas.h>
 #include <tern/core/random.h>
@@ -48,6 +51,24 @@ TEST(Blas, SameBitsFromSeveralThreads) {
   TERN_NEEDS_OPENBLAS_BUILD();
   expect_same_bits_from_several_threads<float>();
   expect_same_bits_from_several_threads<double>();
+}
+
+// What another thread reads of the environment, setenv may free.
+int loads_without_setenv() {
+  std::vector<std::string> before, after;
+  char** const place = environ;
+  for (char** entry = environ; *entry != nullptr; ++entry) before.emplace_back(*entry);
+  const float two = 2;
+  float c = 0;
+  blas::gemm(false, false, 1, 1, 1, 1.0F, &two, 1, &two, 1, 0.0F, &c, 1);
+  for (char** entry = environ; *entry != nullptr; ++entry) after.emplace_back(*entry);
+  return c == 4 && environ == place && after == before ? 0 : 1;
+}
+
+// In a process of its own: the library is loaded once.
+TEST(BlasDeathTest, LoadingTheLibraryLeavesTheEnvironmentInItsPlace) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(std::_Exit(loads_without_setenv()), ::testing::ExitedWithCode(0), "");
 }
 
 TEST(Blas, FactorizationsFromSeveralThreads) {
