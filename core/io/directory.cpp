@@ -93,17 +93,21 @@ std::vector<std::string> Directory::names() const {
   // Of its own descriptor: the one that is held has one position for all who read it.
   const int own = ::openat(descriptor_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR* const stream = own >= 0 ? ::fdopendir(own) : nullptr;
-  if (stream == nullptr) {
-    const int error = errno;
-    if (own >= 0) ::close(own);
-    throw IoError(concat("[", op_, "] cannot list the directory '", path_, "': ", reason(error)));
-  }
+  int error = stream == nullptr ? errno : 0;
+  if (stream == nullptr && own >= 0) ::close(own);
   std::vector<std::string> names;
-  while (const dirent* entry = ::readdir(stream)) {
+  while (stream != nullptr) {
+    errno = 0;  // the end and an error both give a null pointer
+    const dirent* const entry = ::readdir(stream);
+    if (entry == nullptr) {
+      error = errno;
+      ::closedir(stream);
+      break;
+    }
     std::string name = entry->d_name;
     if (name != "." && name != "..") names.push_back(std::move(name));
   }
-  ::closedir(stream);
+  TERN_CHECK(error == 0, IoError, "[", op_, "] cannot list the directory '", path_, "': ", reason(error));
   std::sort(names.begin(), names.end());
   return names;
 }

@@ -1,8 +1,16 @@
 // Directories that are held open: their files wherever they are moved to, and no way out of them over links.
+#include <cerrno>
 #include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <iterator>
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
@@ -120,6 +128,31 @@ TEST(Directory, PipesInItAreNotWaitedFor) {
   EXPECT_EQ(sentence_of<IoError>([&] { io::AppendFile(kOp, pipe, io::AppendFile::Open::kAppend); }), refused);
   EXPECT_NE(sentence_of<IoError>([&] { io::AppendFile(kOp, pipe, io::AppendFile::Open::kNew); }), "");
   EXPECT_NE(sentence_of<IoError>([&] { io::write_file_atomic(kOp, pipe, "x"); }), "");
+}
+
+// From here on the system reads no directory of this process: every try is answered by EIO.
+bool refuse_listing() {
+  sock_filter steps[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getdents64, 0, 1),
+                         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EIO),
+                         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  const sock_fprog filter{static_cast<unsigned short>(std::size(steps)), steps};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+// In a process of its own, as no process gets back what it gave up.
+TEST(DirectoryDeathTest, AnErrorWhileItIsListedIsNotItsEnd) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto list = [] {
+    const io::DirectoryHandle directory = io::Directory::open(kOp, "/");
+    if (!refuse_listing()) return 2;
+    try {
+      return directory->names().empty() ? 3 : 4;
+    } catch (const IoError& error) {
+      return error.message() == "[test] cannot list the directory '/': Input/output error" ? 0 : 5;
+    }
+  };
+  EXPECT_EXIT(std::_Exit(list()), ::testing::ExitedWithCode(0), "");
 }
 
 TEST(AppendFile, KeepsWhatOtherNamesOfTheFileHold) {
