@@ -52,11 +52,14 @@ double open_uniform(uint64_t word) {
 
 void check_row_of_weights(const double* weights, int64_t classes, int64_t count, bool replacement) {
   int64_t positive = 0;
+  double total = 0;
   for (int64_t c = 0; c < classes; ++c) {
     TERN_CHECK(weights[c] >= 0 && std::isfinite(weights[c]), ValueError,
                "[multinomial] expected finite weights of at least 0, got ", weights[c]);
     positive += weights[c] > 0 ? 1 : 0;
+    total += weights[c];
   }
+  TERN_CHECK(std::isfinite(total), ValueError, "[multinomial] expected weights with a finite sum, got one of ", total);
   TERN_CHECK(count == 0 || positive > 0, ValueError, "[multinomial] expected a weight above 0 in every row, got none");
   TERN_CHECK(replacement || count <= positive, ValueError, "[multinomial] expected at most ", positive,
              " draws without replacement, one per weight above 0, got ", count);
@@ -194,6 +197,9 @@ void fill_normal(Tensor& x, double mean, double standard_deviation, Generator* g
              "[fill_normal] expected a finite mean and standard deviation, got ", mean, " and ", standard_deviation);
   check_fillable("fill_normal", x);
   dispatch_float("fill_normal", x.dtype(), [&]<class T>() {
+    TERN_CHECK(std::isfinite(static_cast<T>(mean)) && std::isfinite(static_cast<T>(standard_deviation)), ValueError,
+               "[fill_normal] expected a mean and standard deviation that ", x.dtype(), " can hold, got ", mean,
+               " and ", standard_deviation);
     TERN_KERNEL(fill_normal<T>)
     (x.data<T>(), x.numel(), reserve(generator, blocks_for(x.numel(), kElementsPerBlock<T>)), static_cast<T>(mean),
      static_cast<T>(standard_deviation));

@@ -84,8 +84,8 @@ requires std::is_arithmetic_v<T>
 /// the order in which they are drawn: i64 [count] for weights [C], [N, count] for [N, C]. Without replacement no number
 /// is drawn twice (Efraimidis and Spirakis, 2006: the smallest of E / weight, E exponential). weights: f32 or f64
 /// (DTypeError), need not add up to 1. Throws ShapeError for other numbers of axes; ValueError for a negative count,
-/// for weights that are negative, not finite or all 0 in a row, and without replacement for more draws than the row has
-/// weights other than 0.
+/// for weights that are negative, not finite, all 0 in a row or without a finite sum there, and without replacement for
+/// more draws than the row has weights other than 0.
 [[nodiscard]] Tensor multinomial(const Tensor& weights, int64_t count, bool replacement = false,
                                  Generator* generator = nullptr);
 /// rand and randn with x's shape, dtype and memory format.

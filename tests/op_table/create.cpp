@@ -157,22 +157,33 @@ TERN_OP_FAMILY(create) {
                    fill_uniform(x, 0, 1);
                    return x;
                  })}});
-    add_random(table, "fill_normal", name.c_str(),
-               [dtype](Generator& g) {
-                 Tensor x = empty({40001}, dtype);
-                 fill_normal(x, 3, 0.5, &g);
-                 return x;
-               },
-               {{{}, "[fill_normal] expected a standard deviation of at least 0, got -1", fixed([] {
-                   Tensor x = zeros({3});
-                   fill_normal(x, 0, -1);
-                   return x;
-                 })},
-                {{}, "[fill_normal] expected a finite mean and standard deviation, got 0 and inf", fixed([] {
-                   Tensor x = zeros({3});
-                   fill_normal(x, 0, kInf);
-                   return x;
-                 })}});
+    add_random(
+        table, "fill_normal", name.c_str(),
+        [dtype](Generator& g) {
+          Tensor x = empty({40001}, dtype);
+          fill_normal(x, 3, 0.5, &g);
+          return x;
+        },
+        {{{}, "[fill_normal] expected a standard deviation of at least 0, got -1", fixed([] {
+            Tensor x = zeros({3});
+            fill_normal(x, 0, -1);
+            return x;
+          })},
+         {{}, "[fill_normal] expected a finite mean and standard deviation, got 0 and inf", fixed([] {
+            Tensor x = zeros({3});
+            fill_normal(x, 0, kInf);
+            return x;
+          })},
+         {{}, "[fill_normal] expected a mean and standard deviation that f32 can hold, got 1e+300 and 1", fixed([] {
+            Tensor x = zeros({3});
+            fill_normal(x, 1e300, 1);
+            return x;
+          })},
+         {{}, "[fill_normal] expected a mean and standard deviation that f32 can hold, got 0 and 1e+39", fixed([] {
+            Tensor x = zeros({3});
+            fill_normal(x, 0, 1e39);
+            return x;
+          })}});
     add_random(table, "rand_like", name.c_str(),
                [dtype](Generator& g) { return rand_like(zeros({20001}, dtype), &g); });
     add_random(table, "randn_like", name.c_str(),
@@ -203,6 +214,9 @@ TERN_OP_FAMILY(create) {
                  [](const Inputs& in) { return multinomial(in[0], 1); }},
                 {{values({2}, {1, kNan})},
                  "[multinomial] expected finite weights of at least 0, got nan",
+                 [](const Inputs& in) { return multinomial(in[0], 1); }},
+                {{values({2}, {1e308, 1e308})},
+                 "[multinomial] expected weights with a finite sum, got one of inf",
                  [](const Inputs& in) { return multinomial(in[0], 1); }},
                 {{values({2, 2}, {1, 1, 0, 0})},
                  "[multinomial] expected a weight above 0 in every row, got none",
