@@ -27,7 +27,7 @@ tern_test_package(libgtest-dev "GoogleTest of version 1.10 or later" PACKAGE GTe
 
 set(tern_probes ${CMAKE_CURRENT_LIST_DIR}/probes)
 
-# tern_try_packages(RESULT LOG NAME...): whether all of these packages are there, looked for anew; LOG is what was in the way.
+# tern_try_packages(RESULT LOG NAME...): looks again whether all of these packages are there; LOG is what was in the way.
 function(tern_try_packages result log)
   set(sources ${tern_probes}/cxx20.cpp)
   set(includes "")
@@ -88,9 +88,11 @@ function(tern_missing_packages result)
   set(${result} "${missing}" PARENT_SCOPE)
 endfunction()
 
-# tern_need_packages(NAME...): stops unless the compiler knows C++20 and these packages are there; tried until it succeeds once.
+# tern_need_packages(NAME...): stops unless the compiler knows C++20 and these packages are there. Once it has succeeded it does not
+# try again, so call find_package for a target such as PNG::PNG before linking it.
 function(tern_need_packages)
-  set(wanted "${CMAKE_CXX_COMPILER} ${CMAKE_CXX_COMPILER_VERSION} ${ARGN}")
+  list(JOIN ARGN " " names)  # without semicolons: an element of the list below
+  set(wanted "${CMAKE_CXX_COMPILER} ${CMAKE_CXX_COMPILER_VERSION} ${names}")
   if(wanted IN_LIST tern_packages_there)
     return()
   endif()

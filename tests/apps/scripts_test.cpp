@@ -110,6 +110,29 @@ TEST(Scripts, AnotherBlasIsNotOpenBlas) {
   EXPECT_EQ(text, "libopenblas-dev\n") << probe.out << probe.err;
 }
 
+// The second time nothing is compiled, and what the cache says stays as it is.
+TEST(Scripts, PackagesThatWereThereAreNotTriedAgain) {
+  const TemporaryDirectory directory;
+  std::ofstream(directory / "CMakeLists.txt") << "cmake_minimum_required(VERSION 3.25)\n"
+                                                 "project(again LANGUAGES CXX)\n"
+                                              << "include(" << kRoot << "/cmake/TernPackages.cmake)\n"
+                                              << "find_package(Threads REQUIRED)\n"
+                                                 "tern_need_packages(nlohmann-json3-dev libpng-dev)\n";
+  const auto configure = [&] {
+    const ProcessResult result =
+        run_command("/usr/bin/env", {"cmake", "-S", directory.path(), "-B", directory / "build", "-G", "Ninja"});
+    EXPECT_EQ(result.exit_code, 0) << result.out << result.err;
+    std::ifstream file(directory / "build/CMakeCache.txt");
+    std::string line;
+    while (std::getline(file, line))
+      if (line.starts_with("tern_packages_there:")) return line;
+    return std::string("no such line");
+  };
+  const std::string first = configure();
+  EXPECT_NE(first.find("nlohmann-json3-dev libpng-dev"), std::string::npos) << first;
+  EXPECT_EQ(configure(), first);
+}
+
 TEST(Scripts, WhatIsThereIsNotInstalled) {
   const ProcessResult result = run_command(
       "/bin/bash", {"-c", ". " + kRoot + "/cmake/packages.sh; apt-get() { exit 9; }; tern_need g++ cmake bash"});
