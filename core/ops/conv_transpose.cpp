@@ -61,6 +61,9 @@ void check(const char* op, const Tensor& x, const Tensor& weight, const Tensor& 
   TERN_CHECK(x.shape()[1] == w[0] && x.shape()[2] > 0 && x.shape()[3] > 0, ShapeError, "[", op,
              "] expected images of at least one pixel with ", w[0], " channels (weight is ", w, "), got input ",
              x.shape());
+  TERN_CHECK(x.shape()[2] < kMostPixels && x.shape()[3] < kMostPixels && w[2] < kMostPixels && w[3] < kMostPixels,
+             ShapeError, "[", op, "] expected images and a kernel of fewer than 2^31 rows and columns, got input ",
+             x.shape(), " and weight ", w);
   if (!bias.defined()) return;
   TERN_CHECK(bias.shape() == Shape({w[1] * o.groups}), ShapeError, "[", op, "] expected a bias of shape [",
              w[1] * o.groups, "] (weight is ", w, ", ", o.groups, " groups), got ", bias.shape());

@@ -7,11 +7,12 @@
 #include <tern/core/error.h>
 #include <tern/core/kernels/resample.h>
 #include <tern/core/resample.h>
+#include <tern/core/shape.h>
 
 namespace tern {
 namespace {
 
-constexpr int64_t kMostPixels = int64_t{1} << 24;  // along an axis: what a pixel sees is kept in tables
+constexpr int64_t kMostPixels = int64_t{1} << 24;  // along an axis: tables hold what each pixel sees
 
 // What the output positions of an axis see, owned.
 struct Taps {
@@ -51,7 +52,7 @@ double ratio_of(int64_t in, int64_t out, std::optional<double> factor) {
   return factor ? 1 / *factor : static_cast<double>(in) / static_cast<double>(out);
 }
 
-// PyTorch computes these positions in single precision, whatever the dtype; so must whoever wants the same pixels.
+// In single precision whatever the dtype, as in PyTorch: other roundings would choose other pixels.
 Taps nearest_taps(int64_t in, int64_t out, std::optional<double> factor) {
   const float ratio = factor ? static_cast<float>(1 / *factor) : static_cast<float>(in) / static_cast<float>(out);
   Taps taps;
@@ -153,9 +154,15 @@ void check_images(const char* op, const Tensor& x) {
              "] expected sizes of at least 1 but for the batch, got input ", x.shape());
 }
 
+// The result for no images, of any size: no table of positions is made for it.
+Tensor of_no_images(const Tensor& x, int64_t height, int64_t width) {
+  return reshape(x, {0, x.shape()[1], height, width});
+}
+
 // Padding whose position i, counted from the input's first, holds the input's position source(i).
 template <class Source>
 Tensor padded(const char* op, const Tensor& x, const Sides& p, const Source& source) {
+  if (x.numel() == 0) return of_no_images(x, x.shape()[2] + p.top + p.bottom, x.shape()[3] + p.left + p.right);
   const auto taps = [&](int64_t before, int64_t size, int64_t after) {
     Taps t;
     for (int64_t i = -before; i < size + after; ++i) {
@@ -198,6 +205,7 @@ Tensor interpolate(const Tensor& x, const InterpolateOptions& o) {
   }
   TERN_CHECK(size.h >= 1 && size.w >= 1 && size.h < kMostPixels && size.w < kMostPixels, ValueError, "[", op,
              "] expected a size of at least 1 and below 2^24, got ", size, " from input ", x.shape());
+  if (x.numel() == 0) return of_no_images(x, size.h, size.w);
   return resampled(op, x, taps_of(o, x.shape()[2], size.h, factor_h), taps_of(o, x.shape()[3], size.w, factor_w));
 }
 

@@ -37,7 +37,7 @@ struct InterpolateOptions {
 ///   with align_corners: i (size of x - 1) / (size of the result - 1), 0 for a single pixel.
 /// Positions outside of x take its border. x: [N, C, H, W], f32 or f64; the result has its dtype and memory format.
 /// Throws ShapeError for other shapes and images without pixels, DTypeError for other dtypes, ValueError for settings
-/// that contradict each other, a size below 1 or above 2^24, or a factor that is not above 0 and finite.
+/// that contradict each other, a size below 1 or not below 2^24, or a factor that is not above 0 and finite.
 [[nodiscard]] Tensor interpolate(const Tensor& x, const InterpolateOptions& options);
 
 /// Amounts of padding on each side of an image, at least 0; a single number stands for all four.
@@ -53,7 +53,8 @@ struct Sides {
 /// their axis; here and below ShapeError and DTypeError as interpolate.
 [[nodiscard]] Tensor reflection_pad2d(const Tensor& x, const Sides& padding);
 
-/// x with its border's pixels repeated around it: (1 1) 1 2 3 (3 3). Throws ValueError for negative amounts.
+/// x with its border's pixels repeated around it: (1 1) 1 2 3 (3 3). Throws ValueError for amounts that are negative or
+/// above 2^24.
 [[nodiscard]] Tensor replication_pad2d(const Tensor& x, const Sides& padding);
 
 }  // namespace tern
