@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <system_error>
 #include <vector>
 
 #include <tern/core/error.h>
@@ -92,6 +93,10 @@ std::string one_line(std::string_view text) {
     begin = end;
   }
   return without_middle(out, kMaxLine);
+}
+
+std::string system_reason(int error) {
+  return std::generic_category().message(error);
 }
 
 std::string format_text(const char* pattern, ...) {

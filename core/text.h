@@ -17,6 +17,9 @@ namespace tern {
 /// What std::printf would print, cut to 255 characters.
 [[nodiscard, gnu::format(printf, 1, 2)]] std::string format_text(const char* pattern, ...);
 
+/// What the system says of one of its error numbers (errno): "No such file or directory".
+[[nodiscard]] std::string system_reason(int error);
+
 /// Whether a character acts on the text around it instead of being seen: control characters (U+0000 to U+001F, U+007F
 /// to U+009F), line and paragraph separators, and those that turn the direction of writing around.
 [[nodiscard]] bool is_control(char32_t character);

@@ -10,15 +10,12 @@
 
 #include <tern/core/error.h>
 #include <tern/core/io/directory.h>
+#include <tern/core/text.h>
 
 namespace tern::io {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string reason(int error) {
-  return std::generic_category().message(error);
-}
 
 }  // namespace
 
@@ -57,7 +54,8 @@ DirectoryHandle Directory::try_open(const char* op, const std::string& path) {
 
 DirectoryHandle Directory::open(const char* op, const std::string& path) {
   DirectoryHandle directory = try_open(op, path);
-  TERN_CHECK(directory != nullptr, IoError, "[", op, "] cannot open the directory '", path, "': ", reason(errno));
+  TERN_CHECK(directory != nullptr, IoError, "[", op, "] cannot open the directory '", path,
+             "': ", system_reason(errno));
   return directory;
 }
 
@@ -77,12 +75,12 @@ std::string Directory::present_path() const {
 
 void Directory::remove(const std::string& name) const {
   TERN_CHECK(::unlinkat(descriptor_, file(name).name().c_str(), 0) == 0 || errno == ENOENT, IoError, "[", op_,
-             "] cannot remove '", file(name).text(), "': ", reason(errno));
+             "] cannot remove '", file(name).text(), "': ", system_reason(errno));
 }
 
 void Directory::rename(const std::string& from, const std::string& to) const {
   TERN_CHECK(::renameat(descriptor_, file(from).name().c_str(), descriptor_, file(to).name().c_str()) == 0, IoError,
-             "[", op_, "] cannot rename '", file(from).text(), "' to ", to, ": ", reason(errno));
+             "[", op_, "] cannot rename '", file(from).text(), "' to ", to, ": ", system_reason(errno));
 }
 
 bool Directory::link(const std::string& from, const std::string& to) const {
@@ -107,7 +105,7 @@ std::vector<std::string> Directory::names() const {
     std::string name = entry->d_name;
     if (name != "." && name != "..") names.push_back(std::move(name));
   }
-  TERN_CHECK(error == 0, IoError, "[", op_, "] cannot list the directory '", path_, "': ", reason(error));
+  TERN_CHECK(error == 0, IoError, "[", op_, "] cannot list the directory '", path_, "': ", system_reason(error));
   std::sort(names.begin(), names.end());
   return names;
 }

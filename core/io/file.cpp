@@ -11,15 +11,12 @@
 
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
+#include <tern/core/text.h>
 
 namespace tern::io {
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
-
-std::string reason(int error) {
-  return std::generic_category().message(error);
-}
 
 // The temporary names of a target: ".NAME.NUMBER.tmp" beside it.
 std::string temporary_prefix(const std::string& name) {
@@ -58,7 +55,7 @@ int link_flag(const FilePath& path) {
 [[noreturn]] void fail_to_open(const char* op, const FilePath& path, int error) {
   TERN_CHECK(error != ELOOP || path.directory() == nullptr, IoError, "[", op,
              "] expected a regular file, got the symbolic link '", path.text(), "'");
-  throw IoError(concat("[", op, "] cannot open '", path.text(), "': ", reason(error)));
+  throw IoError(concat("[", op, "] cannot open '", path.text(), "': ", system_reason(error)));
 }
 
 // Of an open regular file; closes what is none.
@@ -67,7 +64,7 @@ struct stat regular_status(const char* op, const FilePath& path, int descriptor)
   const int failed = ::fstat(descriptor, &info) == 0 ? 0 : errno;
   if (failed != 0 || !S_ISREG(info.st_mode)) {
     ::close(descriptor);
-    TERN_CHECK(failed == 0, IoError, "[", op, "] cannot read '", path.text(), "': ", reason(failed));
+    TERN_CHECK(failed == 0, IoError, "[", op, "] cannot read '", path.text(), "': ", system_reason(failed));
     throw IoError(concat("[", op, "] expected a regular file, got ",
                          S_ISDIR(info.st_mode) ? "the directory" : "the device or pipe", " '", path.text(), "'"));
   }
@@ -109,7 +106,7 @@ void InputFile::read_at(uint64_t position, std::span<std::byte> out) const {
   while (done < out.size()) {
     const ssize_t got = ::pread(descriptor_, out.data() + done, out.size() - done, static_cast<off_t>(position + done));
     if (got < 0 && errno == EINTR) continue;
-    TERN_CHECK(got >= 0, IoError, "[", op_, "] cannot read '", path_, "': ", reason(errno));
+    TERN_CHECK(got >= 0, IoError, "[", op_, "] cannot read '", path_, "': ", system_reason(errno));
     TERN_CHECK(got > 0, IoError, "[", op_, "] expected ", size_, " bytes in '", path_, "', got the end at byte ",
                position + done, "; the file became shorter while it was read");
     done += static_cast<size_t>(got);
@@ -183,7 +180,7 @@ void AtomicFile::discard() noexcept {
 }
 
 void AtomicFile::fail(int error) const {
-  throw IoError(concat("[", op_, "] cannot write '", path_, "': ", reason(error)));
+  throw IoError(concat("[", op_, "] cannot write '", path_, "': ", system_reason(error)));
 }
 
 void AtomicFile::write(const void* data, size_t bytes) {
@@ -226,7 +223,7 @@ void write_file_atomic(const char* op, const FilePath& path, std::string_view co
 
 AppendFile::AppendFile(const char* op, const FilePath& path, Open open) : op_(op), path_(path.text()) {
   const auto fail = [&](int error) {
-    throw IoError(concat("[", op_, "] cannot write '", path_, "': ", reason(error)));
+    throw IoError(concat("[", op_, "] cannot write '", path_, "': ", system_reason(error)));
   };
   if (open == Open::kNew) write_file_atomic(op, path, "");  // not emptied: another name may be left of it
   int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK | link_flag(path);
@@ -249,7 +246,7 @@ AppendFile::~AppendFile() {
 }
 
 void AppendFile::write(std::string_view text) {
-  TERN_CHECK(write_all(descriptor_, text), IoError, "[", op_, "] cannot write '", path_, "': ", reason(errno));
+  TERN_CHECK(write_all(descriptor_, text), IoError, "[", op_, "] cannot write '", path_, "': ", system_reason(errno));
 }
 
 }  // namespace tern::io

@@ -4,6 +4,7 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/copy.h>
 #include <tern/core/error.h>
+#include <tern/core/image_detail.h>
 #include <tern/core/kernels/pool.h>
 #include <tern/core/pool.h>
 #include <tern/core/shape.h>
@@ -59,12 +60,7 @@ Windows covering_windows(int64_t size, int64_t count) {
 }
 
 void check_images(const char* op, const Tensor& x) {
-  check_defined(op, x);
-  TERN_CHECK(x.dim() == 4, ShapeError, "[", op, "] expected an input of shape [N, C, H, W], got ", x.shape());
-  TERN_CHECK(x.dtype() == DType::kF32 || x.dtype() == DType::kF64, DTypeError, "[", op, "] expected f32 or f64, got ",
-             x.dtype());
-  TERN_CHECK(x.shape()[1] > 0 && x.shape()[2] > 0 && x.shape()[3] > 0, ShapeError, "[", op,
-             "] expected sizes of at least 1 but for the batch, got input ", x.shape());
+  detail::check_images(op, x);
   TERN_CHECK(x.shape()[2] <= std::numeric_limits<int32_t>::max() / x.shape()[3], ShapeError, "[", op,
              "] expected images of fewer than 2^31 pixels, got input ", x.shape());
 }

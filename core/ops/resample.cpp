@@ -5,6 +5,7 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/copy.h>
 #include <tern/core/error.h>
+#include <tern/core/image_detail.h>
 #include <tern/core/kernels/resample.h>
 #include <tern/core/resample.h>
 #include <tern/core/shape.h>
@@ -145,15 +146,6 @@ Tensor resampled(const char* op, const Tensor& input, Taps rows, Taps columns) {
                                              .format = format});
 }
 
-void check_images(const char* op, const Tensor& x) {
-  check_defined(op, x);
-  TERN_CHECK(x.dim() == 4, ShapeError, "[", op, "] expected an input of shape [N, C, H, W], got ", x.shape());
-  TERN_CHECK(x.dtype() == DType::kF32 || x.dtype() == DType::kF64, DTypeError, "[", op, "] expected f32 or f64, got ",
-             x.dtype());
-  TERN_CHECK(x.shape()[1] > 0 && x.shape()[2] > 0 && x.shape()[3] > 0, ShapeError, "[", op,
-             "] expected sizes of at least 1 but for the batch, got input ", x.shape());
-}
-
 // The result for no images, of any size: no table of positions is made for it.
 Tensor of_no_images(const Tensor& x, int64_t height, int64_t width) {
   return reshape(x, {0, x.shape()[1], height, width});
@@ -186,7 +178,7 @@ void check_sides(const char* op, const Sides& p, int64_t most_across, int64_t mo
 
 Tensor interpolate(const Tensor& x, const InterpolateOptions& o) {
   const char* const op = "interpolate";
-  check_images(op, x);
+  detail::check_images(op, x);
   TERN_CHECK(o.size.has_value() != o.scale_factor.has_value(), ValueError, "[", op,
              "] expected either a size or a scale_factor, got ", o.size ? "both" : "neither");
   TERN_CHECK(!o.align_corners || o.mode != InterpolationMode::kNearest, ValueError, "[", op,
@@ -211,7 +203,7 @@ Tensor interpolate(const Tensor& x, const InterpolateOptions& o) {
 
 Tensor reflection_pad2d(const Tensor& x, const Sides& padding) {
   const char* const op = "reflection_pad2d";
-  check_images(op, x);
+  detail::check_images(op, x);
   check_sides(op, padding, x.shape()[3] - 1, x.shape()[2] - 1);
   return padded(op, x, padding, [](int64_t i, int64_t size) {
     const int64_t from_front = std::abs(i);
@@ -221,7 +213,7 @@ Tensor reflection_pad2d(const Tensor& x, const Sides& padding) {
 
 Tensor replication_pad2d(const Tensor& x, const Sides& padding) {
   const char* const op = "replication_pad2d";
-  check_images(op, x);
+  detail::check_images(op, x);
   check_sides(op, padding, kMostPixels, kMostPixels);
   return padded(op, x, padding, [](int64_t i, int64_t size) { return std::clamp<int64_t>(i, 0, size - 1); });
 }
