@@ -9,7 +9,7 @@ namespace tern {
 
 /// From now on an op that reads this weight and records no gradient (linear, linear_act, feed_forward, conv2d,
 /// conv2d_act) brings it into the form that its kernel reads (panels, Winograd transforms) once and keeps that form,
-/// where it otherwise makes it anew at every call. A form is used only for the same view of the memory, unwritten
+/// where it otherwise makes it again at every call. A form is used only for the same view of the memory, unwritten
 /// since; writes through data<T>() must therefore call storage()->bump_version(). Forms take as much memory as the
 /// weight itself (Winograd's four times as much for a 3 x 3 convolution) and go with it, or at the first use after a
 /// write. nn::fuse_for_inference does this for the layers of a model. `weight`: any tensor; throws StateError for an

@@ -88,7 +88,7 @@ bool Directory::link(const std::string& from, const std::string& to) const {
 }
 
 std::vector<std::string> Directory::names() const {
-  // Of its own descriptor: the one that is held has one position for all who read it.
+  // By a descriptor of its own: the position in the one that is held is shared by all threads that list it.
   const int own = ::openat(descriptor_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR* const stream = own >= 0 ? ::fdopendir(own) : nullptr;
   int error = stream == nullptr ? errno : 0;

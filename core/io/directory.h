@@ -11,7 +11,7 @@ namespace tern::io {
 class Directory;
 using DirectoryHandle = std::shared_ptr<const Directory>;
 
-/// Where a file is: a path, which the system looks up anew for every call and whose symbolic links it follows, or a
+/// Where a file is: a path, which the system looks up again for every call and whose symbolic links it follows, or a
 /// name in a Directory, whose links are not followed: readers refuse a link, writers replace it.
 class FilePath {
  public:

@@ -48,6 +48,6 @@ TERN_DECLARE_KERNELS(
     template <class T>
     void batch_norm_grad_sums(const ChannelView& view, const ChannelBlocks& blocks, const BatchNormGradArgs<T>& args,
                               double* partials, double* sums, T* masked);
-    /// grad_x = g scale + (x - mean) slope + offset; slope, offset: [channels]
+    /// grad_x = g scale + (x - mean) slope + offset; slope, offset: [channels], or both null: grad_x = g scale
     template <class T> void batch_norm_grad_input(const ChannelView& view, const BatchNormGradArgs<T>& args,
                                                   const T* slope, const T* offset, T* grad_x);)

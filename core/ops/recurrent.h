@@ -10,7 +10,7 @@ struct RecurrentWeights {
   Tensor input;             ///< [G hidden, inputs]
   Tensor hidden;            ///< [G hidden, hidden]
   Tensor input_bias = {};   ///< [G hidden], or left out
-  Tensor hidden_bias = {};  ///< likewise
+  Tensor hidden_bias = {};  ///< [G hidden], or left out
 };
 
 /// What a recurrent layer gives.

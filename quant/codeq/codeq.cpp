@@ -80,6 +80,23 @@ void attach_one(nn::Parameter& weight, Quantizer::Options options) {
   weight.parametrize(std::make_shared<Quantizer>(options));
 }
 
+// The reason to leave out a layer that stands at these paths; empty if no pattern matches one. Marks those that do in
+// `used`.
+std::string excluded_by(const AttachOptions& options, const std::vector<std::string>& paths, std::vector<bool>& used) {
+  std::string reason;
+  for (size_t i = 0; i < options.exclude.size(); ++i) {
+    const std::string& pattern = options.exclude[i];
+    const auto hits = [&](const std::string& path) {
+      return options.rule == ExcludeRule::kSubstring ? path.find(pattern) != std::string::npos
+                                                     : glob_matches(pattern, path);
+    };
+    if (std::none_of(paths.begin(), paths.end(), hits)) continue;
+    used[i] = true;
+    if (reason.empty()) reason = concat("excluded by \"", pattern, "\"");
+  }
+  return reason;
+}
+
 LayerReport report_layer(const Weight& of) {
   LayerReport layer;
   layer.name = of.name;
@@ -166,17 +183,8 @@ AttachReport attach(nn::Module& model, const AttachOptions& options) {
         weight.of_known_layer || (options.rule == ExcludeRule::kSubstring && parameter.name() == kWeight);
     std::string reason;
     if (candidate)
-      for (size_t i = 0; i < options.exclude.size(); ++i) {
-        const std::string& pattern = options.exclude[i];
-        const auto hits = [&](const std::string& path) {
-          return options.rule == ExcludeRule::kSubstring ? path.find(pattern) != std::string::npos
-                                                         : glob_matches(pattern, path);
-        };
-        const auto& all = paths.at(weight.module.get());
-        if (std::none_of(all.begin(), all.end(), hits)) continue;
-        used[i] = true;
-        if (reason.empty() && !wanted) reason = concat("excluded by \"", pattern, "\"");
-      }
+      if (std::string excluded = excluded_by(options, paths.at(weight.module.get()), used); !wanted)
+        reason = std::move(excluded);
     if (!candidate && !wanted && parameter.latent().dim() >= 2) unknown.push_back(weight.path);
     if (!candidate && !wanted)
       reason = concat("a parameter of a ", weight.module->type_name(),

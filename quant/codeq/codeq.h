@@ -59,9 +59,8 @@ struct AttachOptions {
   DeadZoneOptions quantizer = {};  ///< constants and safeguards; its bit settings come from `bits`
 };
 
-/// What attach() did. A quantized parameter goes by the path of its layer if it is the layer's "weight", else by its
-/// own
-/// ("lstm.weight_ih_l0"): here, in attached_layers() and in reports.
+/// What attach() did. Here, in attached_layers() and in reports a quantized parameter has the path of its layer as its
+/// name if it is the layer's "weight", else its own path ("lstm.weight_ih_l0").
 struct AttachReport {
   std::vector<std::string> attached;
   std::vector<std::pair<std::string, std::string>> skipped;  ///< layers and included parameters left, with the reason
