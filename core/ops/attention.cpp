@@ -489,11 +489,6 @@ struct PackedAttentionBackward {
   }
 };
 
-bool will_record(std::initializer_list<Tensor> inputs) {
-  return grad_enabled() &&
-         std::any_of(inputs.begin(), inputs.end(), [](const Tensor& x) { return x.defined() && x.requires_grad(); });
-}
-
 Problem check_attention(const char* op, const Tensor& q, const Tensor& k, const Tensor& v) {
   check_defined(op, q, k, v);
   dispatch_float(op, q.dtype(), []<class T>() {});
@@ -534,7 +529,8 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
   const Tensor mask = prepare_mask(op, options.mask, p);
   Operand out = as_operand(empty_in_order_of(q, with_last(q, p.value_width)));
   Tensor stats = empty({p.batch, p.heads, p.queries, 2}, p.dtype);
-  run_forward(p, as_operand(q), as_operand(k), as_operand(v), mask, out, stats, will_record({q, k, v, mask}));
+  const Tensor inputs[] = {q, k, v, mask};
+  run_forward(p, as_operand(q), as_operand(k), as_operand(v), mask, out, stats, autograd::detail::wants_grad(inputs));
   return autograd::record<AttentionBackward>(
       out.tensor, {q, k, v, mask}, {.p = p, .q = q, .k = k, .v = v, .mask = mask, .out = out.tensor, .stats = stats});
 }
@@ -561,8 +557,9 @@ Tensor packed_attention(const Tensor& qkv, int64_t heads, const AttentionOptions
   const Tensor y = empty({p.batch, tokens, heads * width}, p.dtype);
   Operand out = token_operand(y, p);
   Tensor stats = empty({p.batch, p.heads, p.queries, 2}, p.dtype);
+  const Tensor inputs[] = {qkv, mask};
   run_forward(p, packed_operand(x, p, 0), packed_operand(x, p, 1), packed_operand(x, p, 2), mask, out, stats,
-              will_record({qkv, mask}));
+              autograd::detail::wants_grad(inputs));
   return autograd::record<PackedAttentionBackward>(y, {qkv, mask},
                                                    {.p = p, .qkv = qkv, .mask = mask, .out = y, .stats = stats});
 }
