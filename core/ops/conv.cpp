@@ -104,9 +104,10 @@ struct Phase {
   int64_t dilation = 1, first = 0;  ///< output position of the first one, for the phase's first input position
 };
 
-std::vector<Phase> phases_of(int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
-  std::vector<Phase> phases(static_cast<size_t>(stride));
-  for (int64_t i = 0; i < stride; ++i) {
+std::vector<Phase> phases_of(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
+  const int64_t count = std::min(stride, in);
+  std::vector<Phase> phases(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
     Phase& p = phases[static_cast<size_t>(i)];
     p.tap_step = stride / std::gcd(stride, dilation);
     p.dilation = dilation * p.tap_step / stride;
@@ -131,8 +132,8 @@ Tensor grad_input(const Tensor& grad, const Tensor& weight, const Shape& x_shape
                   const Tensor& bias = {}) {
   const DirectConv f = forward_conv(x_shape, weight.shape(), image_size(grad), o);
   Tensor grad_x = empty(x_shape, weight.dtype(), MemoryFormat::kChannelsLast);
-  const auto row_phases = phases_of(f.taps_h, o.stride.h, o.padding.h, o.dilation.h);
-  const auto column_phases = phases_of(f.taps_w, o.stride.w, o.padding.w, o.dilation.w);
+  const auto row_phases = phases_of(f.in_h, f.taps_h, o.stride.h, o.padding.h, o.dilation.h);
+  const auto column_phases = phases_of(f.in_w, f.taps_w, o.stride.w, o.padding.w, o.dilation.w);
   const auto unreached = [](const Phase& p) { return p.taps == 0; };
   if (std::any_of(row_phases.begin(), row_phases.end(), unreached) ||
       std::any_of(column_phases.begin(), column_phases.end(), unreached)) {
@@ -307,6 +308,11 @@ void check(const char* op, const Tensor& x, const Tensor& weight, const Tensor& 
   TERN_CHECK(o.dilation.h >= 1 && o.dilation.w >= 1, ValueError, "[", op, "] expected a dilation of at least 1, got ",
              o.dilation);
   TERN_CHECK(o.groups >= 1, ValueError, "[", op, "] expected at least 1 group, got ", o.groups);
+  for (const Size2& size : {o.stride, o.padding, o.dilation, Size2{x.shape()[2], x.shape()[3]},
+                            Size2{weight.shape()[2], weight.shape()[3]}})
+    TERN_CHECK(size.h < detail::kMaxPixels && size.w < detail::kMaxPixels, ValueError, "[", op,
+               "] expected images, kernel, stride, padding and dilation below 2^31, got input ", x.shape(), ", weight ",
+               weight.shape(), ", stride ", o.stride, ", padding ", o.padding, ", dilation ", o.dilation);
   const Shape& w = weight.shape();
   TERN_CHECK(w[0] > 0 && w[1] > 0 && w[2] > 0 && w[3] > 0, ShapeError, "[", op,
              "] expected a weight with sizes of at least 1, got ", w);

@@ -22,7 +22,7 @@ struct Conv2dOptions {
 /// f64. Result: [N, O, H', W'], H' = (H + 2 padding.h - dilation.h (kh - 1) - 1) / stride.h + 1, always channels-last
 /// in memory. Differentiable in x, weight and bias. Throws ShapeError for shapes that do not fit together or an empty
 /// output, DTypeError for other or mixed dtypes, ValueError for a stride, dilation or number of groups below 1, a
-/// padding below 0, or groups that do not divide O.
+/// padding below 0, sizes of 2^31 and more, or groups that do not divide O.
 [[nodiscard]] Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
                             const Conv2dOptions& options = {});
 

@@ -6,6 +6,9 @@
 
 namespace tern::detail {
 
+/// Sizes, strides, paddings and dilations are below this, so that products of two of them do not overflow.
+constexpr int64_t kMaxPixels = int64_t{1} << 31;
+
 /// conv2d of x with the given output size, which may be below what x has room for.
 Tensor conv_forward(const Tensor& x, const Tensor& weight, Size2 out, const Conv2dOptions& options);
 

@@ -11,7 +11,7 @@ namespace tern {
 namespace {
 
 // Sizes beyond this are refused before they can overflow in the size of the result.
-constexpr int64_t kMostPixels = int64_t{1} << 31;
+using detail::kMaxPixels;
 
 int64_t output_size(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t output_padding,
                     int64_t dilation) {
@@ -43,7 +43,7 @@ void check(const char* op, const Tensor& x, const Tensor& weight, const Tensor& 
   TERN_CHECK(weight.dtype() == x.dtype(), DTypeError, "[", op, "] expected a weight of the input's dtype ", x.dtype(),
              ", got ", weight.dtype());
   const auto in_range = [](Size2 size, int64_t low) {
-    return size.h >= low && size.w >= low && size.h < kMostPixels && size.w < kMostPixels;
+    return size.h >= low && size.w >= low && size.h < kMaxPixels && size.w < kMaxPixels;
   };
   TERN_CHECK(in_range(o.stride, 1), ValueError, "[", op, "] expected a stride of at least 1, got ", o.stride);
   TERN_CHECK(in_range(o.padding, 0), ValueError, "[", op, "] expected a padding of at least 0, got ", o.padding);
@@ -61,7 +61,7 @@ void check(const char* op, const Tensor& x, const Tensor& weight, const Tensor& 
   TERN_CHECK(x.shape()[1] == w[0] && x.shape()[2] > 0 && x.shape()[3] > 0, ShapeError, "[", op,
              "] expected images of at least one pixel with ", w[0], " channels (weight is ", w, "), got input ",
              x.shape());
-  TERN_CHECK(x.shape()[2] < kMostPixels && x.shape()[3] < kMostPixels && w[2] < kMostPixels && w[3] < kMostPixels,
+  TERN_CHECK(x.shape()[2] < kMaxPixels && x.shape()[3] < kMaxPixels && w[2] < kMaxPixels && w[3] < kMaxPixels,
              ShapeError, "[", op, "] expected images and a kernel of fewer than 2^31 rows and columns, got input ",
              x.shape(), " and weight ", w);
   if (!bias.defined()) return;

@@ -1,6 +1,7 @@
 // Convolution beyond the op table: accuracy of each path in single precision, memory formats, and what the backward of
 // a network of these ops does to them.
 #include <cmath>
+#include <limits>
 
 #include <gtest/gtest.h>
 
@@ -146,6 +147,18 @@ TEST(Formats, GradientsOfABlockStayChannelsLast) {
     EXPECT_EQ(y.grad().memory_format(), MemoryFormat::kChannelsLast);
   }
   EXPECT_EQ(x.grad().memory_format(), MemoryFormat::kChannelsLast);
+}
+
+TEST(Conv2d, AHugeStrideTakesNoMemoryAndUncountableSizesAreRefused) {
+  const int64_t largest = (int64_t{1} << 31) - 1;
+  Tensor x = randn({1, 2, 3, 3}).requires_grad_(), w = randn({4, 2, 3, 3}).requires_grad_();
+  const Tensor y = conv2d(x, w, {}, {.stride = largest, .padding = 1});
+  EXPECT_EQ(y.shape(), (Shape{1, 4, 1, 1}));
+  y.sum().backward();
+  EXPECT_EQ(x.grad().shape(), x.shape());
+  EXPECT_THROW(static_cast<void>(conv2d(x, w, {}, {.padding = largest + 1})), ValueError);
+  EXPECT_THROW(static_cast<void>(conv2d(x, w, {}, {.padding = 1, .dilation = std::numeric_limits<int64_t>::max()})),
+               ValueError);
 }
 
 }  // namespace

@@ -22,23 +22,23 @@ namespace tern {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr const char* kOp = "test";
+constexpr const char* kListing = "test";
 
 TEST(Directory, FilesFollowADirectoryThatIsMoved) {
   const ScratchDir dir;
   fs::create_directory(dir / "a");
-  const io::DirectoryHandle a = io::Directory::open(kOp, dir / "a");
-  io::write_file_atomic(kOp, a->file("f"), "before");
-  io::AtomicFile under_way(kOp, a->file("g"));
-  io::AtomicFile by_path(kOp, dir / "a/h");
-  io::AppendFile log(kOp, a->file("log"), io::AppendFile::Open::kNew);
+  const io::DirectoryHandle a = io::Directory::open(kListing, dir / "a");
+  io::write_file_atomic(kListing, a->file("f"), "before");
+  io::AtomicFile under_way(kListing, a->file("g"));
+  io::AtomicFile by_path(kListing, dir / "a/h");
+  io::AppendFile log(kListing, a->file("log"), io::AppendFile::Open::kNew);
   EXPECT_EQ(a->present_path(), dir / "a");
   fs::rename(dir / "a", dir / "b");
   fs::create_directory(dir / "a");
   write_raw(dir / "a/f", "another's");
 
-  EXPECT_EQ(io::read_file(kOp, a->file("f")), "before");
-  io::write_file_atomic(kOp, a->file("f"), "after");
+  EXPECT_EQ(io::read_file(kListing, a->file("f")), "before");
+  io::write_file_atomic(kListing, a->file("f"), "after");
   under_way.write("moved");
   under_way.commit();
   by_path.write("moved");
@@ -71,15 +71,15 @@ TEST(Directory, ALinkToOneIsFollowedAndWhatIsNoneIsRefused) {
   const ScratchDir dir;
   fs::create_directory(dir / "real");
   fs::create_directory_symlink("real", dir / "link");
-  io::write_file_atomic(kOp, io::Directory::open(kOp, dir / "link")->file("f"), "x");
+  io::write_file_atomic(kListing, io::Directory::open(kListing, dir / "link")->file("f"), "x");
   EXPECT_EQ(read_raw(dir / "real/f"), "x");
   const auto refusal = [&](const std::string& path) {
-    return sentence_of<IoError>([&] { static_cast<void>(io::Directory::open(kOp, path)); });
+    return sentence_of<IoError>([&] { static_cast<void>(io::Directory::open(kListing, path)); });
   };
   EXPECT_EQ(refusal(dir / "none"),
             "[test] cannot open the directory '" + dir / "none" + "': No such file or directory");
   EXPECT_EQ(refusal(dir / "real/f"), "[test] cannot open the directory '" + dir / "real/f" + "': Not a directory");
-  const io::DirectoryHandle real = io::Directory::open(kOp, dir / "real");
+  const io::DirectoryHandle real = io::Directory::open(kListing, dir / "real");
   for (const std::string name : {"", ".", "..", "../real/f", "a/b"})
     EXPECT_EQ(sentence_of<ValueError>([&] { static_cast<void>(real->file(name)); }),
               "[directory] expected the name of a file in " + dir / "real" + ", got '" + name + "'");
@@ -93,7 +93,7 @@ TEST(Directory, LinksInItAreReplacedOrRefusedButNotFollowed) {
   const ScratchDir dir;
   fs::create_directory(dir / "a");
   write_raw(dir / "mine", "precious");
-  const io::DirectoryHandle a = io::Directory::open(kOp, dir / "a");
+  const io::DirectoryHandle a = io::Directory::open(kListing, dir / "a");
   const auto link = [&] {
     fs::remove(dir / "a/f");
     fs::create_symlink("../mine", dir / "a/f");
@@ -101,33 +101,35 @@ TEST(Directory, LinksInItAreReplacedOrRefusedButNotFollowed) {
   const std::string refused = "[test] expected a regular file, got the symbolic link '" + dir / "a/f" + "'";
   link();
   EXPECT_TRUE(a->has("f"));
-  EXPECT_EQ(sentence_of<IoError>([&] { static_cast<void>(io::read_file(kOp, a->file("f"))); }), refused);
-  EXPECT_EQ(sentence_of<IoError>([&] { io::AppendFile(kOp, a->file("f"), io::AppendFile::Open::kAppend); }), refused);
-  EXPECT_NE(sentence_of<IoError>([&] { io::AppendFile(kOp, a->file("f"), io::AppendFile::Open::kExclusive); }), "");
-  io::write_file_atomic(kOp, a->file("f"), "new");
+  EXPECT_EQ(sentence_of<IoError>([&] { static_cast<void>(io::read_file(kListing, a->file("f"))); }), refused);
+  EXPECT_EQ(sentence_of<IoError>([&] { io::AppendFile(kListing, a->file("f"), io::AppendFile::Open::kAppend); }),
+            refused);
+  EXPECT_NE(sentence_of<IoError>([&] { io::AppendFile(kListing, a->file("f"), io::AppendFile::Open::kExclusive); }),
+            "");
+  io::write_file_atomic(kListing, a->file("f"), "new");
   EXPECT_FALSE(fs::is_symlink(dir / "a/f"));
   EXPECT_EQ(read_raw(dir / "a/f"), "new");
   link();
-  io::AppendFile(kOp, a->file("f"), io::AppendFile::Open::kNew).write("log");
+  io::AppendFile(kListing, a->file("f"), io::AppendFile::Open::kNew).write("log");
   EXPECT_EQ(read_raw(dir / "a/f"), "log");
   link();
   a->remove("f");
   EXPECT_EQ(read_raw(dir / "mine"), "precious");
   // What a path leads to is the caller's affair.
   fs::create_symlink("mine", dir / "link");
-  io::AppendFile(kOp, dir / "link", io::AppendFile::Open::kAppend).write("!");
-  EXPECT_EQ(io::read_file(kOp, dir / "link"), "precious!");
+  io::AppendFile(kListing, dir / "link", io::AppendFile::Open::kAppend).write("!");
+  EXPECT_EQ(io::read_file(kListing, dir / "link"), "precious!");
 }
 
 TEST(Directory, PipesInItAreNotWaitedFor) {
   const ScratchDir dir;
   ASSERT_EQ(::mkfifo((dir / "f").c_str(), 0600), 0);
-  const io::FilePath pipe = io::Directory::open(kOp, dir.path())->file("f");
+  const io::FilePath pipe = io::Directory::open(kListing, dir.path())->file("f");
   const std::string refused = "[test] expected a regular file, got the device or pipe '" + dir / "f" + "'";
-  EXPECT_EQ(sentence_of<IoError>([&] { static_cast<void>(io::read_file(kOp, pipe)); }), refused);
-  EXPECT_EQ(sentence_of<IoError>([&] { io::AppendFile(kOp, pipe, io::AppendFile::Open::kAppend); }), refused);
-  EXPECT_NE(sentence_of<IoError>([&] { io::AppendFile(kOp, pipe, io::AppendFile::Open::kNew); }), "");
-  EXPECT_NE(sentence_of<IoError>([&] { io::write_file_atomic(kOp, pipe, "x"); }), "");
+  EXPECT_EQ(sentence_of<IoError>([&] { static_cast<void>(io::read_file(kListing, pipe)); }), refused);
+  EXPECT_EQ(sentence_of<IoError>([&] { io::AppendFile(kListing, pipe, io::AppendFile::Open::kAppend); }), refused);
+  EXPECT_NE(sentence_of<IoError>([&] { io::AppendFile(kListing, pipe, io::AppendFile::Open::kNew); }), "");
+  EXPECT_NE(sentence_of<IoError>([&] { io::write_file_atomic(kListing, pipe, "x"); }), "");
 }
 
 // From here on the system reads no directory of this process: every try is answered by EIO.
@@ -144,7 +146,7 @@ bool refuse_listing() {
 TEST(DirectoryDeathTest, AnErrorWhileItIsListedIsNotItsEnd) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto list = [] {
-    const io::DirectoryHandle directory = io::Directory::open(kOp, "/");
+    const io::DirectoryHandle directory = io::Directory::open(kListing, "/");
     if (!refuse_listing()) return 2;
     try {
       return directory->names().empty() ? 3 : 4;
@@ -160,7 +162,7 @@ TEST(AppendFile, KeepsWhatOtherNamesOfTheFileHold) {
   write_raw(dir / "backup", "one\n");
   fs::create_hard_link(dir / "backup", dir / "log");
   {
-    io::AppendFile log(kOp, dir / "log", io::AppendFile::Open::kAppend);
+    io::AppendFile log(kListing, dir / "log", io::AppendFile::Open::kAppend);
     log.write("two\n");
     EXPECT_EQ(read_raw(dir / "log"), "one\ntwo\n") << "at once";
     log.write("three\n");
@@ -168,11 +170,11 @@ TEST(AppendFile, KeepsWhatOtherNamesOfTheFileHold) {
   EXPECT_EQ(read_raw(dir / "backup"), "one\n");
   fs::remove(dir / "log");
   fs::create_hard_link(dir / "backup", dir / "log");
-  io::AppendFile(kOp, dir / "log", io::AppendFile::Open::kNew).write("new\n");
+  io::AppendFile(kListing, dir / "log", io::AppendFile::Open::kNew).write("new\n");
   EXPECT_EQ(read_raw(dir / "backup") + read_raw(dir / "log"), "one\nnew\n");
-  EXPECT_EQ(sentence_of<IoError>([&] { io::AppendFile(kOp, dir / "log", io::AppendFile::Open::kExclusive); }),
+  EXPECT_EQ(sentence_of<IoError>([&] { io::AppendFile(kListing, dir / "log", io::AppendFile::Open::kExclusive); }),
             "[test] cannot write '" + dir / "log" + "': File exists");
-  EXPECT_EQ(sentence_of<IoError>([&] { io::AppendFile(kOp, dir / "no/log", io::AppendFile::Open::kAppend); }),
+  EXPECT_EQ(sentence_of<IoError>([&] { io::AppendFile(kListing, dir / "no/log", io::AppendFile::Open::kAppend); }),
             "[test] cannot write '" + dir / "no/log" + "': No such file or directory");
 }
 
