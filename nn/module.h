@@ -78,9 +78,18 @@ concept ForwardsOneTensor = requires {
   static_cast<Tensor (T::*)(const Tensor&)>(&T::forward);
 };
 template <class T>
-concept OwnForward = !ForwardsOneTensor<T> && requires {
+concept OneForward = requires {
   &T::forward;
 };
+// Whether T's forward of one tensor is that of Module itself: a pointer to a member of a derived class would not
+// convert.
+template <class T>
+concept ForwardOfModule = requires(Tensor (Module::*& forward)(const Tensor&)) {
+  forward = &T::forward;
+};
+template <class T>
+concept OwnForward = (!ForwardsOneTensor<T> && OneForward<T>) ||
+                     (!OneForward<T> && ForwardOfModule<T>);  // beside it, brought in by `using Module::forward`
 }  // namespace detail
 
 /// Base of layers and models. Members of the types Parameter, Buffer and Child register themselves, so that

@@ -494,8 +494,8 @@ nn::Summary summary_of_file(const std::string& path, const ModelQuestion& questi
   } else if (question.model == "llama") {
     model = Llama::load(path, question.config);
   } else {
-    TERN_CHECK(!question.model.empty(), train::UsageError, "[inspect] expected --model NAME, as ", path,
-               " does not say which model it is of");
+    TERN_CHECK(!question.model.empty(), train::UsageError, "[inspect] expected --model NAME, a model of the zoo, as ",
+               path, " does not say which one it is of; the tensors of any other model are listed without --summary");
     ModelSpec spec;
     Schema sizes("inspect");
     declare_model(sizes, spec);

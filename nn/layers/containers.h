@@ -162,7 +162,7 @@ class Sequential : public ModuleSeries<Module> {
   }
   template <std::derived_from<Module> M>
   M& append(std::string_view name, std::shared_ptr<M> module) {
-    static_assert(!detail::OwnForward<M> || detail::HasInterface<M>,
+    static_assert(!detail::OwnForward<M>,
                   "[Sequential] expected a module called with one tensor: `Tensor forward(const Tensor& x) override`");
     M* raw = module.get();
     put(name, std::move(module));

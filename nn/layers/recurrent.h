@@ -8,6 +8,10 @@
 #include <tern/core/recurrent.h>
 #include <tern/nn/module.h>
 
+// The forwards of these layers hide Module's, as they are called in another way.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverloaded-virtual"
+
 namespace tern::nn {
 
 /// States between two calls of an LSTM. Both or neither defined: layers that get none start from zeros.
@@ -237,3 +241,5 @@ class RNNCell : public RecurrentCell, public RecurrentInterface {
 };
 
 }  // namespace tern::nn
+
+#pragma GCC diagnostic pop

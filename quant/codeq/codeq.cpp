@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -187,7 +188,7 @@ AttachReport attach(nn::Module& model, const AttachOptions& options) {
         reason = std::move(excluded);
     if (!candidate && !wanted && parameter.latent().dim() >= 2) unknown.push_back(weight.path);
     if (!candidate && !wanted)
-      reason = concat("a parameter of a ", weight.module->type_name(),
+      reason = concat("a parameter of ", weight.module->type_name(),
                       ", which is neither a convolution nor a linear layer; include it by its path");
     else if (reason.empty() && all_zero(parameter.latent()))
       reason = "all weights are zero, which the quantizer could never leave";
@@ -269,10 +270,10 @@ Report layer_states(const nn::Module& model) {
   return out;
 }
 
-Report report(nn::Module& model, const Shape& input_shape) {
+namespace {
+
+Report counted(nn::Module& model, int64_t batch, const std::function<void()>& run) {
   const NoGradGuard no_grad;
-  TERN_CHECK(input_shape.size() > 0 && input_shape[0] > 0, ShapeError,
-             "[codeq] expected an input shape that starts with a batch size of at least 1, got ", input_shape);
   Report out = layer_states(model);
 
   // One forward in eval mode, counted by hooks.
@@ -283,33 +284,45 @@ Report report(nn::Module& model, const Shape& input_shape) {
     double all = 0;  // values of the module's reported parameters
     for (; end < weights.size() && weights[end].module == weights[i].module; ++end)
       all += static_cast<double>(out.layers[end].weights);
-    hooks.push_back(weights[i].module->register_forward_hook([&out, &weights, i, end, all, batch = input_shape[0]](
-                                                                 nn::Module& module, std::span<const Tensor> inputs,
-                                                                 const Tensor& output) {
-      if (is_weight_layer(module)) {  // multiply-adds are the weight's elements at every position of the output
-        const Tensor& weight = module.find_parameter(kWeight)->latent();
-        const int64_t positions = output.numel() / (weight.shape()[0] * batch);
-        for (size_t k = i; k < end; ++k)
-          if (weights[k].of_known_layer) out.layers[k].macs += weight.numel() * positions;
-      } else if (!inputs.empty() && output.defined()) {
-        const auto macs = static_cast<double>(module.macs(inputs[0].shape(), output.shape()) / batch);
-        for (size_t k = i; k < end; ++k)
-          out.layers[k].macs += std::llround(macs * static_cast<double>(out.layers[k].weights) / std::max(all, 1.0));
-      }
-    }));
+    hooks.push_back(weights[i].module->register_forward_hook(
+        [&out, &weights, i, end, all, batch](nn::Module& module, std::span<const Tensor> inputs, const Tensor& output) {
+          if (is_weight_layer(module)) {  // multiply-adds are the weight's elements at every position of the output
+            const Tensor& weight = module.find_parameter(kWeight)->latent();
+            const int64_t positions = output.numel() / (weight.shape()[0] * batch);
+            for (size_t k = i; k < end; ++k)
+              if (weights[k].of_known_layer) out.layers[k].macs += weight.numel() * positions;
+          } else if (!inputs.empty() && output.defined()) {
+            const auto macs = static_cast<double>(module.macs(inputs[0].shape(), output.shape()) / batch);
+            for (size_t k = i; k < end; ++k)
+              out.layers[k].macs +=
+                  std::llround(macs * static_cast<double>(out.layers[k].weights) / std::max(all, 1.0));
+          }
+        }));
     i = end;
   }
   const nn::EvalModeGuard evaluation(model);
-  const auto parameters = model.parameters();
-  const DType dtype = parameters.empty() ? DType::kF32 : parameters.front().dtype();
   try {
-    (void)model(empty(input_shape, dtype).fill_(0));
+    run();
   } catch (...) {
     for (auto& hook : hooks) hook.remove();
     throw;
   }
   for (auto& hook : hooks) hook.remove();
   return out;
+}
+
+}  // namespace
+
+Report report(nn::Module& model, const Shape& input_shape) {
+  TERN_CHECK(input_shape.size() > 0 && input_shape[0] > 0, ShapeError,
+             "[codeq] expected an input shape that starts with a batch size of at least 1, got ", input_shape);
+  const auto parameters = model.parameters();
+  const Tensor input = empty(input_shape, parameters.empty() ? DType::kF32 : parameters.front().dtype()).fill_(0);
+  return counted(model, input_shape[0], [&] { static_cast<void>(model(input)); });
+}
+
+Report report(nn::Module& model, const std::function<void()>& run) {
+  return counted(model, 1, run);
 }
 
 int64_t Report::weights() const {

@@ -11,6 +11,7 @@
 // Weight decay on the two logits is what drives dead-zones wider and bit-widths lower; the task's gradient pushes back.
 #pragma once
 
+#include <functional>
 #include <iosfwd>
 #include <optional>
 #include <string>
@@ -153,7 +154,7 @@ struct Report {
   double rel_bops() const;  ///< bops() over those of the same model in dense fp32, a fraction; 1 without MACs
 };
 
-/// A table, a layer a line and a line of totals.
+/// A table, a layer a line and a line of totals; without MACs in the report, none in the table.
 std::string to_string(const Report& report);
 std::ostream& operator<<(std::ostream& out, const Report& report);
 
@@ -164,6 +165,11 @@ Report layer_states(const nn::Module& model);
 /// divided out) and of the first parameter's dtype, in eval mode without gradients, which changes nothing in the model.
 /// Throws ShapeError for a shape without a batch, and what the forward throws.
 Report report(nn::Module& model, const Shape& input_shape);
+
+/// The same with a forward of one's own, for a model that is called in another way; MACs are those of the whole run:
+///
+///   const auto report = codeq::report(model, [&] { static_cast<void>(model(tokens)); });
+Report report(nn::Module& model, const std::function<void()>& run);
 
 /// The attached quantizers' settings as JSON text, for a checkpoint's metadata, and their attachment to a model of the
 /// same structure; logits then come with the state dict. restore_attachment throws FormatError for a text that is not

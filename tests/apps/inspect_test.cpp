@@ -105,7 +105,7 @@ TEST(Inspect, MistakesGetOneSentence) {
       {{weights, "--model", "resnet20"}, 2, "expected --summary with --model"},
       {{weights, "--side", "8"}, 2, "expected --summary with --side"},
       {{weights, "--summary", "--all"}, 2, "expected no --all with --summary"},
-      {{weights, "--summary"}, 2, "expected --model NAME, as " + weights},
+      {{weights, "--summary"}, 2, "expected --model NAME, a model of the zoo, as " + weights},
       {{weights, "--summary", "--model", "resnet21"}, 2, "expected --model to be one of resnet20"},
       {{weights, "--summary", "--model", "resnet32"}, 1, "layer1.3.conv1.weight"},
       {{weights, "--summary", "--model", "llama"}, 1, "config.json"},

@@ -177,7 +177,8 @@ void run_char_lstm(const Paths& paths) {
                                .on_row = std::ref(losses)});
   trainer.fit(task);
   losses.check();
-  check_report(net, attached, codeq::layer_states(net));
+  const Tensor tokens = zeros({1, 64}, DType::kI64);
+  check_report(net, attached, codeq::report(net, [&] { static_cast<void>(net(tokens)); }));
   Generator random(1);
   std::cout << "sample: " << printable(continued(net, alphabet, "Tern ", 60, random)) << "\n";
   CharLstm other(options);

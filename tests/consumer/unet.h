@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include <tern/tern.h>
@@ -43,7 +42,6 @@ struct Up : nn::ModuleOf<Channels> {
   nn::Child<nn::ConvTranspose2d> up{
       this, "up", {.in_channels = options().in, .out_channels = options().in / 2, .kernel_size = 2, .stride = 2}};
   nn::Child<DoubleConv> conv{this, "conv", options()};
-  using Module::forward;  // else hidden by the one below, of which clang and GCC 13 warn
   /// `skip` may be larger by what max-pooling cut off; zeros fill it up.
   Tensor forward(const Tensor& x, const Tensor& skip) {
     const Tensor y = up(x);
@@ -61,25 +59,30 @@ struct UNetOptions {
 /// Images [N, in_channels, H, W] to logits [N, num_classes, H, W].
 struct UNet : nn::ModuleOf<UNetOptions> {
   explicit UNet(const Options& o = {}) : ModuleOf(o) {
-    for (int64_t i = 0; i < o.depth; ++i)
-      down.push_back(nn::Child<Down>(this, concat("down", i + 1), {.in = o.width << i, .out = o.width << (i + 1)}));
-    for (int64_t i = o.depth; i > 0; --i)
-      up.push_back(nn::Child<Up>(this, concat("up", o.depth - i + 1), {.in = o.width << i, .out = o.width << (i - 1)}));
-    outc.emplace(this, "outc");
-    (*outc)->append("conv",
-                    nn::make<nn::Conv2d>({.in_channels = o.width, .out_channels = o.num_classes, .kernel_size = 1}));
+    outc->append("conv",
+                 nn::make<nn::Conv2d>({.in_channels = o.width, .out_channels = o.num_classes, .kernel_size = 1}));
   }
   nn::Child<DoubleConv> inc{this, "inc", {.in = options().in_channels, .out = options().width}};
-  std::vector<nn::Child<Down>> down;
-  std::vector<nn::Child<Up>> up;
-  std::optional<nn::Child<nn::Sequential>> outc;  // made behind the others, where the published state has it
+  std::vector<nn::Child<Down>> down = [this] {
+    std::vector<nn::Child<Down>> made;
+    for (int64_t i = 0, width = options().width; i < options().depth; ++i, width *= 2)
+      made.push_back(nn::Child<Down>(this, concat("down", i + 1), {.in = width, .out = 2 * width}));
+    return made;
+  }();
+  std::vector<nn::Child<Up>> up = [this] {
+    std::vector<nn::Child<Up>> made;
+    for (int64_t i = 0, width = options().width << options().depth; i < options().depth; ++i, width /= 2)
+      made.push_back(nn::Child<Up>(this, concat("up", i + 1), {.in = width, .out = width / 2}));
+    return made;
+  }();
+  nn::Child<nn::Sequential> outc{this, "outc"};
 
   Tensor forward(const Tensor& x) override {
     std::vector<Tensor> levels{inc(x)};
     for (const auto& to_half : down) levels.push_back(to_half(levels.back()));
     Tensor y = levels.back();
     for (size_t i = 0; i < up.size(); ++i) y = up[i](y, levels[levels.size() - 2 - i]);
-    return (*outc)(y);
+    return outc(y);
   }
 };
 

@@ -15,3 +15,4 @@
 #include <tern/nn/conv2d.h>
 #include <tern/nn/init.h>
 #include <tern/nn/linear.h>
+#include <tern/nn/recurrent.h>

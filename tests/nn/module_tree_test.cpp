@@ -372,6 +372,23 @@ TEST(ShortForms, OtherForwards) {
             "[forward] Cross has no forward of one tensor: it declares no `Tensor forward(const Tensor& x) override`");
 }
 
+struct Between : Module {
+  using Module::forward;
+  Tensor forward(const Tensor& a, const Tensor& b) { return a + b; }
+};
+
+TEST(Child, OfATypeThatKeepsTheNameOfModulesForwardIsStillCalledInItsOwnWay) {
+  struct Net : Module {
+    Child<Between> between{this, "between"};
+    Tensor forward(const Tensor& x) override { return between(x, x); }
+  };
+  static_assert(detail::OwnForward<Between> && !detail::OwnForward<Linear> && !detail::OwnForward<Net>);
+  Net net;
+  EXPECT_EQ(net(filled({1}, {2})).item(), 4);
+  EXPECT_THROW(net.replace("between", make<Identity>()), StateError);
+  net.replace("between", make<Between>());
+}
+
 TEST(TypeName, IsThatOfALocalClass) {
   const auto local = [] {
     struct N : Module {};

@@ -18,6 +18,7 @@
 #include <tern/nn/batch_norm.h>
 #include <tern/nn/child.h>
 #include <tern/nn/conv2d.h>
+#include <tern/nn/embedding.h>
 #include <tern/nn/linear.h>
 #include <tern/nn/models/resnet_cifar.h>
 #include <tern/nn/summary.h>
@@ -267,7 +268,7 @@ TEST(LeftOut, ParametersOfUnknownLayersAreNamedAndCount32Bits) {
   const AttachReport report = attach(net);
   EXPECT_EQ(report.attached, Names{"head"});
   const std::string reason =
-      "a parameter of a Custom, which is neither a convolution nor a linear layer; include it by its path";
+      "a parameter of Custom, which is neither a convolution nor a linear layer; include it by its path";
   EXPECT_EQ(report.left, (std::vector<LeftOut>{{"custom.weight", reason}, {"custom.mix", reason}}));
   const Report whole = codeq::report(net, {1, 4});
   Names names;
@@ -377,6 +378,24 @@ TEST(Report, BopsOfResNet20MatchTheGoldenTable) {
   EXPECT_NEAR(r.bops(), golden["compressed_bops"].get<double>(), 1e-9 * r.bops());
   EXPECT_NEAR(100 * r.rel_bops(), golden["relative_percent"].get<double>(), 1e-8);
   EXPECT_NE(to_string(r).find("layer3.2.conv2"), std::string::npos);
+}
+
+struct Tokens : nn::Module {
+  nn::Child<nn::Embedding> embed{this, "embed", {.num_embeddings = 11, .embedding_dim = 6}};
+  nn::Child<nn::Linear> head{this, "head", {.in_features = 6, .out_features = 11}};
+  Tensor forward(const Tensor& tokens) override { return head(embed(tokens)); }
+};
+
+TEST(Report, OfAModelOfTokensIsCountedInAForwardOfTheCallers) {
+  Tokens net;
+  attach(net);
+  const Tensor tokens = zeros({1, 5}, DType::kI64);
+  const Report r = report(net, [&] { static_cast<void>(net(tokens)); });
+  EXPECT_EQ(r.macs(), 5 * 6 * 11);
+  EXPECT_EQ(r.weights(), 2 * 6 * 11);
+  EXPECT_NE(to_string(r).find("BOPs"), std::string::npos);
+  EXPECT_EQ(to_string(layer_states(net)).find("BOPs"), std::string::npos) << "nothing was counted";
+  EXPECT_EQ(to_string(layer_states(net)).find("MACs"), std::string::npos);
 }
 
 }  // namespace

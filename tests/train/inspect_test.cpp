@@ -331,7 +331,8 @@ TEST(SummaryOfFile, KnowsOurOwnAndIsToldOthers) {
   io::save_safetensors(foreign, io::TensorMap(other->state_dict()));
   EXPECT_EQ(summary_of_file(foreign, {.model = "resnet20"}).rows[0].output, (Shape{1, 7}));
   EXPECT_EQ(message_of([&] { (void)summary_of_file(foreign); }),
-            "[inspect] expected --model NAME, as " + foreign + " does not say which model it is of");
+            "[inspect] expected --model NAME, a model of the zoo, as " + foreign +
+                " does not say which one it is of; the tensors of any other model are listed without --summary");
   EXPECT_NE(message_of([&] { (void)summary_of_file(foreign, {.model = "resnet32"}); }).find("missing: layer1.3"),
             std::string::npos);
 }
