@@ -1,13 +1,15 @@
-// The one thread pool. Work is cut by its size, never by the number of threads, so every result is the same, bit for
-// bit, at any thread count. A processor that another program keeps busy costs its share of the work: see parallel.cpp.
+// Loops on all threads: those of a pool of our own, or OpenMP's (the build option TERN_PARALLEL). Work is cut by its
+// size, never by the number of threads, so every result is the same, bit for bit, at any thread count. A processor that
+// another program keeps busy costs its share of the work: see workers_pool.cpp.
 #pragma once
 
 #include <cstdint>
 
 namespace tern {
 
-/// Threads that parallel_for uses from here on, for all callers; 0 (the default) asks for the number of processors that
-/// this process may run on. Throws ValueError below 0.
+/// Threads that parallel_for uses from here on, for all callers; 0 (the default) asks for as many as the environment
+/// variable OMP_NUM_THREADS says or, without it, the processors that this process may run on. Throws ValueError below
+/// 0.
 void set_num_threads(int count);
 int num_threads();
 

@@ -13,6 +13,7 @@
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
 #include <tern/core/storage.h>
+#include <tern/core/workers.h>
 #include <tern/train/cli.h>
 #include <tern/train/metrics.h>
 #include <tern/train/process.h>
@@ -229,9 +230,9 @@ int bench(int argc, char** argv) {
   }
   const double peak = peak_gflop_per_s();
   if (!json)
-    std::printf("%d threads, %s, %.0f GFLOP/s at most\n%-20s %10s %12s %9s %9s %9s %11s %9s\n", num_threads(),
-                std::string(name_of(isa())).c_str(), peak, "workload", "ms", "items/s", "GFLOP/s", "of bound",
-                "peak MB", "allocations", "loss");
+    std::printf("%d threads (%s), %s, %.0f GFLOP/s at most\n%-20s %10s %12s %9s %9s %9s %11s %9s\n", num_threads(),
+                std::string(detail::workers_name()).c_str(), std::string(name_of(isa())).c_str(), peak, "workload",
+                "ms", "items/s", "GFLOP/s", "of bound", "peak MB", "allocations", "loss");
   for (const Workload& workload : workloads) {
     const Result result = run(workload, reps);
     if (json)

@@ -1,10 +1,13 @@
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <limits>
 #include <mutex>
 #include <set>
 #include <stdexcept>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -193,6 +196,27 @@ TEST(NumThreads, CanBeSetAndAsked) {
   set_num_threads(0);  // the processors that this process may use
   EXPECT_GE(num_threads(), 1);
   EXPECT_THROW(set_num_threads(-1), ValueError);
+  set_num_threads(before);
+}
+
+TEST(NumThreads, AreThoseOfTheEnvironmentUnlessToldOtherwise) {
+  const int before = num_threads();
+  const char* given = std::getenv("OMP_NUM_THREADS");
+  const std::string kept = given == nullptr ? "" : given;
+  for (const auto& [text, count] : {std::pair{"3", 3}, {"5,2", 5}}) {
+    setenv("OMP_NUM_THREADS", text, 1);
+    set_num_threads(0);
+    EXPECT_EQ(num_threads(), count) << text;
+  }
+  unsetenv("OMP_NUM_THREADS");
+  set_num_threads(0);
+  const int processors = num_threads();
+  for (const char* text : {"", "0", "-2", "many", "3x"}) {
+    setenv("OMP_NUM_THREADS", text, 1);
+    set_num_threads(0);
+    EXPECT_EQ(num_threads(), processors) << text;
+  }
+  given == nullptr ? unsetenv("OMP_NUM_THREADS") : setenv("OMP_NUM_THREADS", kept.c_str(), 1);
   set_num_threads(before);
 }
 
