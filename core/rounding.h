@@ -14,4 +14,12 @@ namespace tern {
   return __builtin_nearbyint(v);
 }
 
+/// The code of v: v rounded half to even, then clamped to [low, high]. NaN stays NaN. Every quantizer in Tern makes its
+/// codes with this function; quant/kernels/code_loop.h has the loop over an array.
+template <class T>
+[[gnu::always_inline]] inline T round_clamp(T v, T low, T high) {
+  const T rounded = round_half_even(v);
+  return rounded < low ? low : rounded > high ? high : rounded;
+}
+
 }  // namespace tern

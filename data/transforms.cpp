@@ -49,8 +49,7 @@ void resize_image(Image& image, int64_t height, int64_t width, Interpolation int
   const uint8_t* in = image.bytes();
   detail::resample(in, image.channels(), image.height(), image.width(), interpolation, height, width, out);
   std::vector<uint8_t> rounded(out.size());
-  for (size_t i = 0; i < out.size(); ++i)
-    rounded[i] = static_cast<uint8_t>(std::clamp(round_half_even(out[i]), 0.0f, 255.0f));
+  for (size_t i = 0; i < out.size(); ++i) rounded[i] = static_cast<uint8_t>(round_clamp(out[i], 0.0f, 255.0f));
   image.show_bytes(rounded, height, width);
 }
 

@@ -21,9 +21,7 @@ template <class T>
 Code<T> encode(T w, T s, T delta, T top) {
   const T magnitude = (w < T(0) ? -w : w) - delta;
   const T u = sign(w) * (magnitude > T(0) ? magnitude : T(0)) / s;
-  const T rounded = round_half_even(u);
-  const T q = rounded > top ? top : rounded < -top ? -top : rounded;
-  return {u, rounded, q};
+  return {u, round_half_even(u), round_clamp(u, -top, top)};
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Makes every reference file again: /usr/bin/python3 tests/golden/gen/make_all.py [ops] [optim] [traces] [data] [names] [codeq] [images] [consumer]
+"""Makes every reference file again: /usr/bin/python3 tests/golden/gen/make_all.py [ops] [optim] [traces] [data] [names] [codeq] [quant] [images] [consumer]
 
 Needs Debian's python3-torch, python3-numpy and, for images, python3-pil (written with torch 1.13, numpy 1.24, Pillow 9.4). Without arguments everything is
 made; afterwards verify.py reads all files back. Values may move in the last digits with another torch or CPU.
@@ -17,6 +17,7 @@ PARTS = {
     "data": ["data_resize.py"],
     "names": ["torch_names.py"],
     "codeq": [os.path.join("codeq", "codeq_golden.py")],
+    "quant": ["affine_golden.py"],
     "images": ["images.py"],
     "consumer": ["consumer_models.py"],
 }
