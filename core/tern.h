@@ -123,6 +123,7 @@
 #include <tern/optim/lr_scheduler.h>
 #include <tern/optim/optimizer.h>
 #include <tern/optim/sgd.h>
+#include <tern/quant/affine.h>
 #include <tern/quant/bitnet/bit_linear.h>
 #include <tern/quant/bitnet/convert.h>
 #include <tern/quant/bitnet/distill.h>
@@ -134,6 +135,7 @@
 #include <tern/quant/packed/file.h>
 #include <tern/quant/packed/linear.h>
 #include <tern/quant/packed/ternary.h>
+#include <tern/quant/packed/tokens.h>
 #include <tern/train/checkpoint.h>
 #include <tern/train/classes.h>
 #include <tern/train/classifier.h>

@@ -28,6 +28,8 @@ grep -nE '#include [<"]tern/(optim|data|train)/' $(sources quant) | rule "quant 
 grep -nE '#include [<"]tern/quant/(codeq|bitnet|ptq|awq)/' $(sources quant/packed quant/kernels) | rule "quant/packed and its kernels know no method"
 grep -nE '#include [<"]tern/(nn|quant|data|train)/' $(sources optim) | rule "optim sees core alone"
 grep -nE '#include [<"]tern/(nn|quant|optim|train)/' $(sources data) | rule "data sees core alone"
+grep -nE '\b(std::|__builtin_)?(nearbyint|rint|lrint|llrint)f?\(|clamp\([^,]*round_half_even\(' $(sources $library) | grep -v '^core/rounding.h:' |
+  rule "core/rounding.h alone rounds to codes"
 # run_program in apps/common/cli.cpp prints what a program threw: that is its purpose.
 grep -nE '(std::(cout|cerr|exit|abort)|[^a-z_](printf|puts|fprintf|exit|abort)) *(\(|<<)' $(sources $library) | grep -vE '^apps/common/cli.cpp:|///|^[^:]*:[0-9]+: *//' |
   rule "the library neither prints nor ends the program"

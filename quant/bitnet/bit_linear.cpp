@@ -10,7 +10,7 @@
 #include <tern/nn/init.h>
 #include <tern/quant/bitnet/bit_linear.h>
 #include <tern/quant/kernels/bitnet.h>
-#include <tern/quant/kernels/ternary_gemm.h>
+#include <tern/quant/packed/linear.h>
 #include <tern/quant/packed/ternary.h>
 
 namespace tern::quant::bitnet {
@@ -20,52 +20,6 @@ constexpr const char* kOp = "bit_linear";
 
 void check_lambda(const char* op, double lambda) {
   TERN_CHECK(lambda >= 0 && lambda <= 1, ValueError, "[", op, "] expected lambda in [0, 1], got ", lambda);
-}
-
-Shape without_last(const Shape& shape) {
-  Shape rows;
-  for (int64_t axis = 0; axis + 1 < shape.size(); ++axis) rows.push_back(shape[axis]);
-  return rows;
-}
-
-// How far apart the rows of the last axis are, if it is dense and they are evenly apart; or -1.
-int64_t row_step(const Tensor& x) {
-  int64_t step = -1, next = -1;
-  for (int64_t axis = x.dim() - 2; axis >= 0; --axis) {
-    if (x.size(axis) == 1) continue;
-    if (step < 0)
-      step = x.strides()[axis];
-    else if (x.strides()[axis] != next)
-      return -1;
-    next = x.strides()[axis] * x.size(axis);
-  }
-  return x.size(-1) > 1 && x.strides()[x.dim() - 1] != 1 ? -1 : step < 0 ? x.size(-1) : step;
-}
-
-// out(reader): a kernel that reads tokens.
-template <class T, class F>
-void read_tokens(const TokenCodes& tokens, F&& out) {
-  Tensor codes = tokens.codes;
-  if (row_step(codes) < 0) codes = codes.contiguous();
-  const Tensor gamma = tokens.gamma.contiguous();
-  out(kernels::TokenReader<T>{.tokens = gamma.numel(),
-                              .n = codes.size(-1),
-                              .width = row_step(codes),
-                              .codes = codes.data<int8_t>(),
-                              .gamma = gamma.data<T>()});
-}
-
-// x + lambda (xq - x), or xq.
-Tensor effective_tokens(const Tensor& x, const TokenCodes& tokens, double lambda) {
-  if (lambda == 1) return dequantize(tokens);
-  const Tensor dense = x.contiguous();
-  Tensor out = empty(x.shape(), x.dtype());
-  dispatch_float(kOp, x.dtype(), [&]<class T>() {
-    read_tokens<T>(tokens, [&](const kernels::TokenReader<T>& reader) {
-      TERN_KERNEL(token_blend<T>)(reader, dense.data<T>(), static_cast<T>(lambda), out.data<T>());
-    });
-  });
-  return out;
 }
 
 Tensor effective_weight(const Tensor& weight, const Ternary& ternary, double lambda, DType dtype) {
@@ -91,7 +45,7 @@ struct Operands {
 
   Tensor left() const {
     if (!options.quantize_activation) return *x;
-    return effective_tokens(options.lambda == 1 ? Tensor() : *x, tokens, options.lambda);
+    return options.lambda == 1 ? dequantize(tokens) : blend(*x, tokens, options.lambda);
   }
   Tensor right() const {
     if (!options.quantize_weight) return *weight;
@@ -123,39 +77,12 @@ bool fits_integers(const Operands& o) {
          o.options.lambda == 1 && o.ternary.codes.size(1) <= packed::kMaxInFeatures;
 }
 
-Tensor integer_product(const TokenCodes& tokens, const Ternary& weight, const Tensor& bias) {
-  const Tensor codes = weight.codes.contiguous();
-  Tensor dense_bias;
-  Shape shape = tokens.codes.shape();
-  shape[shape.size() - 1] = codes.size(0);
-  Tensor y = empty(shape);
-  kernels::TernaryProduct p;
-  p.tokens = tokens.gamma.numel();
-  p.rows = codes.size(0);
-  p.n = codes.size(1);
-  p.width = kernels::padded_codes(p.n);
-  p.x = tokens.codes.data<int8_t>();
-  p.x_sums = tokens.sums.data<int32_t>();
-  p.codes = codes.data<int8_t>();
-  p.gamma = tokens.gamma.data<float>();
-  p.scale = static_cast<float>(weight.scale);
-  if (bias.defined()) {
-    TERN_CHECK(bias.dtype() == DType::kF32, DTypeError, "[", kOp, "] expected a bias of dtype f32, got ", bias.dtype());
-    TERN_CHECK(bias.shape() == Shape{p.rows}, ShapeError, "[", kOp, "] expected a bias ", Shape{p.rows}, ", got ",
-               bias.shape());
-    dense_bias = bias.contiguous();
-    p.bias = dense_bias.data<float>();
-  }
-  p.y = y.data<float>();
-  TERN_INT_KERNEL(ternary_product)(p);
-  return y;
-}
-
 Tensor product(const Tensor& x, const Tensor& weight, const Tensor& bias, Operands operands) {
   Tensor y;
   {
     const NoGradGuard no_grad;
-    y = fits_integers(operands) ? integer_product(operands.tokens, operands.ternary, bias)
+    y = fits_integers(operands) ? packed::ternary_linear(operands.tokens, operands.ternary.codes,
+                                                         static_cast<float>(operands.ternary.scale), bias, kOp)
                                 : linear(operands.left(), operands.right(), bias);
   }
   return autograd::record<BitLinearBackward>(y, {x, weight, bias}, {.operands = std::move(operands)});
@@ -199,7 +126,7 @@ Ternary ternarize(const Tensor& weight) {
     for (const double part : partial) total += part;
     TERN_CHECK(std::isfinite(total), NonFiniteError, "[ternarize] expected finite weights, got NaN or infinity in ",
                describe(w));
-    const T scale = static_cast<T>(std::max(total / static_cast<double>(n), kLeastScale));
+    const T scale = static_cast<T>(std::max(total / static_cast<double>(n), packed::kMinScale));
     out.scale = static_cast<double>(scale);
     TERN_KERNEL(ternary_codes<T>)(w.data<T>(), n, T(1) / scale, out.codes.data<int8_t>());
   });
@@ -212,46 +139,6 @@ Tensor dequantize(const Ternary& weight, DType dtype) {
   dispatch_float("dequantize", dtype, [&]<class T>() {
     TERN_KERNEL(ternary_values<T>)
     (codes.data<int8_t>(), out.numel(), static_cast<T>(weight.scale), out.data<T>());
-  });
-  return out;
-}
-
-TokenCodes quantize_tokens(const Tensor& tokens) {
-  constexpr const char* kName = "quantize_tokens";
-  check_defined(kName, tokens);
-  const NoGradGuard no_grad;
-  const Tensor x = tokens.contiguous();
-  TERN_CHECK(x.dim() >= 1 && x.size(-1) >= 1, ShapeError, "[", kName, "] expected [..., features], got ", x.shape());
-  const int64_t n = x.size(-1);
-  Shape rows = x.shape();
-  rows[rows.size() - 1] = kernels::padded_codes(n);
-  TokenCodes out{empty(rows, DType::kI8), empty(without_last(x.shape()), x.dtype()),
-                 empty(without_last(x.shape()), DType::kI32)};
-  dispatch_float(kName, x.dtype(), [&]<class T>() {
-    T* const gamma = out.gamma.data<T>();
-    TERN_KERNEL(quantize_tokens<T>)
-    ({.tokens = out.gamma.numel(),
-      .n = n,
-      .width = kernels::padded_codes(n),
-      .min_gamma = static_cast<T>(kLeastScale),
-      .x = x.data<T>(),
-      .codes = out.codes.data<int8_t>(),
-      .gamma = gamma,
-      .sums = out.sums.data<int32_t>()});
-    for (int64_t i = 0; i < out.gamma.numel(); ++i)
-      TERN_CHECK(!std::isnan(gamma[i]), NonFiniteError, "[", kName,
-                 "] expected finite activations, got NaN or infinity in token ", i, " of ", describe(x));
-  });
-  out.codes = out.codes.slice(x.dim() - 1, 0, n);
-  return out;
-}
-
-Tensor dequantize(const TokenCodes& tokens) {
-  Tensor out = empty(tokens.codes.shape(), tokens.gamma.dtype());
-  dispatch_float("dequantize", out.dtype(), [&]<class T>() {
-    read_tokens<T>(tokens, [&](const kernels::TokenReader<T>& reader) {
-      TERN_KERNEL(token_values<T>)(reader, out.data<T>());
-    });
   });
   return out;
 }

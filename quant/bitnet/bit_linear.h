@@ -2,7 +2,7 @@
 // inputs are int8 with one scale for each token.
 //
 //   Delta = max(mean |W|, 1e-5)            T = clip(round(W / Delta), -1, 1)              Wq = Delta T
-//   gamma = max(largest |x_j|, 1e-5)       C = clip(round(x 127 / gamma), -128, 127)      xq = C gamma / 127
+//   xq: x in the codes of quant/packed/tokens.h
 //   W' = W + lambda (Wq - W)               x' = x + lambda (xq - x)                       y = x' W'^T + bias
 //
 // Rounding is half to even and comes before the clip. Backward, straight through both quantizers: dx = g W', dW = g^T
@@ -16,11 +16,9 @@
 #include <tern/nn/child.h>
 #include <tern/nn/module.h>
 #include <tern/nn/norms.h>
+#include <tern/quant/packed/tokens.h>
 
 namespace tern::quant::bitnet {
-
-/// Delta and gamma are never below this.
-inline constexpr double kLeastScale = 1e-5;
 
 /// A weight in ternary codes.
 struct Ternary {
@@ -33,17 +31,9 @@ struct Ternary {
 /// scale * codes, as f32 or f64.
 [[nodiscard]] Tensor dequantize(const Ternary& weight, DType dtype = DType::kF32);
 
-/// Tokens in int8 codes.
-struct TokenCodes {
-  Tensor codes;  ///< i8, of the tokens' shape; rows lie apart by a multiple of 128, zeros between them
-  Tensor gamma;  ///< the tokens' dtype and shape without the last axis: largest magnitudes
-  Tensor sums;   ///< i32, of gamma's shape: of a token's codes
-};
-/// xq of x [..., features], f32 or f64, a token each row of the last axis. Throws NonFiniteError for a token with NaN
-/// or infinity, ShapeError without an axis or features, DTypeError for other dtypes.
-[[nodiscard]] TokenCodes quantize_tokens(const Tensor& x);
-/// codes * gamma / 127, of gamma's dtype.
-[[nodiscard]] Tensor dequantize(const TokenCodes& tokens);
+using packed::dequantize;
+using packed::quantize_tokens;
+using packed::TokenCodes;
 
 /// What bit_linear quantizes, and how far.
 struct BitLinearOptions {

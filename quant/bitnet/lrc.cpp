@@ -189,7 +189,7 @@ BitLinearLrc::BitLinearLrc(const Options& options)
                         : packed::pack(zeros({options.layer.out_features, options.layer.in_features}, DType::kI8), 1,
                                        packed::kExecutionFormat)
                               .bytes),
-      weight_scale(this, "weight_scale", options.keep_weight ? Tensor() : full({}, kLeastScale)) {
+      weight_scale(this, "weight_scale", options.keep_weight ? Tensor() : full({}, packed::kMinScale)) {
   const NoGradGuard no_grad;
   Tensor w = weight.latent(), b = bias.latent(), v = lrc_v.latent();
   const double bound = 1 / std::sqrt(static_cast<double>(options.layer.in_features));

@@ -3,7 +3,6 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
-#include <tern/quant/kernels/bitnet.h>
 #include <tern/quant/kernels/ternary_gemm.h>
 #include <tern/quant/packed/linear.h>
 
@@ -24,86 +23,82 @@ void check_no_gradient(const Tensor& x, const char* what) {
              "recording off)");
 }
 
-void check_norm(const TokenNorm& norm, int64_t in_features) {
-  TERN_CHECK(std::isfinite(norm.eps) && norm.eps >= 0, ValueError, "[", kOp,
-             "] expected a norm's eps that is finite and at least 0, got ", norm.eps);
-  if (!norm.weight.defined()) return;
-  TERN_CHECK(norm.weight.dtype() == DType::kF32, DTypeError, "[", kOp, "] expected a norm's weight of dtype f32, got ",
-             norm.weight.dtype());
-  TERN_CHECK(norm.weight.shape() == Shape{in_features}, ShapeError, "[", kOp, "] expected a norm's weight ",
-             Shape{in_features}, ", got ", norm.weight.shape());
-}
-
-void check_bias(const Tensor& bias, int64_t out_features) {
-  TERN_CHECK(bias.dtype() == DType::kF32, DTypeError, "[", kOp, "] expected a bias of dtype f32, got ", bias.dtype());
-  TERN_CHECK(bias.shape() == Shape{out_features}, ShapeError, "[", kOp, "] expected a bias ", Shape{out_features},
+void check_bias(const char* op, const Tensor& bias, int64_t out_features) {
+  TERN_CHECK(bias.dtype() == DType::kF32, DTypeError, "[", op, "] expected a bias of dtype f32, got ", bias.dtype());
+  TERN_CHECK(bias.shape() == Shape{out_features}, ShapeError, "[", op, "] expected a bias ", Shape{out_features},
              ", got ", bias.shape());
 }
 
-// The kernel's arguments but for the results.
-kernels::TernaryProduct product_of(const QuantizedTokens& tokens, const PackedTernary& w) {
+// The kernel's arguments but for the weight and the results.
+kernels::TernaryProduct product_of(const char* op, const TokenCodes& tokens, int64_t out, int64_t in) {
+  check_defined(op, tokens.codes, tokens.gamma, tokens.sums);
+  TERN_CHECK(tokens.features() == in, ShapeError, "[", op, "] expected activations of width ", in, ", got ",
+             tokens.features());
+  TERN_CHECK(in <= kMaxInFeatures, ShapeError, "[", op, "] expected rows of at most ", kMaxInFeatures, ", got ", in);
+  kernels::TernaryProduct p;
+  p.tokens = tokens.gamma.numel();
+  p.rows = out;
+  p.n = in;
+  p.width = kernels::padded_codes(in);
+  TERN_CHECK(tokens.is_padded(), ValueError, "[", op,
+             "] expected tokens as quantize_tokens() leaves them, got codes with strides ", tokens.codes.strides());
+  p.x = tokens.codes.data<int8_t>();
+  p.x_sums = tokens.sums.data<int32_t>();
+  return p;
+}
+
+kernels::TernaryProduct product_of(const TokenCodes& tokens, const PackedTernary& w) {
   TERN_CHECK(w.format == kExecutionFormat, ValueError, "[", kOp, "] expected a weight in ", kExecutionFormat, ", got ",
              w.format, " (repack() converts it)");
-  check_defined(kOp, w.bytes, tokens.codes, tokens.sums);
-  TERN_CHECK(w.in_features == tokens.in_features, ShapeError, "[", kOp, "] expected activations of width ",
-             w.in_features, ", got ", tokens.in_features);
+  check_defined(kOp, w.bytes);
   TERN_CHECK(w.bytes.dtype() == DType::kU8, DTypeError, "[", kOp, "] expected a weight of u8 bytes, got ",
              w.bytes.dtype());
   const Shape wanted{w.out_features, bytes_per_row(w.format, w.in_features)};
   TERN_CHECK(w.bytes.shape() == wanted && w.bytes.is_contiguous(), ShapeError, "[", kOp, "] expected a weight's bytes ",
              wanted, " row by row, got ", w.bytes.shape());
-  kernels::TernaryProduct p;
-  p.tokens = tokens.codes.size(0);
-  p.rows = w.out_features;
-  p.n = w.in_features;
-  p.width = tokens.codes.size(1);
-  p.x = tokens.codes.data<int8_t>();
-  p.x_sums = tokens.sums.data<int32_t>();
+  kernels::TernaryProduct p = product_of(kOp, tokens, w.out_features, w.in_features);
   p.w = w.bytes.data<uint8_t>();
   return p;
 }
 
-}  // namespace
-
-QuantizedTokens quantize_tokens(const Tensor& x, const std::optional<TokenNorm>& norm) {
-  check_defined(kOp, x);
-  TERN_CHECK(x.dtype() == DType::kF32, DTypeError, "[", kOp, "] expected an input of dtype f32, got ", x.dtype());
-  TERN_CHECK(x.dim() >= 1 && x.size(-1) >= 1 && x.size(-1) <= kMaxInFeatures, ShapeError, "[", kOp,
-             "] expected an input [..., in_features] with in_features from 1 to ", kMaxInFeatures, ", got ", x.shape());
-  kernels::TokenQuantizer<float> p;
-  p.n = x.size(-1);
-  p.tokens = x.numel() / p.n;
-  p.width = kernels::padded_codes(p.n);
-  p.min_gamma = kMinGamma;
-  const Tensor dense = x.contiguous();
-  p.x = dense.data<float>();
-  Tensor weight;
-  if (norm) {
-    check_norm(*norm, p.n);
-    p.norm = true;
-    p.eps = static_cast<float>(norm->eps);
-    if (norm->weight.defined()) {
-      weight = norm->weight.contiguous();
-      p.weight = weight.data<float>();
-    }
+// y of a product without results.
+Tensor run_product(const char* op, kernels::TernaryProduct p, const TokenCodes& tokens, float scale,
+                   const Tensor& bias) {
+  TERN_CHECK(tokens.gamma.dtype() == DType::kF32, DTypeError, "[", op, "] expected an input of dtype f32, got ",
+             tokens.gamma.dtype());
+  Tensor dense_bias;
+  if (bias.defined()) {
+    check_bias(op, bias, p.rows);
+    dense_bias = bias.contiguous();
+    p.bias = dense_bias.data<float>();
   }
-  QuantizedTokens out{empty({p.tokens, p.width}, DType::kI8), empty({p.tokens}), empty({p.tokens}, DType::kI32), p.n};
-  p.codes = out.codes.data<int8_t>();
-  p.gamma = out.gamma.data<float>();
-  p.sums = out.sums.data<int32_t>();
-  TERN_KERNEL(quantize_tokens<float>)(p);
-  for (int64_t t = 0; t < p.tokens; ++t)
-    TERN_CHECK(!std::isnan(p.gamma[t]), NonFiniteError, "[", kOp,
-               "] expected finite activations, got NaN or an infinity in token ", t, " of ", p.tokens);
-  return out;
+  p.gamma = tokens.gamma.data<float>();
+  p.scale = scale;
+  Tensor y = empty(with_last(tokens.codes.shape(), p.rows));
+  p.y = y.data<float>();
+  TERN_INT_KERNEL(ternary_product)(p);
+  return y;
 }
 
-Tensor ternary_sums(const QuantizedTokens& tokens, const PackedTernary& weight) {
+}  // namespace
+
+Tensor ternary_sums(const TokenCodes& tokens, const PackedTernary& weight) {
   kernels::TernaryProduct p = product_of(tokens, weight);
-  Tensor out = empty({p.tokens, p.rows}, DType::kI32);
+  Tensor out = empty(with_last(tokens.codes.shape(), p.rows), DType::kI32);
   p.sums = out.data<int32_t>();
   TERN_INT_KERNEL(ternary_product)(p);
   return out;
+}
+
+Tensor ternary_linear(const TokenCodes& tokens, const Tensor& codes, float scale, const Tensor& bias, const char* op) {
+  check_defined(op, codes);
+  TERN_CHECK(codes.dtype() == DType::kI8, DTypeError, "[", op, "] expected codes of dtype i8, got ", codes.dtype());
+  TERN_CHECK(codes.dim() == 2, ShapeError, "[", op, "] expected codes [out_features, in_features], got ",
+             codes.shape());
+  const Tensor dense = codes.contiguous();
+  kernels::TernaryProduct p = product_of(op, tokens, dense.size(0), dense.size(1));
+  p.codes = dense.data<int8_t>();
+  return run_product(op, p, tokens, scale, bias);
 }
 
 Tensor packed_linear(const Tensor& x, const PackedTernary& weight, const Tensor& bias,
@@ -112,20 +107,9 @@ Tensor packed_linear(const Tensor& x, const PackedTernary& weight, const Tensor&
   check_no_gradient(x, "an input");
   check_no_gradient(bias, "a bias");
   if (norm) check_no_gradient(norm->weight, "a norm's weight");
-  const QuantizedTokens tokens = quantize_tokens(x, norm);
-  kernels::TernaryProduct p = product_of(tokens, weight);
-  Tensor dense_bias;
-  if (bias.defined()) {
-    check_bias(bias, p.rows);
-    dense_bias = bias.contiguous();
-    p.bias = dense_bias.data<float>();
-  }
-  p.gamma = tokens.gamma.data<float>();
-  p.scale = weight.scale;
-  Tensor y = empty(with_last(x.shape(), p.rows));
-  p.y = y.data<float>();
-  TERN_INT_KERNEL(ternary_product)(p);
-  return y;
+  TERN_CHECK(x.dtype() == DType::kF32, DTypeError, "[", kOp, "] expected an input of dtype f32, got ", x.dtype());
+  const TokenCodes tokens = quantize_tokens(x, norm);
+  return run_product(kOp, product_of(tokens, weight), tokens, weight.scale, bias);
 }
 
 // -- PackedTernaryLinear
@@ -176,7 +160,7 @@ void PackedTernaryLinear::set_weight(const PackedTernary& weight) {
 void PackedTernaryLinear::set_bias(const Tensor& values) {
   TERN_CHECK(bias.defined(), StateError, "[PackedTernaryLinear] expected a module with a bias, got one without");
   check_defined("PackedTernaryLinear", values);
-  check_bias(values, options_.out_features);
+  check_bias("PackedTernaryLinear", values, options_.out_features);
   for (const float v : values.to_vector<float>())
     TERN_CHECK(std::isfinite(v), NonFiniteError, "[PackedTernaryLinear] expected a finite bias, got ", v);
   NoGradGuard no_grad;

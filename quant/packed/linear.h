@@ -1,6 +1,5 @@
 // Linear layers with ternary weights and int8 activations, for inference: exact integer sums instead of products of
-// floats. With weight W = scale T (codes T) and, for each token (row of x), gamma = max(max|x|, 1e-5) and codes
-// C = round(x 127 / gamma), halves to even, clipped to [-128, 127]:
+// floats. With weight W = scale T (codes T) and, for each token (row of x), codes C and gamma of quant/packed/tokens.h:
 //
 //   y = (sum over i of C[i] T[o, i]) (gamma / 127) scale + bias[o]
 //
@@ -17,36 +16,19 @@
 #include <tern/nn/module.h>
 #include <tern/nn/norms.h>
 #include <tern/quant/packed/ternary.h>
+#include <tern/quant/packed/tokens.h>
 
 namespace tern::quant::packed {
 
-/// Least gamma of a token: one of zeros has codes of zero.
-inline constexpr float kMinGamma = 1e-5F;
+/// The exact sums, i32 [..., out_features], of tokens [..., in_features] as quantize_tokens() leaves them. The weight
+/// must be in kExecutionFormat (ValueError) and as wide as the tokens, at most kMaxInFeatures, its bytes of the right
+/// shape (ShapeError) and u8 (DTypeError); what the bytes hold is not looked at (check() does).
+[[nodiscard]] Tensor ternary_sums(const TokenCodes& tokens, const PackedTernary& weight);
 
-/// An RMS norm in front of the activation quantizer (SubLN), taken in the same pass.
-struct TokenNorm {
-  Tensor weight = {};  ///< f32 [in_features], or none
-  double eps = 1e-6;   ///< added to the mean square; finite, at least 0
-};
-
-/// Activations as integers.
-struct QuantizedTokens {
-  Tensor codes;             ///< i8 [tokens, in_features rounded up to 128], zeros at the end
-  Tensor gamma;             ///< f32 [tokens]: codes times gamma / 127 stand for the activations
-  Tensor sums;              ///< i32 [tokens]: of a token's codes
-  int64_t in_features = 0;  ///< at most kMaxInFeatures
-};
-
-/// Quantizes x, f32 [..., in_features], the axes before the last counted as tokens; with `norm`, rms_norm(x) instead of
-/// x. Codes are round_half_even(x * (127 / gamma)), the quotient rounded to f32 first. Throws NonFiniteError, naming
-/// the token, for NaN and infinities (also those that the norm makes); DTypeError for other dtypes; ShapeError for no
-/// axis, sizes out of range and a norm's weight of another size; ValueError for an eps out of range.
-[[nodiscard]] QuantizedTokens quantize_tokens(const Tensor& x, const std::optional<TokenNorm>& norm = {});
-
-/// The exact sums, i32 [tokens, out_features]. The weight must be in kExecutionFormat (ValueError) and as wide as the
-/// tokens, its bytes of the right shape (ShapeError) and u8 (DTypeError); what the bytes hold is not looked at (check()
-/// does).
-[[nodiscard]] Tensor ternary_sums(const QuantizedTokens& tokens, const PackedTernary& weight);
+/// y as above for tokens of f32 that are quantized already and a weight that is there as codes, i8 [out_features,
+/// in_features], of -1, 0 and 1 (which is not looked at). `op` begins the error texts. Throws as packed_linear.
+[[nodiscard]] Tensor ternary_linear(const TokenCodes& tokens, const Tensor& codes, float scale, const Tensor& bias = {},
+                                    const char* op = "ternary_linear");
 
 /// y as above: x f32 [..., in_features]; bias f32 [out_features], or none; the result f32 [..., out_features]. Throws
 /// as quantize_tokens and ternary_sums, ShapeError and DTypeError for another bias, and StateError if x or bias needs a

@@ -15,6 +15,7 @@
 #include <tern/core/norm.h>
 #include <tern/core/operators.h>
 #include <tern/core/parallel.h>
+#include <tern/quant/affine.h>
 #include <tern/quant/kernels/ternary_gemm.h>
 #include <tern/quant/packed/linear.h>
 
@@ -50,9 +51,9 @@ Tensor integers(const Shape& shape, int low, int high, uint64_t seed) {
 }
 
 // Activations given as int8 codes.
-QuantizedTokens tokens_of(const Tensor& codes) {
+TokenCodes tokens_of(const Tensor& codes) {
   const int64_t tokens = codes.size(0), in = codes.size(1), width = (in + 127) / 128 * 128;
-  QuantizedTokens out{zeros({tokens, width}, DType::kI8), ones({tokens}), empty({tokens}, DType::kI32), in};
+  TokenCodes out{zeros({tokens, width}, DType::kI8), ones({tokens}), empty({tokens}, DType::kI32)};
   const int8_t* from = codes.data<int8_t>();
   int8_t* to = out.codes.data<int8_t>();
   for (int64_t t = 0; t < tokens; ++t) {
@@ -63,6 +64,7 @@ QuantizedTokens tokens_of(const Tensor& codes) {
     }
     out.sums.data<int32_t>()[t] = sum;
   }
+  out.codes = out.codes.slice(1, 0, in);
   return out;
 }
 
@@ -87,7 +89,7 @@ TEST(TernaryKernels, GoldenAccumulators) {
   const json c = golden("ternary_packing.json");
   const Tensor codes = numbers<int8_t>(c["ternary"], {c["M"], c["K"]});
   const Tensor x = numbers<int8_t>(c["x_int8"], {c["batch"], c["K"]});
-  const QuantizedTokens tokens = tokens_of(x);
+  const TokenCodes tokens = tokens_of(x);
   EXPECT_EQ(tokens.sums.to_vector<int32_t>(), c["x_row_sums"].get<std::vector<int32_t>>());
   EXPECT_EQ(ternary_sums(tokens, pack(codes, 1, kExecutionFormat)).to_vector<int32_t>(),
             c["acc_int32"].get<std::vector<int32_t>>());
@@ -134,7 +136,7 @@ TEST(TernaryKernels, ExtremesDoNotWrap) {
 }
 
 TEST(TernaryKernels, SameBitsAtAnyNumberOfThreads) {
-  const QuantizedTokens one = quantize_tokens(randn({1, 700})), many = quantize_tokens(randn({37, 700}));
+  const TokenCodes one = quantize_tokens(randn({1, 700})), many = quantize_tokens(randn({37, 700}));
   const PackedTernary w = pack(integers({1000, 700}, -1, 1, 4), 0.5F, kExecutionFormat);
   std::vector<std::vector<int32_t>> results;
   for (const int threads : {1, 2, 5}) {
@@ -162,7 +164,7 @@ TEST(TernaryKernels, SameSumsOnEveryInstructionSet) {
   // Weights unpacked in one piece and in several; tokens in part of a tile, in some blocks, and in many.
   for (const auto& [tokens, n] : std::vector<std::pair<int64_t, int64_t>>{
            {1, 3000}, {6, 3000}, {300, 3000}, {1030, 3000}, {5, 290}, {300, 290}, {1030, 290}}) {
-    const QuantizedTokens x = tokens_of(integers({tokens, n}, -128, 127, 11));
+    const TokenCodes x = tokens_of(integers({tokens, n}, -128, 127, 11));
     const Tensor codes = integers({45, n}, -1, 1, 12);
     const PackedTernary w = pack(codes, 1, kExecutionFormat);
     const auto sums = [&, tokens = tokens, n = n](auto* version, bool packed) {
@@ -170,7 +172,7 @@ TEST(TernaryKernels, SameSumsOnEveryInstructionSet) {
       p.tokens = tokens;
       p.rows = 45;
       p.n = n;
-      p.width = x.codes.size(1);
+      p.width = kernels::padded_codes(n);
       p.x = x.codes.data<int8_t>();
       p.x_sums = x.sums.data<int32_t>();
       if (packed)
@@ -192,22 +194,42 @@ TEST(TernaryKernels, SameSumsOnEveryInstructionSet) {
 }
 
 TEST(QuantizeTokens, RoundsHalvesToEven) {
-  const QuantizedTokens q = quantize_tokens(tensor({127.0, 0.5, 1.5, 2.5, -0.5, -1.5, -127.0, 63.5}));
+  const TokenCodes q = quantize_tokens(tensor({127.0, 0.5, 1.5, 2.5, -0.5, -1.5, -127.0, 63.5}));
   EXPECT_EQ(q.gamma.to_vector<float>(), std::vector<float>{127});
-  EXPECT_EQ(q.codes.slice(1, 0, 8).to_vector<int>(), (std::vector<int>{127, 0, 2, 2, 0, -2, -127, 64}));
-  EXPECT_EQ(q.codes.slice(1, 8, 128).to_vector<int>(), std::vector<int>(120, 0));
+  EXPECT_EQ(q.codes.to_vector<int>(), (std::vector<int>{127, 0, 2, 2, 0, -2, -127, 64}));
+  const int8_t* const codes = q.codes.data<int8_t>();
+  EXPECT_EQ(std::vector<int>(codes + 8, codes + 128), std::vector<int>(120, 0));
   EXPECT_EQ(q.sums.to_vector<int>(), std::vector<int>{127 + 2 + 2 - 2 - 127 + 64});
 }
 
 TEST(QuantizeTokens, TokensOfZerosAndOfTinyNumbers) {
   const Tensor x = tensor(std::vector<float>{0, 0, 0, -0.0F, 1e-6F, -1e-6F, 1e-38F, 0, 3e38F, -3e38F, 1, 0}, {3, 4});
-  const QuantizedTokens q = quantize_tokens(x);
+  const TokenCodes q = quantize_tokens(x);
   EXPECT_EQ(q.gamma.to_vector<float>(), (std::vector<float>{1e-5F, 1e-5F, 3e38F}));
-  EXPECT_EQ(q.codes.slice(1, 0, 4).to_vector<int>(), (std::vector<int>{0, 0, 0, 0, 13, -13, 0, 0, 127, -127, 0, 0}));
+  EXPECT_EQ(q.codes.to_vector<int>(), (std::vector<int>{0, 0, 0, 0, 13, -13, 0, 0, 127, -127, 0, 0}));
+}
+
+TEST(QuantizeTokens, IsASymmetricAffineQuantizer) {
+  const Tensor x = randn({7, 90});
+  const AffineOptions options{
+      .granularity = Granularity::channel(0),
+      .rule = {.symmetric = true, .divisor = Divisor::kTop, .min_range = kMinScale, .min_scale = 0},
+      .order = AffineOrder::kReciprocal};
+  const Affine affine = affine_of(x, options);
+  const TokenCodes q = quantize_tokens(x);
+  EXPECT_EQ(affine.scale.to_vector<float>(), (q.gamma / 127.0).to_vector<float>());
+  // The factor 127 / gamma is rounded once, 1 / (gamma / 127) twice: codes may differ where a value is next to a half.
+  const auto codes = q.codes.to_vector<int>(), other = quantize(x, affine).to_vector<int>();
+  int different = 0;
+  for (size_t i = 0; i < codes.size(); ++i) {
+    EXPECT_LE(std::abs(codes[i] - other[i]), 1);
+    different += codes[i] != other[i];
+  }
+  EXPECT_LE(different, 1);
 }
 
 TEST(QuantizeTokens, CodesStayInRange) {
-  const QuantizedTokens q = quantize_tokens(randn({50, 333}) * 1e4);
+  const TokenCodes q = quantize_tokens(randn({50, 333}) * 1e4);
   for (int64_t t = 0; t < 50; ++t) {
     int most = 0, sum = 0;
     for (const int code : q.codes[t].to_vector<int>()) {
@@ -222,8 +244,8 @@ TEST(QuantizeTokens, CodesStayInRange) {
 TEST(QuantizeTokens, NormFirstIsTheSameAsNormBefore) {
   const Tensor x = randn({9, 77}), weight = rand({77}) + 0.5;
   for (const Tensor& w : {weight, Tensor()}) {
-    const QuantizedTokens fused = quantize_tokens(x, TokenNorm{.weight = w, .eps = 1e-5});
-    const QuantizedTokens apart = quantize_tokens(rms_norm(x, w, 1e-5));
+    const TokenCodes fused = quantize_tokens(x, TokenNorm{.weight = w, .eps = 1e-5});
+    const TokenCodes apart = quantize_tokens(rms_norm(x, w, 1e-5));
     EXPECT_EQ(fused.codes.to_vector<int>(), apart.codes.to_vector<int>());
     EXPECT_EQ(fused.gamma.to_vector<float>(), apart.gamma.to_vector<float>());
     EXPECT_EQ(fused.sums.to_vector<int>(), apart.sums.to_vector<int>());
@@ -236,9 +258,9 @@ TEST(QuantizeTokens, RefusesWhatIsNotFinite) {
     for (const int64_t place : {0, 6, 35}) {
       Tensor x = randn({3, 12});
       x.data<float>()[place] = bad;
-      EXPECT_EQ(
-          message_of<NonFiniteError>([&] { (void)quantize_tokens(x); }),
-          concat("[packed_linear] expected finite activations, got NaN or an infinity in token ", place / 12, " of 3"));
+      EXPECT_EQ(message_of<NonFiniteError>([&] { (void)quantize_tokens(x); }),
+                concat("[quantize_tokens] expected finite activations, got NaN or infinity in token ", place / 12,
+                       " of f32 [3, 12]"));
       EXPECT_THROW((void)quantize_tokens(x, TokenNorm{}), NonFiniteError);
     }
   const Tensor x = randn({2, 5});
@@ -247,7 +269,7 @@ TEST(QuantizeTokens, RefusesWhatIsNotFinite) {
   EXPECT_THROW((void)quantize_tokens(x, TokenNorm{.weight = ones({5}, DType::kF64)}), DTypeError);
   EXPECT_THROW((void)quantize_tokens(x, TokenNorm{.eps = -1}), ValueError);
   EXPECT_THROW((void)quantize_tokens(x, TokenNorm{.eps = std::nan("")}), ValueError);
-  EXPECT_THROW((void)quantize_tokens(x.to(DType::kF64)), DTypeError);
+  EXPECT_THROW((void)quantize_tokens(x.to(DType::kI32)), DTypeError);
   EXPECT_THROW((void)quantize_tokens(empty({})), ShapeError);
   EXPECT_THROW((void)quantize_tokens(empty({3, 0})), ShapeError);
   EXPECT_THROW((void)quantize_tokens(Tensor()), StateError);
@@ -264,7 +286,7 @@ TEST(PackedLinear, GoldenIntegerInference) {
     codes.data<int8_t>()[i] =
         static_cast<int8_t>(std::fmin(1.0F, std::fmax(-1.0F, std::nearbyint(w.data<float>()[i] * (1 / delta)))));
   const PackedTernary packed = pack(codes, delta, kExecutionFormat);
-  const QuantizedTokens q = quantize_tokens(x);
+  const TokenCodes q = quantize_tokens(x);
   EXPECT_EQ(ternary_sums(q, packed).to_vector<int32_t>(), c["acc_int32"].get<std::vector<int32_t>>());
   const auto gamma = c["x_gamma"].get<std::vector<float>>();
   const auto y = c["y"].get<std::vector<float>>();
@@ -276,13 +298,13 @@ TEST(PackedLinear, GoldenIntegerInference) {
 
 // The same layer in floats: dequantized activations times dequantized weights.
 Tensor float_path(const Tensor& x, const PackedTernary& weight, const Tensor& bias) {
-  const QuantizedTokens q = quantize_tokens(x);
+  const TokenCodes q = quantize_tokens(x);
   const int64_t in = weight.in_features;
   Tensor values = empty({q.codes.size(0), in});
   for (int64_t t = 0; t < values.size(0); ++t)
     for (int64_t i = 0; i < in; ++i)
       values.data<float>()[t * in + i] =
-          static_cast<float>(q.codes.data<int8_t>()[t * q.codes.size(1) + i]) * q.gamma.data<float>()[t] / 127.0F;
+          static_cast<float>(q.codes.data<int8_t>()[t * q.codes.strides()[0] + i]) * q.gamma.data<float>()[t] / 127.0F;
   return linear(values.to(DType::kF64), dequantize(weight).to(DType::kF64),
                 bias.defined() ? bias.to(DType::kF64) : Tensor());
 }
@@ -319,6 +341,22 @@ TEST(PackedLinear, TakesAnyAxesAndLayout) {
   EXPECT_EQ(y.to_vector<float>(), same.to_vector<float>());
   EXPECT_EQ(packed_linear(randn({10}), w).shape(), (Shape{6}));
   EXPECT_EQ(packed_linear(empty({0, 10}), w).shape(), (Shape{0, 6}));
+}
+
+TEST(PackedLinear, TakesCodesAsItTakesBytes) {
+  const Tensor x = randn({5, 300}), codes = integers({6, 300}, -1, 1, 61), bias = randn({6});
+  const TokenCodes tokens = quantize_tokens(x);
+  EXPECT_EQ(ternary_linear(tokens, codes, 0.25F, bias).to_vector<float>(),
+            packed_linear(x, pack(codes, 0.25F, kExecutionFormat), bias).to_vector<float>());
+  // Codes that lie otherwise than quantize_tokens() leaves them have no zeros after their rows.
+  const TokenCodes dense{tokens.codes.contiguous(), tokens.gamma, tokens.sums};
+  EXPECT_FALSE(dense.is_padded());
+  EXPECT_EQ(message_of<ValueError>([&] { (void)ternary_linear(dense, codes, 1); }),
+            "[ternary_linear] expected tokens as quantize_tokens() leaves them, got codes with strides [300, 1]");
+  const TokenCodes one{tokens.codes[0].clone(), tokens.gamma[0].contiguous(), tokens.sums[0].contiguous()};
+  EXPECT_THROW((void)ternary_linear(one, codes, 1), ValueError);
+  EXPECT_THROW((void)ternary_linear(tokens, codes.to(DType::kI32), 1), DTypeError);
+  EXPECT_THROW((void)ternary_linear(tokens, codes[0], 1), ShapeError);
 }
 
 TEST(PackedLinear, AZeroTokenGivesTheBias) {
