@@ -4,10 +4,10 @@
 
 #include <tern/core/error.h>
 #include <tern/core/parallel.h>
-#include <tern/train/cli.h>
-#include <tern/train/generation.h>
-#include <tern/train/language_model.h>
-#include <tern/train/process.h>
+#include <tern/train/language/generation.h>
+#include <tern/train/language/language_model.h>
+#include <tern/train/loop/process.h>
+#include <tern/train/settings/cli.h>
 
 namespace tern {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <tern/core/error.h>
 #include <tern/quant/packed/linear.h>
-#include <tern/train/cli.h>
-#include <tern/train/language_model.h>
-#include <tern/train/process.h>
+#include <tern/train/language/language_model.h>
+#include <tern/train/loop/process.h>
+#include <tern/train/settings/cli.h>
 
 namespace tern {
 namespace {

@@ -6,11 +6,11 @@
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
 #include <tern/core/parallel.h>
-#include <tern/train/cli.h>
-#include <tern/train/language_model.h>
-#include <tern/train/metrics.h>
-#include <tern/train/perplexity.h>
-#include <tern/train/process.h>
+#include <tern/train/language/language_model.h>
+#include <tern/train/language/perplexity.h>
+#include <tern/train/loop/metrics.h>
+#include <tern/train/loop/process.h>
+#include <tern/train/settings/cli.h>
 
 namespace tern {
 namespace {

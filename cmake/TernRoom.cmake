@@ -1,9 +1,10 @@
-# tern_room(NAME [DEPENDS room...] [FLATTEN dir...] [SKIP regex...])
+# tern_room(NAME [DEPENDS room...] [APART regex...] [SKIP regex...])
 #
-# A room is a directory with a static library tern_NAME (alias tern::NAME) of all its sources. Its public headers are reached as
-# <tern/NAME/...> through a directory of symbolic links of its own, so that a room sees the headers of the rooms it depends on and
-# no others. Folders named in FLATTEN (ops, layers) do not show in the include path: core/ops/conv.h is <tern/core/conv.h>.
-# Files whose path matches a SKIP expression are left to the room's own CMakeLists.
+# A room is a directory with a static library tern_NAME (alias tern::NAME) of all its sources. A header's place in the tree is its
+# include path: core/ops/conv.h is <tern/core/ops/conv.h>; apps/train/loop/trainer.h alone drops its first folder,
+# <tern/train/loop/trainer.h>. Headers are reached through a directory of symbolic links of the room's own, so that a room sees
+# the headers of the rooms it depends on and no others. Files whose path matches an APART expression are no part of the room;
+# sources that match a SKIP expression are left to the room's own CMakeLists.
 
 set(TERN_WARNINGS -Wall -Wextra -Wpedantic -Wshadow)
 
@@ -57,29 +58,31 @@ function(tern_precompiled_headers target)
 endfunction()
 
 function(tern_public_headers name)
-  cmake_parse_arguments(ARG "" "" "FLATTEN;FILES" ${ARGN})
-  foreach(header ${ARG_FILES})
-    set(path ${header})
-    foreach(dir ${ARG_FLATTEN})
-      string(REGEX REPLACE "^${dir}/" "" path ${path})
-    endforeach()
-    set(link ${CMAKE_BINARY_DIR}/include/${name}/tern/${name}/${path})
+  file(RELATIVE_PATH place ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  string(REGEX REPLACE "^apps/" "" place ${place})
+  file(REMOVE_RECURSE ${CMAKE_BINARY_DIR}/include/${name})  # a header that has moved must not be found where it was
+  foreach(header ${ARGN})
+    set(link ${CMAKE_BINARY_DIR}/include/${name}/tern/${place}/${header})
     get_filename_component(folder ${link} DIRECTORY)
     file(MAKE_DIRECTORY ${folder})
     file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR}/${header} ${link} SYMBOLIC)
-    get_filename_component(folder ${path} DIRECTORY)
-    install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tern/${name}/${folder})
+    get_filename_component(folder ${place}/${header} DIRECTORY)
+    install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tern/${folder})
   endforeach()
 endfunction()
 
 function(tern_room name)
-  cmake_parse_arguments(ARG "" "" "DEPENDS;FLATTEN;SKIP" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "APART;DEPENDS;SKIP" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.cpp)
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.h)
+  foreach(expression ${ARG_APART})
+    list(FILTER sources EXCLUDE REGEX ${expression})
+    list(FILTER headers EXCLUDE REGEX ${expression})
+  endforeach()
   foreach(expression ${ARG_SKIP})
     list(FILTER sources EXCLUDE REGEX ${expression})
   endforeach()
-  tern_public_headers(${name} FLATTEN ${ARG_FLATTEN} FILES ${headers})
+  tern_public_headers(${name} ${headers})
   add_library(tern_${name} STATIC ${sources})
   add_library(tern::${name} ALIAS tern_${name})
   set_target_properties(tern_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)

@@ -5,7 +5,7 @@
 
 #include <tern/core/conv_method.h>
 #include <tern/core/error.h>
-#include <tern/core/winograd_plan.h>
+#include <tern/core/ops/detail/winograd_plan.h>
 
 namespace tern {
 namespace {

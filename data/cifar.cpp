@@ -4,7 +4,7 @@
 #include <tern/core/error.h>
 #include <tern/core/io/file_kind.h>
 #include <tern/core/io/hash.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/shape.h>
 #include <tern/data/cifar.h>
 
 namespace tern::data {

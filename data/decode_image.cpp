@@ -1,10 +1,10 @@
 #include <tern/core/error.h>
 #include <tern/core/io/file_kind.h>
+#include <tern/data/decode_image.h>
 #include <tern/data/detail/image_file.h>
 #include <tern/data/detail/read_bmp.h>
 #include <tern/data/detail/read_jpeg.h>
 #include <tern/data/detail/read_png.h>
-#include <tern/data/image_folder.h>
 
 namespace tern::data {
 namespace {

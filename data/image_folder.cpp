@@ -8,6 +8,7 @@
 #include <tern/core/io/bytes.h>
 #include <tern/core/io/file.h>
 #include <tern/core/io/hash.h>
+#include <tern/data/decode_image.h>
 #include <tern/data/image_folder.h>
 
 namespace tern::data {

@@ -1,27 +1,28 @@
 // The functions of tern under the names that a PyTorch user expects beside the layers: nn::relu, nn::cross_entropy, ...
 #pragma once
 
-#include <tern/core/activation.h>
-#include <tern/core/attention.h>
-#include <tern/core/batch_norm.h>
-#include <tern/core/conv.h>
-#include <tern/core/conv1d.h>
-#include <tern/core/conv_transpose.h>
-#include <tern/core/distance.h>
-#include <tern/core/dropout.h>
-#include <tern/core/embedding.h>
-#include <tern/core/index.h>
-#include <tern/core/join.h>
-#include <tern/core/linear.h>
-#include <tern/core/loss.h>
-#include <tern/core/margin_loss.h>
-#include <tern/core/norm.h>
-#include <tern/core/pool.h>
-#include <tern/core/pool1d.h>
-#include <tern/core/resample.h>
-#include <tern/core/rope.h>
-#include <tern/core/shuffle.h>
-#include <tern/core/softmax.h>
+#include <tern/core/ops/activation.h>
+#include <tern/core/ops/attention.h>
+#include <tern/core/ops/batch_norm.h>
+#include <tern/core/ops/conv.h>
+#include <tern/core/ops/conv1d.h>
+#include <tern/core/ops/conv_transpose.h>
+#include <tern/core/ops/distance.h>
+#include <tern/core/ops/dropout.h>
+#include <tern/core/ops/embedding.h>
+#include <tern/core/ops/index.h>
+#include <tern/core/ops/join.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/loss.h>
+#include <tern/core/ops/margin_loss.h>
+#include <tern/core/ops/norm.h>
+#include <tern/core/ops/pair_loss.h>
+#include <tern/core/ops/pool.h>
+#include <tern/core/ops/pool1d.h>
+#include <tern/core/ops/resample.h>
+#include <tern/core/ops/rope.h>
+#include <tern/core/ops/shuffle.h>
+#include <tern/core/ops/softmax.h>
 
 namespace tern::nn {
 

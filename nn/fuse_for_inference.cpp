@@ -8,18 +8,18 @@
 #include <utility>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
 #include <tern/core/kept_forms.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
-#include <tern/nn/batch_norm.h>
-#include <tern/nn/containers.h>
-#include <tern/nn/conv2d.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 #include <tern/nn/fuse_for_inference.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/batch_norm.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/conv2d.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/nn/parametrization.h>
 #include <tern/nn/places.h>
 

@@ -1,13 +1,13 @@
 #include <typeinfo>
 
-#include <tern/core/activation.h>
-#include <tern/core/batch_norm.h>
-#include <tern/core/conv.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
-#include <tern/core/linear_detail.h>
-#include <tern/nn/containers.h>
+#include <tern/core/ops/activation.h>
+#include <tern/core/ops/batch_norm.h>
+#include <tern/core/ops/conv.h>
+#include <tern/core/ops/detail/linear.h>
+#include <tern/core/ops/elementwise.h>
 #include <tern/nn/fused.h>
+#include <tern/nn/layers/containers.h>
 
 namespace tern::nn {
 namespace {

@@ -4,13 +4,14 @@
 // their parametrizations.
 #pragma once
 
-#include <tern/core/linear.h>
-#include <tern/core/norm.h>
-#include <tern/nn/batch_norm.h>
+#include <tern/core/ops/feed_forward.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/norm.h>
 #include <tern/nn/child.h>
-#include <tern/nn/conv2d.h>
-#include <tern/nn/linear.h>
-#include <tern/nn/norms.h>
+#include <tern/nn/layers/batch_norm.h>
+#include <tern/nn/layers/conv2d.h>
+#include <tern/nn/layers/linear.h>
+#include <tern/nn/layers/norms.h>
 
 namespace tern::nn {
 

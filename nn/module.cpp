@@ -7,11 +7,12 @@
 #include <unordered_set>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/name_list.h>
+#include <tern/core/ops/copy.h>
 #include <tern/nn/child.h>
 #include <tern/nn/detail/parameter_state.h>
 #include <tern/nn/init.h>
+#include <tern/nn/module.h>
 
 namespace tern::nn {
 

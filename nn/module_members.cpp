@@ -10,6 +10,7 @@
 #include <unordered_set>
 
 #include <tern/nn/child.h>
+#include <tern/nn/module.h>
 #include <tern/nn/parametrization.h>
 
 namespace tern::nn {

@@ -1,9 +1,10 @@
 #include <algorithm>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
+#include <tern/core/ops/copy.h>
 #include <tern/nn/detail/parameter_state.h>
+#include <tern/nn/parameter.h>
 
 namespace tern::nn {
 
@@ -179,11 +180,6 @@ Buffer::Buffer(Owner owner, std::string_view name, const Tensor& value, bool per
 
 Buffer::~Buffer() {
   owner_->remove_member(name_, {.buffer = this});
-}
-
-Parametrization::Parametrization(std::string_view name) : name_(name) {
-  TERN_CHECK(!name.empty() && name.find('.') == std::string_view::npos, ValueError,
-             "[parametrization] expected a name without dots, got '", name, "'");
 }
 
 }  // namespace tern::nn

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include <tern/core/copy.h>
+#include <tern/core/ops/copy.h>
 #include <tern/core/parallel.h>
 #include <tern/core/tensor.h>
 

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
+#include <tern/core/ops/elementwise.h>
 #include <tern/core/rounding.h>
 #include <tern/quant/affine.h>
 #include <tern/quant/kernels/affine.h>

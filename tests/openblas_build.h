@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/blas.h>
+#include <tern/core/linalg/blas.h>
 
 namespace tern::testing {
 

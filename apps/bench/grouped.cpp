@@ -2,11 +2,11 @@
 // (Xie et al., 2017), in the forms that are common for CIFAR-10.
 #include <algorithm>
 
-#include <tern/core/create.h>
-#include <tern/core/pool.h>
-#include <tern/nn/activations.h>
-#include <tern/nn/containers.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/pool.h>
 #include <tern/nn/fused.h>
+#include <tern/nn/layers/activations.h>
+#include <tern/nn/layers/containers.h>
 #include <tern/optim/sgd.h>
 
 #include "training.h"

@@ -1,9 +1,9 @@
 // A small llama-architecture decoder, and a character LSTM.
-#include <tern/core/create.h>
-#include <tern/nn/embedding.h>
-#include <tern/nn/linear.h>
+#include <tern/core/ops/create.h>
+#include <tern/nn/layers/embedding.h>
+#include <tern/nn/layers/linear.h>
+#include <tern/nn/layers/recurrent.h>
 #include <tern/nn/models/llama.h>
-#include <tern/nn/recurrent.h>
 #include <tern/optim/adam.h>
 #include <tern/quant/bitnet/convert.h>
 

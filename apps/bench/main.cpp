@@ -14,9 +14,9 @@
 #include <tern/core/random.h>
 #include <tern/core/storage.h>
 #include <tern/core/workers.h>
-#include <tern/train/cli.h>
-#include <tern/train/metrics.h>
-#include <tern/train/process.h>
+#include <tern/train/loop/metrics.h>
+#include <tern/train/loop/process.h>
+#include <tern/train/settings/cli.h>
 
 #include "machine.h"
 #include "workload.h"

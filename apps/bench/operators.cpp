@@ -1,11 +1,11 @@
 // Single operations.
-#include <tern/core/attention.h>
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/conv.h>
-#include <tern/core/create.h>
 #include <tern/core/kept_forms.h>
-#include <tern/core/linear.h>
-#include <tern/core/matmul.h>
+#include <tern/core/ops/attention.h>
+#include <tern/core/ops/conv.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/matmul.h>
 
 #include "workload.h"
 

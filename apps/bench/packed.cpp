@@ -1,8 +1,8 @@
 // Inference with packed weights, and the memory that bounds it.
 #include <vector>
 
-#include <tern/core/create.h>
-#include <tern/core/linear.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/linear.h>
 #include <tern/quant/packed/linear.h>
 
 #include "machine.h"

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/loss.h>
+#include <tern/core/ops/loss.h>
 #include <tern/nn/module.h>
 #include <tern/optim/optimizer.h>
 

@@ -1,5 +1,5 @@
 // ResNet-20 and a tiny ViT on 32 x 32 images.
-#include <tern/core/create.h>
+#include <tern/core/ops/create.h>
 #include <tern/nn/fuse_for_inference.h>
 #include <tern/nn/models/resnet_cifar.h>
 #include <tern/nn/models/vit.h>

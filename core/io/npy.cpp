@@ -8,7 +8,7 @@
 #include <tern/core/io/element_type.h>
 #include <tern/core/io/file_kind.h>
 #include <tern/core/io/npy.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern::io {
 namespace {

@@ -1,5 +1,5 @@
 #include <tern/core/kernels/attention.h>
-#include <tern/core/kernels/tile.h>
+#include <tern/core/kernels/detail/tile.h>
 
 // The scores of kQueryRows queries against a block of kKeyBlock keys are one tile that stays in the second cache, so no
 // more of the matrix of scores ever exists. Forward: the tile becomes e^(score - m), m the row's largest score so far,

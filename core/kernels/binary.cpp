@@ -1,6 +1,6 @@
-#include <tern/core/kernels/elementwise.h>
-#include <tern/core/kernels/elementwise_loops.h>
-#include <tern/core/kernels/vec_math.h>
+#include <tern/core/kernels/binary.h>
+#include <tern/core/kernels/detail/elementwise_loops.h>
+#include <tern/core/kernels/detail/vec_math.h>
 
 namespace tern::kernels::TERN_ISA {
 namespace {

@@ -8,7 +8,7 @@
 // a block of output channels exceed the first-level cache, the reduction is cut into parts that do not, each done over
 // all positions of a piece and added to what is in y. Results depend on the shape alone.
 #include <tern/core/kernels/conv_direct.h>
-#include <tern/core/kernels/conv_image.h>
+#include <tern/core/kernels/detail/conv_image.h>
 #include <tern/core/scratch.h>
 
 namespace tern::kernels::TERN_ISA {

@@ -14,8 +14,8 @@
 // Where the last channels do not fill a vector, the last vector overlaps the one before; with fewer channels than a
 // vector has lanes, plain loops do the work.
 #include <tern/core/kernels/conv_grouped.h>
-#include <tern/core/kernels/conv_image.h>
-#include <tern/core/kernels/prefetch.h>
+#include <tern/core/kernels/detail/conv_image.h>
+#include <tern/core/kernels/detail/prefetch.h>
 #include <tern/core/scratch.h>
 
 namespace tern::kernels::TERN_ISA {

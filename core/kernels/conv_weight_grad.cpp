@@ -6,8 +6,8 @@
 // strips of rows for which both fit the first-level cache; a tile's sum waits in memory from strip to strip.
 // The batch is cut into a number of parts that depends on the shape alone, each with a partial gradient of its own,
 // and these are added in order.
-#include <tern/core/kernels/conv_image.h>
 #include <tern/core/kernels/conv_weight_grad.h>
+#include <tern/core/kernels/detail/conv_image.h>
 #include <tern/core/scratch.h>
 
 namespace tern::kernels::TERN_ISA {

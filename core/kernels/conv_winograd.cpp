@@ -8,9 +8,9 @@
 // y. Weight gradient: inputs and output gradients of a block are transformed, and for each frequency the product
 // channels x tiles x output channels is added to sums that are transformed back to 3 x 3 taps once, at the end.
 #include <tern/core/kernels/conv_winograd.h>
-#include <tern/core/kernels/prefetch.h>
-#include <tern/core/kernels/tile.h>
-#include <tern/core/kernels/winograd.h>
+#include <tern/core/kernels/detail/prefetch.h>
+#include <tern/core/kernels/detail/tile.h>
+#include <tern/core/kernels/detail/winograd.h>
 #include <tern/core/scratch.h>
 
 namespace tern::kernels::TERN_ISA {

@@ -1,5 +1,5 @@
+#include <tern/core/kernels/detail/walk.h>
 #include <tern/core/kernels/index.h>
-#include <tern/core/kernels/walk.h>
 
 namespace tern::kernels::TERN_ISA {
 namespace {

@@ -1,8 +1,8 @@
 // Reading and writing at positions that a tensor of indices names. Indices have been checked.
 #pragma once
 
+#include <tern/core/kernels/detail/strided.h>
 #include <tern/core/kernels/kernel.h>
-#include <tern/core/kernels/strided.h>
 
 namespace tern {
 

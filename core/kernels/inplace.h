@@ -1,8 +1,8 @@
 // In-place arithmetic with a broadcast second operand.
 #pragma once
 
+#include <tern/core/kernels/detail/strided.h>
 #include <tern/core/kernels/kernel.h>
-#include <tern/core/kernels/strided.h>
 
 TERN_DECLARE_KERNELS(
     /// x += alpha * y; plan operands: x, y

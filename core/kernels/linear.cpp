@@ -1,4 +1,4 @@
-#include <tern/core/kernels/activation_math.h>
+#include <tern/core/kernels/detail/activation_math.h>
 #include <tern/core/kernels/linear.h>
 
 namespace tern::kernels::TERN_ISA {

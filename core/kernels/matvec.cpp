@@ -1,5 +1,5 @@
+#include <tern/core/kernels/detail/simd.h>
 #include <tern/core/kernels/matvec.h>
-#include <tern/core/kernels/simd.h>
 
 // One matrix element takes part in one multiply-add, so these loops run at the speed of memory: rows several at a time
 // share the loads of x, and several independent sums hide the latency of the additions.

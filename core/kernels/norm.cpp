@@ -1,5 +1,5 @@
+#include <tern/core/kernels/detail/simd.h>
 #include <tern/core/kernels/norm.h>
-#include <tern/core/kernels/simd.h>
 
 // Rows are short enough to stay in the first cache, so the passes over a row (mean, variance, result) cost one pass
 // over memory. The variance is that of the centred values: sums of squares would lose it far from zero.

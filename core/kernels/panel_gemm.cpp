@@ -1,5 +1,5 @@
+#include <tern/core/kernels/detail/tile.h>
 #include <tern/core/kernels/panel_gemm.h>
-#include <tern/core/kernels/tile.h>
 
 // The tiling (after Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008):
 //   - B has been packed into panels, two vectors wide (tile.h); all row blocks of all threads read the same copy.

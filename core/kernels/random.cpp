@@ -1,5 +1,5 @@
+#include <tern/core/kernels/detail/vec_math.h>
 #include <tern/core/kernels/random.h>
-#include <tern/core/kernels/vec_math.h>
 
 namespace tern::kernels::TERN_ISA {
 namespace {

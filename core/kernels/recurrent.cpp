@@ -1,7 +1,7 @@
 // Each row of a block is one loop over its hidden units: the gates of a unit lie `hidden` columns apart, so every slot
 // is a dense stream of its own and the loop becomes vector code.
+#include <tern/core/kernels/detail/vec_math.h>
 #include <tern/core/kernels/recurrent.h>
-#include <tern/core/kernels/vec_math.h>
 
 namespace tern::kernels::TERN_ISA {
 namespace {

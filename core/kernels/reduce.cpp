@@ -1,4 +1,5 @@
-#include <tern/core/kernels/reduce_loops.h>
+#include <tern/core/kernels/detail/reduce_loops.h>
+#include <tern/core/kernels/reduce.h>
 
 namespace tern::kernels::TERN_ISA {
 namespace {

@@ -1,5 +1,6 @@
+#include <tern/core/kernels/detail/vec_math.h>
 #include <tern/core/kernels/reduce.h>
-#include <tern/core/kernels/vec_math.h>
+#include <tern/core/kernels/reduce_gradient.h>
 
 namespace tern::kernels::TERN_ISA {
 namespace {

@@ -1,4 +1,4 @@
-#include <tern/core/kernels/simd.h>
+#include <tern/core/kernels/detail/simd.h>
 #include <tern/core/kernels/softmax.h>
 
 namespace tern::kernels::TERN_ISA {

@@ -1,7 +1,7 @@
-#include <tern/core/kernels/activation_math.h>
-#include <tern/core/kernels/elementwise.h>
-#include <tern/core/kernels/elementwise_loops.h>
-#include <tern/core/kernels/vec_math.h>
+#include <tern/core/kernels/detail/activation_math.h>
+#include <tern/core/kernels/detail/elementwise_loops.h>
+#include <tern/core/kernels/detail/vec_math.h>
+#include <tern/core/kernels/unary.h>
 #include <tern/core/rounding.h>
 
 namespace tern::kernels::TERN_ISA {

@@ -1,7 +1,7 @@
-#include <tern/core/activation.h>
-#include <tern/core/elementwise_detail.h>
 #include <tern/core/error.h>
-#include <tern/core/loop_plan.h>
+#include <tern/core/ops/activation.h>
+#include <tern/core/ops/detail/elementwise.h>
+#include <tern/core/ops/detail/loop_plan.h>
 
 namespace tern {
 namespace {

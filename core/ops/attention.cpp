@@ -5,14 +5,14 @@
 #include <numeric>
 #include <vector>
 
-#include <tern/core/attention.h>
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
 #include <tern/core/kernels/attention.h>
 #include <tern/core/kernels/dropout.h>
+#include <tern/core/ops/attention.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/random.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
 
 namespace tern {
 namespace {

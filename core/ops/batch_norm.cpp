@@ -2,10 +2,10 @@
 #include <vector>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/batch_norm.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
 #include <tern/core/kernels/batch_norm.h>
+#include <tern/core/ops/batch_norm.h>
+#include <tern/core/ops/copy.h>
 
 namespace tern {
 namespace {

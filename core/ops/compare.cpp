@@ -1,13 +1,13 @@
 #include <cmath>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/compare.h>
-#include <tern/core/copy.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
-#include <tern/core/elementwise_detail.h>
 #include <tern/core/error.h>
-#include <tern/core/loop_plan.h>
+#include <tern/core/ops/compare.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/detail/elementwise.h>
+#include <tern/core/ops/detail/loop_plan.h>
+#include <tern/core/ops/elementwise.h>
 
 namespace tern {
 namespace {

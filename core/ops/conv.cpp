@@ -3,20 +3,20 @@
 #include <vector>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/blas.h>
-#include <tern/core/conv.h>
-#include <tern/core/conv_detail.h>
-#include <tern/core/copy.h>
-#include <tern/core/elementwise_detail.h>
 #include <tern/core/error.h>
 #include <tern/core/kept_forms.h>
 #include <tern/core/kernels/batch_norm.h>
 #include <tern/core/kernels/conv_direct.h>
 #include <tern/core/kernels/conv_grouped.h>
 #include <tern/core/kernels/conv_weight_grad.h>
+#include <tern/core/linalg/blas.h>
+#include <tern/core/ops/conv.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/detail/conv.h>
+#include <tern/core/ops/detail/elementwise.h>
+#include <tern/core/ops/detail/winograd_plan.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/scratch.h>
-#include <tern/core/shape.h>
-#include <tern/core/winograd_plan.h>
 
 namespace tern {
 namespace {

@@ -1,7 +1,7 @@
-#include <tern/core/conv.h>
-#include <tern/core/conv1d.h>
 #include <tern/core/error.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/conv.h>
+#include <tern/core/ops/conv1d.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 

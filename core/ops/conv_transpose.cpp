@@ -2,10 +2,10 @@
 #include <limits>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/conv_detail.h>
-#include <tern/core/conv_transpose.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
+#include <tern/core/ops/conv_transpose.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/detail/conv.h>
 
 namespace tern {
 namespace {

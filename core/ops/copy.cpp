@@ -1,11 +1,11 @@
 #include <cstring>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
 #include <tern/core/kernels/inplace.h>
-#include <tern/core/loop_plan.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/detail/loop_plan.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 namespace {

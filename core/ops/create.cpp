@@ -5,9 +5,9 @@
 #include <vector>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/create.h>
 #include <tern/core/error.h>
 #include <tern/core/kernels/random.h>
+#include <tern/core/ops/create.h>
 #include <tern/core/parallel.h>
 
 namespace tern {

@@ -1,9 +1,9 @@
 #include <cmath>
 
-#include <tern/core/distance.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
-#include <tern/core/reduce.h>
+#include <tern/core/ops/distance.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/reduce.h>
 
 namespace tern {
 namespace {

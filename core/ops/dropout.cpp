@@ -1,12 +1,12 @@
 #include <algorithm>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
-#include <tern/core/dropout.h>
 #include <tern/core/error.h>
 #include <tern/core/kernels/dropout.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/detail/same_layout.h>
+#include <tern/core/ops/dropout.h>
 #include <tern/core/random.h>
-#include <tern/core/same_layout.h>
 
 namespace tern {
 namespace {

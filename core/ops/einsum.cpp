@@ -3,12 +3,12 @@
 #include <string>
 #include <utility>
 
-#include <tern/core/einsum.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
-#include <tern/core/matmul.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/einsum.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/matmul.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 namespace {

@@ -1,11 +1,11 @@
 // The extremes of reduce.h along one axis, with their places.
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
-#include <tern/core/index_checks.h>
-#include <tern/core/reduce.h>
-#include <tern/core/reduce_plan.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/detail/index.h>
+#include <tern/core/ops/detail/reduce_plan.h>
+#include <tern/core/ops/extreme.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 namespace {

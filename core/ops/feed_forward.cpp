@@ -3,11 +3,12 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/cpu.h>
 #include <tern/core/error.h>
-#include <tern/core/gemm.h>
 #include <tern/core/kept_forms.h>
-#include <tern/core/linear_detail.h>
+#include <tern/core/linalg/gemm.h>
+#include <tern/core/ops/detail/linear.h>
+#include <tern/core/ops/feed_forward.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/scratch.h>
-#include <tern/core/shape.h>
 
 // Both maps for a block of kRows rows, then the next block: the block's hidden values stay in the second cache between
 // the product that makes them and the one that uses them. The weights are brought into panels once a call.

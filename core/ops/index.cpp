@@ -3,14 +3,13 @@
 #include <vector>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
-#include <tern/core/embedding.h>
 #include <tern/core/error.h>
-#include <tern/core/index.h>
-#include <tern/core/index_checks.h>
 #include <tern/core/kernels/index.h>
-#include <tern/core/loop_plan.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/detail/index.h>
+#include <tern/core/ops/detail/loop_plan.h>
+#include <tern/core/ops/index.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 
@@ -120,52 +119,6 @@ Blocks blocks_around(const Shape& shape, int64_t axis, MemoryFormat format) {
   return {numel / (sizes[axis] * inner), shape[axis], inner};
 }
 
-struct IndexSelectBackward {
-  static constexpr const char* kName = "index_select";
-  SavedTensor index;
-  Shape shape;
-  int64_t axis = 0;
-  MemoryFormat format = MemoryFormat::kContiguous;
-  int64_t skip = -1;
-  Gradients backward(const Tensor& grad_output) const {
-    const Tensor g = contiguous(grad_output, format);
-    Tensor grad_input = empty(shape, g.dtype(), format).zero_();
-    const Blocks b = blocks_around(shape, axis, format);
-    if (g.numel() > 0)
-      dispatch_float(kName, g.dtype(), [&]<class T>() {
-        TERN_KERNEL(index_add<T>)
-        (grad_input.data<T>(), index->data<int64_t>(), g.data<T>(), b.outer, b.n, index->numel(), b.inner, skip);
-      });
-    return {grad_input};
-  }
-};
-
-struct EmbeddingBackward : IndexSelectBackward {
-  static constexpr const char* kName = "embedding";
-};
-
-// index_select of checked, contiguous indices, any dtype; not recorded.
-Tensor select_slices(const Tensor& x, int64_t axis, const Tensor& index, MemoryFormat format) {
-  Shape shape = x.shape();
-  shape[axis] = index.numel();
-  Tensor y = empty(shape, x.dtype(), format);
-  if (y.numel() == 0) return y;
-  const Tensor source = contiguous(x, format);
-  const Blocks b = blocks_around(x.shape(), axis, format);
-  const int64_t count = index.numel();
-  const size_t bytes = static_cast<size_t>(b.inner * size_of(x.dtype()));
-  const int64_t* at = index.data<int64_t>();
-  const std::byte* from = source.raw();
-  std::byte* to = y.raw();
-  parallel_for(b.outer * count, chunk_items(b.inner), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t row = i / count * b.n + at[i % count];
-      std::memcpy(to + static_cast<size_t>(i) * bytes, from + static_cast<size_t>(row) * bytes, bytes);
-    }
-  });
-  return y;
-}
-
 struct MaskedSelectBackward {
   static constexpr const char* kName = "masked_select";
   SavedTensor positions;  // row-major, in the broadcast shape
@@ -196,6 +149,39 @@ Tensor from_vector(const std::vector<int64_t>& v) {
 }
 
 }  // namespace
+
+Gradients IndexSelectBackward::backward(const Tensor& grad_output) const {
+  const Tensor g = contiguous(grad_output, format);
+  Tensor grad_input = empty(shape, g.dtype(), format).zero_();
+  const Blocks b = blocks_around(shape, axis, format);
+  if (g.numel() > 0)
+    dispatch_float(kName, g.dtype(), [&]<class T>() {
+      TERN_KERNEL(index_add<T>)
+      (grad_input.data<T>(), index->data<int64_t>(), g.data<T>(), b.outer, b.n, index->numel(), b.inner, skip);
+    });
+  return {grad_input};
+}
+
+Tensor select_slices(const Tensor& x, int64_t axis, const Tensor& index, MemoryFormat format) {
+  Shape shape = x.shape();
+  shape[axis] = index.numel();
+  Tensor y = empty(shape, x.dtype(), format);
+  if (y.numel() == 0) return y;
+  const Tensor source = contiguous(x, format);
+  const Blocks b = blocks_around(x.shape(), axis, format);
+  const int64_t count = index.numel();
+  const size_t bytes = static_cast<size_t>(b.inner * size_of(x.dtype()));
+  const int64_t* at = index.data<int64_t>();
+  const std::byte* from = source.raw();
+  std::byte* to = y.raw();
+  parallel_for(b.outer * count, chunk_items(b.inner), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = i / count * b.n + at[i % count];
+      std::memcpy(to + static_cast<size_t>(i) * bytes, from + static_cast<size_t>(row) * bytes, bytes);
+    }
+  });
+  return y;
+}
 
 Tensor spread_along(const Shape& shape, int64_t axis, const Tensor& index, const Tensor& y) {
   Tensor x = zeros_of(shape, y.dtype());
@@ -279,25 +265,6 @@ Tensor index_select(const Tensor& x, int64_t wanted_axis, const Tensor& wanted_i
   if (!x.is_floating()) return y;
   return autograd::record<IndexSelectBackward>(y, {x},
                                                {.index = index, .shape = x.shape(), .axis = axis, .format = format});
-}
-
-Tensor embedding(const Tensor& indices, const Tensor& weight, std::optional<int64_t> padding_idx) {
-  check_defined("embedding", indices, weight);
-  TERN_CHECK(weight.dim() == 2, ShapeError, "[embedding] expected a weight [V, D], got ", weight.shape());
-  dispatch_float("embedding", weight.dtype(), []<class T>() {});
-  check_indices("embedding", indices, weight.size(0));
-  int64_t skip = -1;
-  if (padding_idx) {
-    const int64_t rows = weight.size(0);
-    TERN_CHECK(*padding_idx >= -rows && *padding_idx < rows, ValueError, "[embedding] expected padding_idx in [", -rows,
-               ", ", rows - 1, "], got ", *padding_idx);
-    skip = *padding_idx < 0 ? *padding_idx + rows : *padding_idx;
-  }
-  const Tensor flat = reshape(contiguous(indices), {indices.numel()});
-  Shape shape = indices.shape();
-  shape.push_back(weight.size(1));
-  const Tensor y = reshape(select_slices(weight.detach(), 0, flat, MemoryFormat::kContiguous), shape);
-  return autograd::record<EmbeddingBackward>(y, {weight}, {{.index = flat, .shape = weight.shape(), .skip = skip}});
 }
 
 Tensor one_hot(const Tensor& labels, int64_t num_classes, DType dtype) {

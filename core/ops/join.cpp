@@ -2,13 +2,13 @@
 #include <limits>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
-#include <tern/core/create.h>
 #include <tern/core/error.h>
-#include <tern/core/index.h>
-#include <tern/core/join.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/index.h>
+#include <tern/core/ops/join.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/parallel.h>
-#include <tern/core/shape.h>
 
 namespace tern {
 namespace {

@@ -1,12 +1,12 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/cpu.h>
 #include <tern/core/error.h>
-#include <tern/core/gemm.h>
 #include <tern/core/kept_forms.h>
 #include <tern/core/kernels/linear.h>
-#include <tern/core/linear.h>
-#include <tern/core/linear_detail.h>
-#include <tern/core/shape.h>
+#include <tern/core/linalg/gemm.h>
+#include <tern/core/ops/detail/linear.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 

@@ -2,12 +2,12 @@
 #include <limits>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
 #include <tern/core/kernels/softmax.h>
-#include <tern/core/loss.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/loss.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 namespace {

@@ -1,10 +1,10 @@
-#include <tern/core/compare.h>
-#include <tern/core/distance.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
-#include <tern/core/margin_loss.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/compare.h>
+#include <tern/core/ops/distance.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/margin_loss.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 namespace {

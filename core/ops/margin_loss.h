@@ -2,7 +2,7 @@
 // and of one dtype (DTypeError); all get gradients. Each throws ValueError for the reduction kBatchMean.
 #pragma once
 
-#include <tern/core/loss.h>
+#include <tern/core/ops/loss.h>
 
 namespace tern {
 

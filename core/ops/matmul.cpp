@@ -1,9 +1,9 @@
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
-#include <tern/core/gemm.h>
-#include <tern/core/matmul.h>
-#include <tern/core/shape.h>
+#include <tern/core/linalg/gemm.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/matmul.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 

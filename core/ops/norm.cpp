@@ -3,7 +3,7 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
 #include <tern/core/kernels/norm.h>
-#include <tern/core/norm.h>
+#include <tern/core/ops/norm.h>
 
 namespace tern {
 namespace {

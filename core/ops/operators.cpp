@@ -1,5 +1,5 @@
 #include <tern/core/error.h>
-#include <tern/core/operators.h>
+#include <tern/core/ops/operators.h>
 
 namespace tern::detail {
 

@@ -2,8 +2,8 @@
 // tensors, so `if (a == b)` does not compile; equal(a, b) answers that question.
 #pragma once
 
-#include <tern/core/compare.h>
-#include <tern/core/elementwise.h>
+#include <tern/core/ops/compare.h>
+#include <tern/core/ops/elementwise.h>
 
 namespace tern {
 

@@ -2,12 +2,12 @@
 #include <vector>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
 #include <tern/core/kernels/loss.h>
-#include <tern/core/loss.h>
-#include <tern/core/same_layout.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/detail/same_layout.h>
+#include <tern/core/ops/pair_loss.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 namespace {

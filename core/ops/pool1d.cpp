@@ -1,7 +1,7 @@
 #include <tern/core/error.h>
-#include <tern/core/pool.h>
-#include <tern/core/pool1d.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/pool.h>
+#include <tern/core/ops/pool1d.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 namespace {

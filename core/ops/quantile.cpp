@@ -4,14 +4,14 @@
 #include <vector>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/detail/reduce_plan.h>
+#include <tern/core/ops/quantile.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/parallel.h>
-#include <tern/core/reduce.h>
-#include <tern/core/reduce_plan.h>
 #include <tern/core/rounding.h>
 #include <tern/core/select.h>
-#include <tern/core/shape.h>
 
 namespace tern {
 namespace {

@@ -2,15 +2,15 @@
 #include <vector>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
-#include <tern/core/create.h>
 #include <tern/core/error.h>
-#include <tern/core/gemm.h>
 #include <tern/core/kernels/linear.h>
 #include <tern/core/kernels/panel_gemm.h>
 #include <tern/core/kernels/recurrent.h>
-#include <tern/core/recurrent.h>
-#include <tern/core/shape.h>
+#include <tern/core/linalg/gemm.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/recurrent.h>
+#include <tern/core/ops/shape.h>
 
 // How a layer is computed. The inputs of all steps are multiplied by their weights at once, into the rows of `gates`. A
 // step then adds the product of the state before it and the recurrent weights, which are packed into panels once, and

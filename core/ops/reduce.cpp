@@ -4,12 +4,13 @@
 #include <limits>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
-#include <tern/core/loop_plan.h>
-#include <tern/core/reduce.h>
-#include <tern/core/reduce_plan.h>
-#include <tern/core/shape.h>
+#include <tern/core/kernels/reduce_gradient.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/detail/loop_plan.h>
+#include <tern/core/ops/detail/reduce_plan.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 namespace {

@@ -30,27 +30,10 @@ namespace tern {
 [[nodiscard]] Tensor amax(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
 /// Smallest element, likewise.
 [[nodiscard]] Tensor amin(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
-
-/// The extreme elements along one axis, and the places of the first of them (i64).
-struct ExtremeResult {
-  Tensor values;
-  Tensor indices;
-};
-/// Largest elements along one axis. The first of equals wins, and takes the whole gradient; a NaN beats every number.
-/// x: integers too (same dtype out). Throws ShapeError over no elements; so do argmax and argmin.
-[[nodiscard]] ExtremeResult max(const Tensor& x, int64_t axis, bool keepdim = false);
-/// Smallest elements along one axis, likewise.
-[[nodiscard]] ExtremeResult min(const Tensor& x, int64_t axis, bool keepdim = false);
 /// Largest element of all: amax(x).
 [[nodiscard]] Tensor max(const Tensor& x);
 /// Smallest element of all: amin(x).
 [[nodiscard]] Tensor min(const Tensor& x);
-
-/// Place of the first largest element along an axis (i64), or in row-major order of all elements when none is given. x:
-/// integers too.
-[[nodiscard]] Tensor argmax(const Tensor& x, std::optional<int64_t> axis = std::nullopt, bool keepdim = false);
-/// Place of the first smallest element, likewise.
-[[nodiscard]] Tensor argmin(const Tensor& x, std::optional<int64_t> axis = std::nullopt, bool keepdim = false);
 
 /// Product of the elements; 1 over none. The gradient is right at zeros too. x: integers too (i64 out).
 [[nodiscard]] Tensor prod(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
@@ -68,21 +51,5 @@ struct ExtremeResult {
 [[nodiscard]] Tensor all(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
 /// How many elements are not 0 (i64). x: integers too.
 [[nodiscard]] Tensor count_nonzero(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
-
-/// What a quantile between two elements a <= b is, r in [0, 1) of the way from a to b, as PyTorch names it: between
-/// them by r; a; b; the mean of both; the one at the position rounded half to even. Where r is 0 it is a.
-enum class Interpolation { kLinear, kLower, kHigher, kMidpoint, kNearest };
-
-/// The q-quantile: with n elements in order, what lies at position q (n - 1), found by selection, not by sorting.
-/// Linear interpolation is a + r (b - a) below r = 1/2 and b - (b - a) (1 - r) from there on, as torch.quantile has it.
-/// NaN if an element is NaN. Throws ValueError unless 0 <= q <= 1, ShapeError over no elements.
-[[nodiscard]] Tensor quantile(const Tensor& x, double q, const Dims& axes = {}, bool keepdim = false,
-                              Interpolation interpolation = Interpolation::kLinear);
-/// Several quantiles along a new first axis. Throws ValueError for none.
-[[nodiscard]] Tensor quantile(const Tensor& x, const std::vector<double>& q, const Dims& axes = {},
-                              bool keepdim = false, Interpolation interpolation = Interpolation::kLinear);
-
-/// The middle element, the lower of two for an even number (torch.median). NaN and errors as for quantile.
-[[nodiscard]] Tensor median(const Tensor& x, const Dims& axes = {}, bool keepdim = false);
 
 }  // namespace tern

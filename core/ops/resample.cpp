@@ -3,12 +3,12 @@
 #include <vector>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
-#include <tern/core/image_detail.h>
 #include <tern/core/kernels/resample.h>
-#include <tern/core/resample.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/detail/image.h>
+#include <tern/core/ops/resample.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 namespace {

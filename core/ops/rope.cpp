@@ -8,10 +8,10 @@
 #include <vector>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
 #include <tern/core/kernels/rope.h>
-#include <tern/core/rope.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/rope.h>
 
 namespace tern {
 namespace {

@@ -1,8 +1,9 @@
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/kernels/reduce.h>
-#include <tern/core/same_layout.h>
-#include <tern/core/scan.h>
+#include <tern/core/kernels/reduce_gradient.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/detail/same_layout.h>
+#include <tern/core/ops/scan.h>
 
 namespace tern {
 namespace {

@@ -2,9 +2,9 @@
 #include <optional>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 namespace {

@@ -1,8 +1,8 @@
 #include <limits>
 
 #include <tern/core/error.h>
-#include <tern/core/shape.h>
-#include <tern/core/shuffle.h>
+#include <tern/core/ops/shape.h>
+#include <tern/core/ops/shuffle.h>
 
 namespace tern {
 namespace {

@@ -1,9 +1,9 @@
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/kernels/softmax.h>
-#include <tern/core/same_layout.h>
-#include <tern/core/softmax.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/detail/same_layout.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/softmax.h>
 
 namespace tern {
 namespace {

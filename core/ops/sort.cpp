@@ -3,9 +3,9 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
-#include <tern/core/index_checks.h>
+#include <tern/core/ops/detail/index.h>
+#include <tern/core/ops/sort.h>
 #include <tern/core/parallel.h>
-#include <tern/core/sort.h>
 
 namespace tern {
 namespace {

@@ -1,6 +1,6 @@
-#include <tern/core/elementwise_detail.h>
 #include <tern/core/error.h>
-#include <tern/core/ste.h>
+#include <tern/core/ops/detail/elementwise.h>
+#include <tern/core/ops/ste.h>
 
 namespace tern {
 namespace {

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <utility>
 
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
+#include <tern/core/ops/copy.h>
 #include <tern/data/detail/image.h>
 
 namespace tern::data::detail {

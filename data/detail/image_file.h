@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include <tern/core/tensor.h>
-#include <tern/data/image_folder.h>
+#include <tern/data/decode_image.h>
 
 namespace tern::data::detail {
 

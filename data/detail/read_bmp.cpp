@@ -4,9 +4,9 @@
 #include <cstring>
 #include <vector>
 
-#include <tern/core/create.h>
 #include <tern/core/error.h>
 #include <tern/core/io/bytes.h>
+#include <tern/core/ops/create.h>
 #include <tern/data/detail/read_bmp.h>
 
 namespace tern::data::detail {

@@ -6,8 +6,8 @@
 
 #include <png.h>
 
-#include <tern/core/create.h>
 #include <tern/core/error.h>
+#include <tern/core/ops/create.h>
 #include <tern/data/detail/read_png.h>
 
 namespace tern::data::detail {

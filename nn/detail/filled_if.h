@@ -1,7 +1,7 @@
 // Starting values of optional parameters. Not for users: included by the sources of this room only.
 #pragma once
 
-#include <tern/core/create.h>
+#include <tern/core/ops/create.h>
 
 namespace tern::nn::detail {
 

@@ -1,10 +1,10 @@
 // Activation functions as modules, with PyTorch's names. x: any shape, f32 or f64; results have its shape and dtype.
-// Each is the function of its name; formulas, settings and errors: tern/core/activation.h, tern/core/softmax.h.
+// Each is the function of its name; formulas, settings and errors: tern/core/ops/activation.h, tern/core/ops/softmax.h.
 #pragma once
 
-#include <tern/core/activation.h>
 #include <tern/core/error.h>
-#include <tern/core/softmax.h>
+#include <tern/core/ops/activation.h>
+#include <tern/core/ops/softmax.h>
 #include <tern/nn/module.h>
 
 namespace tern::nn {

@@ -1,18 +1,18 @@
 #include <cmath>
 #include <limits>
 
-#include <tern/core/attention.h>
-#include <tern/core/compare.h>
-#include <tern/core/create.h>
-#include <tern/core/dropout.h>
-#include <tern/core/elementwise.h>
-#include <tern/core/linear.h>
-#include <tern/core/matmul.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
-#include <tern/core/softmax.h>
-#include <tern/nn/attention.h>
+#include <tern/core/ops/attention.h>
+#include <tern/core/ops/compare.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/dropout.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/matmul.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
+#include <tern/core/ops/softmax.h>
 #include <tern/nn/init.h>
+#include <tern/nn/layers/attention.h>
 
 namespace tern::nn {
 namespace {

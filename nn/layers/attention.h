@@ -2,7 +2,7 @@
 #pragma once
 
 #include <tern/nn/child.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/linear.h>
 
 namespace tern::nn {
 

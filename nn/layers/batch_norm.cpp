@@ -1,7 +1,7 @@
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/batch_norm.h>
-#include <tern/nn/batch_norm.h>
+#include <tern/core/ops/batch_norm.h>
 #include <tern/nn/detail/filled_if.h>
+#include <tern/nn/layers/batch_norm.h>
 
 namespace tern::nn {
 namespace {

@@ -1,5 +1,5 @@
-#include <tern/core/shape.h>
-#include <tern/nn/containers.h>
+#include <tern/core/ops/shape.h>
+#include <tern/nn/layers/containers.h>
 
 namespace tern::nn {
 

@@ -1,5 +1,5 @@
-#include <tern/nn/conv1d.h>
 #include <tern/nn/init.h>
+#include <tern/nn/layers/conv1d.h>
 
 namespace tern::nn {
 namespace {

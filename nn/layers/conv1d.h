@@ -1,7 +1,7 @@
 // Conv1d: convolution of sequences.
 #pragma once
 
-#include <tern/core/conv1d.h>
+#include <tern/core/ops/conv1d.h>
 #include <tern/nn/module.h>
 
 namespace tern::nn {

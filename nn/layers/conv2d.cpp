@@ -1,5 +1,5 @@
-#include <tern/nn/conv2d.h>
 #include <tern/nn/init.h>
+#include <tern/nn/layers/conv2d.h>
 
 namespace tern::nn {
 namespace {

@@ -1,7 +1,7 @@
 // Conv2d: convolution of images.
 #pragma once
 
-#include <tern/core/conv.h>
+#include <tern/core/ops/conv.h>
 #include <tern/nn/module.h>
 
 namespace tern::nn {

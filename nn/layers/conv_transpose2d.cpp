@@ -1,7 +1,7 @@
 #include <algorithm>
 
-#include <tern/nn/conv_transpose2d.h>
 #include <tern/nn/init.h>
+#include <tern/nn/layers/conv_transpose2d.h>
 
 namespace tern::nn {
 namespace {

@@ -1,7 +1,7 @@
 // ConvTranspose2d: transposed convolution of images.
 #pragma once
 
-#include <tern/core/conv_transpose.h>
+#include <tern/core/ops/conv_transpose.h>
 #include <tern/nn/module.h>
 
 namespace tern::nn {

@@ -1,5 +1,5 @@
-#include <tern/core/dropout.h>
-#include <tern/nn/dropout.h>
+#include <tern/core/ops/dropout.h>
+#include <tern/nn/layers/dropout.h>
 
 namespace tern::nn {
 namespace {

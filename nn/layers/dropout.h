@@ -1,5 +1,5 @@
 // Random omission in training mode; nothing in evaluation mode. x: f32 or f64; results have its shape and memory
-// format. Formulas and errors: tern/core/dropout.h.
+// format. Formulas and errors: tern/core/ops/dropout.h.
 #pragma once
 
 #include <tern/nn/module.h>

@@ -1,7 +1,7 @@
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/embedding.h>
-#include <tern/nn/embedding.h>
+#include <tern/core/ops/embedding.h>
 #include <tern/nn/init.h>
+#include <tern/nn/layers/embedding.h>
 
 namespace tern::nn {
 namespace {

@@ -1,11 +1,11 @@
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/batch_norm.h>
-#include <tern/core/join.h>
-#include <tern/core/norm.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/batch_norm.h>
+#include <tern/core/ops/join.h>
+#include <tern/core/ops/norm.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 #include <tern/nn/detail/filled_if.h>
-#include <tern/nn/instance_norm.h>
+#include <tern/nn/layers/instance_norm.h>
 
 namespace tern::nn {
 namespace {

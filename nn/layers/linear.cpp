@@ -1,6 +1,6 @@
-#include <tern/core/linear.h>
+#include <tern/core/ops/linear.h>
 #include <tern/nn/init.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/linear.h>
 
 namespace tern::nn {
 namespace {

@@ -1,7 +1,8 @@
-// Losses as modules, called with predictions and targets. Shapes, formulas and errors: tern/core/loss.h.
+// Losses as modules, called with predictions and targets. Shapes, formulas and errors: tern/core/ops/loss.h.
 #pragma once
 
-#include <tern/core/loss.h>
+#include <tern/core/ops/loss.h>
+#include <tern/core/ops/pair_loss.h>
 #include <tern/nn/module.h>
 
 namespace tern::nn {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include <tern/core/error.h>
-#include <tern/core/loss.h>
+#include <tern/core/ops/loss.h>
 
 namespace tern::nn::detail {
 

@@ -1,7 +1,7 @@
 #include <cmath>
 
-#include <tern/nn/loss_detail.h>
-#include <tern/nn/margin_loss.h>
+#include <tern/nn/layers/loss_detail.h>
+#include <tern/nn/layers/margin_loss.h>
 
 namespace tern::nn {
 

@@ -1,7 +1,7 @@
-// Losses of three tensors as modules. Shapes, formulas and errors: tern/core/margin_loss.h.
+// Losses of three tensors as modules. Shapes, formulas and errors: tern/core/ops/margin_loss.h.
 #pragma once
 
-#include <tern/core/margin_loss.h>
+#include <tern/core/ops/margin_loss.h>
 #include <tern/nn/module.h>
 
 namespace tern::nn {

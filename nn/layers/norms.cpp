@@ -1,8 +1,8 @@
 #include <cmath>
 
-#include <tern/core/norm.h>
+#include <tern/core/ops/norm.h>
 #include <tern/nn/detail/filled_if.h>
-#include <tern/nn/norms.h>
+#include <tern/nn/layers/norms.h>
 
 namespace tern::nn {
 namespace {

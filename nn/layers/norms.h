@@ -1,6 +1,6 @@
 // Normalisation over features: LayerNorm, RMSNorm, GroupNorm. x: f32 or f64; results have its shape and dtype. Making
 // one throws ValueError for options out of range; calling it throws ShapeError for another width or number of channels.
-// Formulas and further errors: tern/core/norm.h.
+// Formulas and further errors: tern/core/ops/norm.h.
 #pragma once
 
 #include <tern/nn/module.h>

@@ -6,7 +6,7 @@
 #include <concepts>
 #include <vector>
 
-#include <tern/core/join.h>
+#include <tern/core/ops/join.h>
 #include <tern/nn/module.h>
 
 namespace tern::nn {

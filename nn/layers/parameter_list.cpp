@@ -1,5 +1,5 @@
 #include <tern/core/error.h>
-#include <tern/nn/parameter_list.h>
+#include <tern/nn/layers/parameter_list.h>
 
 namespace tern::nn {
 

@@ -1,5 +1,5 @@
 #include <tern/core/error.h>
-#include <tern/nn/pool.h>
+#include <tern/nn/layers/pool.h>
 
 namespace tern::nn {
 namespace {

@@ -1,8 +1,8 @@
 // Pooling of images. x: [N, C, H, W], f32 or f64; results have its dtype and memory format. Formulas and errors:
-// tern/core/pool.h.
+// tern/core/ops/pool.h.
 #pragma once
 
-#include <tern/core/pool.h>
+#include <tern/core/ops/pool.h>
 #include <tern/nn/module.h>
 
 namespace tern::nn {

@@ -1,5 +1,5 @@
 #include <tern/core/error.h>
-#include <tern/nn/pool1d.h>
+#include <tern/nn/layers/pool1d.h>
 
 namespace tern::nn {
 namespace {

@@ -1,7 +1,7 @@
-// Pooling of sequences. x: [N, C, L], f32 or f64; results have its dtype. Formulas and errors: tern/core/pool1d.h.
+// Pooling of sequences. x: [N, C, L], f32 or f64; results have its dtype. Formulas and errors: tern/core/ops/pool1d.h.
 #pragma once
 
-#include <tern/core/pool1d.h>
+#include <tern/core/ops/pool1d.h>
 #include <tern/nn/module.h>
 
 namespace tern::nn {

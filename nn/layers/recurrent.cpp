@@ -1,11 +1,11 @@
 #include <cmath>
 
-#include <tern/core/dropout.h>
 #include <tern/core/error.h>
-#include <tern/core/join.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/dropout.h>
+#include <tern/core/ops/join.h>
+#include <tern/core/ops/shape.h>
 #include <tern/nn/init.h>
-#include <tern/nn/recurrent.h>
+#include <tern/nn/layers/recurrent.h>
 
 namespace tern::nn {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <tern/core/recurrent.h>
+#include <tern/core/ops/recurrent.h>
 #include <tern/nn/module.h>
 
 // The forwards of these layers hide Module's, as they are called in another way.
@@ -58,7 +58,7 @@ struct RecurrentOptions {
 /// What LSTM, GRU and RNN share: the stack of layers. Parameters are named as PyTorch's and in its order: for each
 /// layer k weight_ih_lk [gates hidden_size, width of its input], weight_hh_lk [gates hidden_size, hidden_size],
 /// bias_ih_lk and bias_hh_lk [gates hidden_size], then the same with "_reverse" if bidirectional. All start uniform in
-/// +-1 / sqrt(hidden_size). Formulas and the order of gates: tern/core/recurrent.h.
+/// +-1 / sqrt(hidden_size). Formulas and the order of gates: tern/core/ops/recurrent.h.
 ///
 /// x: [T, N, input_size], N first with batch_first, or [T, input_size] without a batch; T is at least 1. The output
 /// has directions * hidden_size in place of input_size: forward states, then backward ones. States are

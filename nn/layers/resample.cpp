@@ -1,5 +1,5 @@
 #include <tern/core/error.h>
-#include <tern/nn/resample.h>
+#include <tern/nn/layers/resample.h>
 
 namespace tern::nn {
 

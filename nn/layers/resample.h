@@ -1,8 +1,8 @@
 // Images of another size. x: [N, C, H, W], f32 or f64; results have its dtype and memory format. Formulas and errors:
-// tern/core/resample.h.
+// tern/core/ops/resample.h.
 #pragma once
 
-#include <tern/core/resample.h>
+#include <tern/core/ops/resample.h>
 #include <tern/nn/module.h>
 
 namespace tern::nn {

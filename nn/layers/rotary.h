@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include <tern/core/error.h>
-#include <tern/core/rope.h>
+#include <tern/core/ops/rope.h>
 #include <tern/nn/module.h>
 
 namespace tern::nn {

@@ -1,9 +1,9 @@
-// Channels into pixels and back, and channels among groups. Formulas and errors: tern/core/shuffle.h. Making one throws
-// ValueError for a number below 1.
+// Channels into pixels and back, and channels among groups. Formulas and errors: tern/core/ops/shuffle.h. Making one
+// throws ValueError for a number below 1.
 #pragma once
 
 #include <tern/core/error.h>
-#include <tern/core/shuffle.h>
+#include <tern/core/ops/shuffle.h>
 #include <tern/nn/module.h>
 
 namespace tern::nn {

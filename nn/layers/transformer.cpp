@@ -1,7 +1,7 @@
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
+#include <tern/core/ops/elementwise.h>
 #include <tern/nn/fused.h>
-#include <tern/nn/transformer.h>
+#include <tern/nn/layers/transformer.h>
 
 namespace tern::nn {
 namespace {

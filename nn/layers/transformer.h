@@ -1,12 +1,13 @@
 // The encoder of a transformer, with PyTorch's interface and parameter names.
 #pragma once
 
-#include <tern/core/linear.h>
-#include <tern/nn/attention.h>
-#include <tern/nn/containers.h>
-#include <tern/nn/dropout.h>
-#include <tern/nn/linear.h>
-#include <tern/nn/norms.h>
+#include <tern/core/ops/feed_forward.h>
+#include <tern/core/ops/linear.h>
+#include <tern/nn/layers/attention.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/dropout.h>
+#include <tern/nn/layers/linear.h>
+#include <tern/nn/layers/norms.h>
 
 namespace tern::nn {
 

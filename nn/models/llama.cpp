@@ -1,11 +1,11 @@
 #include <cmath>
 #include <optional>
 
-#include <tern/core/activation.h>
-#include <tern/core/attention.h>
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/elementwise.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/activation.h>
+#include <tern/core/ops/attention.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/shape.h>
 #include <tern/nn/fused.h>
 #include <tern/nn/init.h>
 #include <tern/nn/models/llama.h>

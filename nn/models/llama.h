@@ -5,12 +5,12 @@
 #include <string>
 #include <vector>
 
-#include <tern/nn/containers.h>
-#include <tern/nn/embedding.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/embedding.h>
+#include <tern/nn/layers/linear.h>
+#include <tern/nn/layers/norms.h>
+#include <tern/nn/layers/rotary.h>
 #include <tern/nn/models/model.h>
-#include <tern/nn/norms.h>
-#include <tern/nn/rotary.h>
 
 namespace tern::nn::models {
 

@@ -8,7 +8,7 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/io/bytes.h>
 #include <tern/core/io/file.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/shape.h>
 #include <tern/nn/init.h>
 #include <tern/nn/models/config_reader.h>
 #include <tern/nn/models/llama.h>

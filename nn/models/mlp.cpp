@@ -1,6 +1,6 @@
-#include <tern/core/activation.h>
-#include <tern/core/dropout.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/activation.h>
+#include <tern/core/ops/dropout.h>
+#include <tern/core/ops/shape.h>
 #include <tern/nn/models/config_reader.h>
 #include <tern/nn/models/mlp.h>
 

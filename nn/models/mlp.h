@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include <tern/nn/containers.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/nn/models/model.h>
 
 namespace tern::nn::models {

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include <tern/core/pool.h>
+#include <tern/core/ops/pool.h>
 #include <tern/nn/fused.h>
 #include <tern/nn/init.h>
 #include <tern/nn/models/config_reader.h>

@@ -3,12 +3,12 @@
 
 #include <optional>
 
-#include <tern/nn/batch_norm.h>
-#include <tern/nn/containers.h>
-#include <tern/nn/conv2d.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/batch_norm.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/conv2d.h>
+#include <tern/nn/layers/linear.h>
+#include <tern/nn/layers/pool.h>
 #include <tern/nn/models/model.h>
-#include <tern/nn/pool.h>
 
 namespace tern::nn::models {
 

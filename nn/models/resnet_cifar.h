@@ -1,10 +1,10 @@
 // The residual networks for 32x32 images of He et al. (2015), section 4.2, with parameter-free shortcuts (option A).
 #pragma once
 
-#include <tern/nn/batch_norm.h>
-#include <tern/nn/containers.h>
-#include <tern/nn/conv2d.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/batch_norm.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/conv2d.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/nn/models/model.h>
 
 namespace tern::nn::models {

@@ -3,12 +3,13 @@
 #include <string_view>
 #include <typeinfo>
 
-#include <tern/core/activation.h>
-#include <tern/core/attention.h>
-#include <tern/core/elementwise.h>
-#include <tern/core/join.h>
-#include <tern/core/linear.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/activation.h>
+#include <tern/core/ops/attention.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/feed_forward.h>
+#include <tern/core/ops/join.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/shape.h>
 #include <tern/nn/fused.h>
 #include <tern/nn/init.h>
 #include <tern/nn/models/config_reader.h>

@@ -5,12 +5,12 @@
 #include <string>
 #include <string_view>
 
-#include <tern/nn/containers.h>
-#include <tern/nn/conv2d.h>
-#include <tern/nn/dropout.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/conv2d.h>
+#include <tern/nn/layers/dropout.h>
+#include <tern/nn/layers/linear.h>
+#include <tern/nn/layers/norms.h>
 #include <tern/nn/models/model.h>
-#include <tern/nn/norms.h>
 
 namespace tern::nn::models {
 

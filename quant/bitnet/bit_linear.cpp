@@ -2,11 +2,11 @@
 #include <vector>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
-#include <tern/core/linear.h>
-#include <tern/core/matmul.h>
-#include <tern/core/reduce.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/matmul.h>
+#include <tern/core/ops/reduce.h>
 #include <tern/nn/init.h>
 #include <tern/quant/bitnet/bit_linear.h>
 #include <tern/quant/kernels/bitnet.h>

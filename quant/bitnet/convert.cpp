@@ -6,7 +6,7 @@
 #include <tern/core/error.h>
 #include <tern/core/io/json.h>
 #include <tern/core/text.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/nn/models/model.h>
 #include <tern/nn/parametrization.h>
 #include <tern/nn/places.h>

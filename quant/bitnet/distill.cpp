@@ -2,16 +2,17 @@
 #include <span>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
-#include <tern/core/index.h>
-#include <tern/core/loss.h>
-#include <tern/core/matmul.h>
-#include <tern/core/operators.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
-#include <tern/core/softmax.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/index.h>
+#include <tern/core/ops/loss.h>
+#include <tern/core/ops/matmul.h>
+#include <tern/core/ops/operators.h>
+#include <tern/core/ops/pair_loss.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
+#include <tern/core/ops/softmax.h>
 #include <tern/nn/child.h>
 #include <tern/nn/eval_mode.h>
 #include <tern/quant/bitnet/distill.h>

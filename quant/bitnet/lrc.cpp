@@ -3,15 +3,15 @@
 #include <memory>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/blas.h>
-#include <tern/core/copy.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
-#include <tern/core/join.h>
-#include <tern/core/linear.h>
-#include <tern/core/matmul.h>
-#include <tern/core/shape.h>
+#include <tern/core/linalg/blas.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/join.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/matmul.h>
+#include <tern/core/ops/shape.h>
 #include <tern/nn/init.h>
 #include <tern/nn/parametrization.h>
 #include <tern/nn/places.h>

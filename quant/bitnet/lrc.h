@@ -14,8 +14,8 @@
 
 #include <tern/core/tensor.h>
 #include <tern/nn/child.h>
+#include <tern/nn/layers/norms.h>
 #include <tern/nn/module.h>
-#include <tern/nn/norms.h>
 #include <tern/quant/bitnet/bit_linear.h>
 
 namespace tern::quant::bitnet {

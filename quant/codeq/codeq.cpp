@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <functional>
+#include <ostream>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -9,9 +11,9 @@
 #include <tern/core/error.h>
 #include <tern/core/name_list.h>
 #include <tern/core/text.h>
-#include <tern/nn/conv2d.h>
 #include <tern/nn/eval_mode.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/conv2d.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/nn/places.h>
 #include <tern/quant/codeq/codeq.h>
 
@@ -119,6 +121,13 @@ LayerReport report_layer(const Weight& of) {
     layer.zeros = std::count(values.begin(), values.end(), 0.0);
   }
   return layer;
+}
+
+template <class... Args>
+std::string format(const char* text, Args... args) {
+  char line[256];
+  std::snprintf(line, sizeof line, text, args...);
+  return line;
 }
 
 }  // namespace
@@ -357,6 +366,37 @@ double Report::bops() const {
 
 double Report::rel_bops() const {
   return macs() == 0 ? 1.0 : bops() / (static_cast<double>(macs()) * 32.0 * 32.0);
+}
+
+std::string to_string(const Report& report) {
+  size_t width = 5;
+  for (const LayerReport& layer : report.layers) width = std::max(width, layer.name.size());
+  const int w = static_cast<int>(std::min<size_t>(width, 60));
+  const double all_bops = report.bops();
+  const bool with_macs = report.macs() > 0;
+  const auto line = [&](const std::string& start, const std::string& macs) {
+    return start + (with_macs ? macs : std::string()) + "\n";
+  };
+  std::string out = line(format("%-*s %10s %7s %5s %8s %9s", w, "layer", "weights", "zeros", "bits", "d/2A", "range"),
+                         format(" %12s %12s", "MACs", "BOPs share"));
+  for (const LayerReport& layer : report.layers) {
+    const double ratio = layer.dead_zone.range > 0 ? layer.dead_zone.dead_zone / (2 * layer.dead_zone.range) : 0.0;
+    out += line(
+        format("%-*.60s %10lld %6.2f%% %5d %8.4f %9.4f", w, layer.name.c_str(), static_cast<long long>(layer.weights),
+               100 * (1 - layer.density()), layer.bits, ratio, layer.dead_zone.range),
+        format(" %12lld %11.2f%%", static_cast<long long>(layer.macs),
+               all_bops > 0 ? 100 * layer.bops() / all_bops : 0.0));
+  }
+  out += line(format("%-*s %10lld %6.2f%% %5.2f %8s %9s", w, "total", static_cast<long long>(report.weights()),
+                     100 * report.sparsity(), report.mean_bits(), "", ""),
+              format(" %12lld %11.2f%%", static_cast<long long>(report.macs()), all_bops > 0 ? 100.0 : 0.0));
+  if (with_macs) return out + format("BOPs %.4g, %.3f %% of dense fp32", all_bops, 100 * report.rel_bops());
+  out.pop_back();
+  return out;
+}
+
+std::ostream& operator<<(std::ostream& out, const Report& report) {
+  return out << to_string(report);
 }
 
 }  // namespace tern::quant::codeq

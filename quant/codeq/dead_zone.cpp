@@ -3,8 +3,8 @@
 #include <numbers>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
+#include <tern/core/ops/copy.h>
 #include <tern/core/rounding.h>
 #include <tern/quant/codeq/dead_zone.h>
 #include <tern/quant/kernels/dead_zone.h>

@@ -13,7 +13,7 @@
 //   added up across them. Zen 3 takes 5 cycles for 256 products; its two multipliers would allow 4.
 //
 // AVX-512 VNNI and AVX-VNNI have vpdpbusd, which multiplies, adds and widens in one.
-#include <tern/core/kernels/tile.h>
+#include <tern/core/kernels/detail/tile.h>
 #include <tern/core/scratch.h>
 #include <tern/quant/kernels/int_simd.h>
 #include <tern/quant/kernels/ternary_gemm.h>

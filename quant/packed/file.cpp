@@ -4,7 +4,7 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
 #include <tern/core/io/json.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/quant/packed/file.h>
 #include <tern/quant/packed/linear.h>
 

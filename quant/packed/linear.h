@@ -13,8 +13,8 @@
 
 #include <tern/core/tensor_stamp.h>
 #include <tern/nn/child.h>
+#include <tern/nn/layers/norms.h>
 #include <tern/nn/module.h>
-#include <tern/nn/norms.h>
 #include <tern/quant/packed/ternary.h>
 #include <tern/quant/packed/tokens.h>
 

@@ -5,12 +5,12 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/create.h>
 #include <tern/core/error.h>
-#include <tern/core/index.h>
 #include <tern/core/io/json.h>
-#include <tern/train/checkpoint.h>
-#include <tern/train/classes.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/index.h>
+#include <tern/train/weights/checkpoint.h>
+#include <tern/train/weights/classes.h>
 
 #include "apps/process.h"
 #include "data/image_writer.h"

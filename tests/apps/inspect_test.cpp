@@ -3,11 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/create.h>
 #include <tern/core/io/file.h>
 #include <tern/core/io/json.h>
 #include <tern/core/io/npy.h>
 #include <tern/core/io/safetensors.h>
+#include <tern/core/ops/create.h>
 #include <tern/core/random.h>
 #include <tern/nn/models/registry.h>
 

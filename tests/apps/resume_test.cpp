@@ -11,9 +11,9 @@
 #include <tern/core/io/safetensors.h>
 #include <tern/quant/bitnet/bit_linear.h>
 #include <tern/quant/codeq/codeq.h>
-#include <tern/train/best_checkpoint.h>
-#include <tern/train/checkpoint.h>
-#include <tern/train/classifier.h>
+#include <tern/train/vision/classifier.h>
+#include <tern/train/weights/best_checkpoint.h>
+#include <tern/train/weights/checkpoint.h>
 
 #include "apps/process.h"
 

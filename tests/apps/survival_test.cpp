@@ -12,7 +12,7 @@
 #include <tern/core/io/file.h>
 #include <tern/core/io/json.h>
 #include <tern/core/io/safetensors.h>
-#include <tern/train/checkpoint.h>
+#include <tern/train/weights/checkpoint.h>
 
 #include "apps/process.h"
 

@@ -12,12 +12,12 @@
 #include <time.h>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/batch_norm.h>
-#include <tern/core/conv.h>
 #include <tern/core/conv_method.h>
 #include <tern/core/cpu.h>
+#include <tern/core/ops/batch_norm.h>
+#include <tern/core/ops/conv.h>
+#include <tern/core/ops/pool.h>
 #include <tern/core/parallel.h>
-#include <tern/core/pool.h>
 #include <tern/core/random.h>
 
 namespace {

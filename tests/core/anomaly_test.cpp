@@ -4,10 +4,10 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/autograd/custom_op.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
-#include <tern/core/operators.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/operators.h>
 
 #include "core/numeric.h"
 

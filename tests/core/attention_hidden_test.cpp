@@ -8,15 +8,15 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/attention.h>
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/compare.h>
-#include <tern/core/copy.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
-#include <tern/core/join.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/attention.h>
+#include <tern/core/ops/compare.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/join.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 
 namespace tern {
 namespace {

@@ -1,7 +1,7 @@
-#include <tern/core/attention.h>
-#include <tern/core/matmul.h>
-#include <tern/core/operators.h>
-#include <tern/core/softmax.h>
+#include <tern/core/ops/attention.h>
+#include <tern/core/ops/matmul.h>
+#include <tern/core/ops/operators.h>
+#include <tern/core/ops/softmax.h>
 #include <tern/core/storage.h>
 
 #include "core/numeric.h"

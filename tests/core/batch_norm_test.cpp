@@ -3,12 +3,12 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/activation.h>
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/batch_norm.h>
-#include <tern/core/copy.h>
-#include <tern/core/elementwise.h>
-#include <tern/core/reduce.h>
+#include <tern/core/ops/activation.h>
+#include <tern/core/ops/batch_norm.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/reduce.h>
 
 #include "core/numeric.h"
 

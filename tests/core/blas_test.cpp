@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <tern/core/blas.h>
+#include <tern/core/linalg/blas.h>
 #include <tern/core/random.h>
 
 #include "openblas_build.h"

@@ -6,10 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/batch_norm.h>
-#include <tern/core/conv.h>
-#include <tern/core/copy.h>
-#include <tern/core/pool.h>
+#include <tern/core/ops/batch_norm.h>
+#include <tern/core/ops/conv.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/pool.h>
 
 #include "core/conv_method_scope.h"
 #include "core/numeric.h"

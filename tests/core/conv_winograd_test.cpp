@@ -7,10 +7,10 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/conv.h>
 #include <tern/core/conv_method.h>
-#include <tern/core/reduce.h>
-#include <tern/core/winograd_plan.h>
+#include <tern/core/ops/conv.h>
+#include <tern/core/ops/detail/winograd_plan.h>
+#include <tern/core/ops/reduce.h>
 
 #include "core/conv_method_scope.h"
 #include "core/numeric.h"

@@ -3,9 +3,9 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/autograd/custom_op.h>
 #include <tern/core/autograd/gradcheck.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/shape.h>
 
 #include "message_of.h"
 

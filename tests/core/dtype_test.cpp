@@ -4,9 +4,9 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/copy.h>
-#include <tern/core/create.h>
 #include <tern/core/dtype.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/create.h>
 
 namespace tern {
 namespace {

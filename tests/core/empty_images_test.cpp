@@ -1,11 +1,11 @@
 // No images, but of a size for whose rows there is no memory, and whose results have sizes that cannot be counted.
 #include <gtest/gtest.h>
 
-#include <tern/core/conv_transpose.h>
-#include <tern/core/create.h>
 #include <tern/core/error.h>
-#include <tern/core/resample.h>
-#include <tern/core/shuffle.h>
+#include <tern/core/ops/conv_transpose.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/resample.h>
+#include <tern/core/ops/shuffle.h>
 
 #include "message_of.h"
 

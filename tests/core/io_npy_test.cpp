@@ -5,7 +5,7 @@
 #include <tern/core/error.h>
 #include <tern/core/io/bytes.h>
 #include <tern/core/io/npy.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/shape.h>
 
 #include "core/io_support.h"
 

@@ -11,7 +11,7 @@
 #include <tern/core/io/element_type.h>
 #include <tern/core/io/npy.h>
 #include <tern/core/io/safetensors.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/shape.h>
 
 #include "core/io_support.h"
 

@@ -9,7 +9,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <tern/core/create.h>
+#include <tern/core/ops/create.h>
 #include <tern/core/tensor.h>
 
 namespace tern {

@@ -1,15 +1,16 @@
 #include <gtest/gtest.h>
 
-#include <tern/core/compare.h>
-#include <tern/core/conv.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
 #include <tern/core/kept_forms.h>
-#include <tern/core/linear.h>
+#include <tern/core/ops/compare.h>
+#include <tern/core/ops/conv.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/feed_forward.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/random.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
 
 #include "../message_of.h"
 

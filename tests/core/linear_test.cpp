@@ -1,5 +1,5 @@
-#include <tern/core/linear.h>
-#include <tern/core/matmul.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/matmul.h>
 
 #include "core/numeric.h"
 

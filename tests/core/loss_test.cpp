@@ -4,15 +4,15 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/dropout.h>
 #include <tern/core/error.h>
-#include <tern/core/join.h>
-#include <tern/core/loss.h>
+#include <tern/core/ops/dropout.h>
+#include <tern/core/ops/join.h>
+#include <tern/core/ops/loss.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
+#include <tern/core/ops/softmax.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
-#include <tern/core/softmax.h>
 
 namespace tern {
 namespace {

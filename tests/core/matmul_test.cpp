@@ -1,4 +1,4 @@
-#include <tern/core/matmul.h>
+#include <tern/core/ops/matmul.h>
 
 #include "core/numeric.h"
 

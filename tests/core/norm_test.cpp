@@ -1,4 +1,4 @@
-#include <tern/core/norm.h>
+#include <tern/core/ops/norm.h>
 
 #include "core/numeric.h"
 

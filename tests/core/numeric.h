@@ -12,12 +12,12 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/autograd/gradcheck.h>
-#include <tern/core/copy.h>
-#include <tern/core/create.h>
 #include <tern/core/error.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
-#include <tern/core/shape.h>
 #include <tern/core/tensor.h>
 
 namespace tern::test {

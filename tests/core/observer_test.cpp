@@ -5,10 +5,10 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/autograd/custom_op.h>
 #include <tern/core/autograd/observer.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
-#include <tern/core/operators.h>
-#include <tern/core/reduce.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/operators.h>
+#include <tern/core/ops/reduce.h>
 #include <tern/core/storage.h>
 
 namespace tern::autograd {

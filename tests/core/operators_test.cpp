@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/create.h>
-#include <tern/core/operators.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/operators.h>
 
 namespace tern {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/create.h>
-#include <tern/core/pool.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/pool.h>
 
 namespace tern {
 namespace {

@@ -7,8 +7,8 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/create.h>
 #include <tern/core/error.h>
+#include <tern/core/ops/create.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
 

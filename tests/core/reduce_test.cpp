@@ -6,12 +6,12 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/gradcheck.h>
-#include <tern/core/copy.h>
 #include <tern/core/error.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
 
 namespace tern {
 namespace {

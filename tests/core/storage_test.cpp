@@ -5,15 +5,15 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/activation.h>
-#include <tern/core/conv.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
-#include <tern/core/linear.h>
-#include <tern/core/matmul.h>
-#include <tern/core/norm.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/activation.h>
+#include <tern/core/ops/conv.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/matmul.h>
+#include <tern/core/ops/norm.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/storage.h>
 #include <tern/core/tensor.h>
 

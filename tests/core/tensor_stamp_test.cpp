@@ -1,8 +1,8 @@
 // A stamp tells every way in which a tensor may have become another.
 #include <gtest/gtest.h>
 
-#include <tern/core/create.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/tensor_stamp.h>
 
 namespace tern {

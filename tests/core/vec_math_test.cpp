@@ -6,9 +6,9 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/activation.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
+#include <tern/core/ops/activation.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
 
 namespace tern {
 namespace {

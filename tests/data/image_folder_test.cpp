@@ -2,6 +2,7 @@
 
 #include <tern/core/error.h>
 #include <tern/core/io/bytes.h>
+#include <tern/data/decode_image.h>
 #include <tern/data/image_folder.h>
 #include <tern/data/loader.h>
 

@@ -6,6 +6,7 @@
 #include <tern/core/error.h>
 #include <tern/core/io/bytes.h>
 #include <tern/core/io/json.h>
+#include <tern/data/decode_image.h>
 #include <tern/data/image_folder.h>
 
 #include "data/support.h"

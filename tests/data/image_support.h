@@ -5,7 +5,7 @@
 
 #include <tern/core/error.h>
 #include <tern/core/io/bytes.h>
-#include <tern/data/image_folder.h>
+#include <tern/data/decode_image.h>
 
 #include "core/io_support.h"
 

@@ -2,7 +2,7 @@
 
 #include <tern/core/error.h>
 #include <tern/core/io/json.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/shape.h>
 #include <tern/data/color.h>
 #include <tern/data/detail/image.h>
 #include <tern/data/detail/resample.h>

@@ -15,16 +15,16 @@
 #include <tern/core/io/json.h>
 #include <tern/core/io/npy.h>
 #include <tern/core/io/safetensors.h>
-#include <tern/data/byte_pair.h>
 #include <tern/data/cifar.h>
-#include <tern/data/image_folder.h>
-#include <tern/data/tokenizer.h>
-#include <tern/nn/containers.h>
-#include <tern/nn/linear.h>
+#include <tern/data/decode_image.h>
+#include <tern/data/text/byte_pair.h>
+#include <tern/data/text/tokenizer.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/nn/models/llama.h>
 #include <tern/quant/packed/file.h>
-#include <tern/train/checkpoint.h>
-#include <tern/train/classifier_config.h>
+#include <tern/train/vision/classifier_config.h>
+#include <tern/train/weights/checkpoint.h>
 
 #include "data/image_writer.h"
 
@@ -94,7 +94,7 @@ Seeds seeds_json() {
 }
 
 void run_tokenizer(const std::string& bytes) {
-  const auto t = data::Tokenizer::parse(io::bytes_of(bytes));
+  const auto t = text::Tokenizer::parse(io::bytes_of(bytes));
   const auto ids = t.encode("once upon a time \xc3\xa9\xff");
   for (const int64_t id : ids) check(id >= 0 && id < t.vocab_size(), "a token outside the vocabulary");
   static_cast<void>(t.decode(ids));
@@ -118,14 +118,14 @@ Seeds seeds_tokenizer() {
 }
 
 void run_byte_pair(const std::string& bytes) {
-  const auto t = data::BytePairTokenizer::from_json(io::Json::parse("fuzz", "input", bytes), "input");
+  const auto t = text::BytePairTokenizer::from_json(io::Json::parse("fuzz", "input", bytes), "input");
   const std::string text = "once upon a time \xc3\xa9\xff 12  34";
   check(t.decode(t.encode(text)) == text, "a text does not come back");
-  check(data::BytePairTokenizer::from_json(t.to_json(), "output").to_json() == t.to_json(), "merges do not come back");
+  check(text::BytePairTokenizer::from_json(t.to_json(), "output").to_json() == t.to_json(), "merges do not come back");
 }
 Seeds seeds_byte_pair() {
-  return {data::BytePairTokenizer::train("once upon a time, once upon a time", 265).to_json().dump(),
-          data::BytePairTokenizer().to_json().dump()};
+  return {text::BytePairTokenizer::train("once upon a time, once upon a time", 265).to_json().dump(),
+          text::BytePairTokenizer().to_json().dump()};
 }
 
 // Random changes break the sums of a PNG's chunks, and nothing behind the first one would be looked at: with sums that

@@ -5,14 +5,14 @@
 #include <utility>
 #include <vector>
 
-#include <tern/core/create.h>
-#include <tern/core/operators.h>
-#include <tern/core/pool.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/operators.h>
+#include <tern/core/ops/pool.h>
 #include <tern/core/random.h>
-#include <tern/nn/activations.h>
-#include <tern/nn/batch_norm.h>
-#include <tern/nn/containers.h>
-#include <tern/nn/conv2d.h>
 #include <tern/nn/init.h>
-#include <tern/nn/linear.h>
-#include <tern/nn/recurrent.h>
+#include <tern/nn/layers/activations.h>
+#include <tern/nn/layers/batch_norm.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/conv2d.h>
+#include <tern/nn/layers/linear.h>
+#include <tern/nn/layers/recurrent.h>

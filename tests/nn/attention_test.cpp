@@ -3,11 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/random.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
-#include <tern/nn/attention.h>
 #include <tern/nn/init.h>
+#include <tern/nn/layers/attention.h>
 
 #include "golden_file.h"
 #include "message_of.h"

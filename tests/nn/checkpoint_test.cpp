@@ -1,10 +1,10 @@
 #include <gtest/gtest.h>
 
-#include <tern/core/dropout.h>
+#include <tern/core/ops/dropout.h>
 #include <tern/core/random.h>
 #include <tern/nn/checkpoint.h>
-#include <tern/nn/dropout.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/dropout.h>
+#include <tern/nn/layers/linear.h>
 
 #include "nn/toys.h"
 

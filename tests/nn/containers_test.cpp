@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include <tern/nn/containers.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/nn/summary.h>
 #include <tern/nn/weight_decay.h>
 

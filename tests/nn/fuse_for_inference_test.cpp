@@ -3,19 +3,19 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/activation.h>
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/create.h>
 #include <tern/core/kept_forms.h>
-#include <tern/core/operators.h>
+#include <tern/core/ops/activation.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/operators.h>
+#include <tern/core/ops/reduce.h>
 #include <tern/core/random.h>
-#include <tern/core/reduce.h>
-#include <tern/nn/activations.h>
-#include <tern/nn/containers.h>
 #include <tern/nn/fuse_for_inference.h>
 #include <tern/nn/fused.h>
 #include <tern/nn/init.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/activations.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/nn/models/resnet.h>
 #include <tern/nn/models/resnet_cifar.h>
 #include <tern/nn/parametrization.h>

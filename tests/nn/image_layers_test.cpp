@@ -2,23 +2,23 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/conv1d.h>
-#include <tern/core/conv_transpose.h>
-#include <tern/core/dropout.h>
-#include <tern/core/elementwise.h>
+#include <tern/core/ops/conv1d.h>
+#include <tern/core/ops/conv_transpose.h>
+#include <tern/core/ops/dropout.h>
+#include <tern/core/ops/elementwise.h>
 #include <tern/core/random.h>
-#include <tern/nn/batch_norm.h>
 #include <tern/nn/child.h>
-#include <tern/nn/containers.h>
-#include <tern/nn/conv1d.h>
-#include <tern/nn/conv_transpose2d.h>
-#include <tern/nn/dropout.h>
-#include <tern/nn/instance_norm.h>
-#include <tern/nn/parameter_list.h>
-#include <tern/nn/pool.h>
-#include <tern/nn/pool1d.h>
-#include <tern/nn/resample.h>
-#include <tern/nn/shuffle.h>
+#include <tern/nn/layers/batch_norm.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/conv1d.h>
+#include <tern/nn/layers/conv_transpose2d.h>
+#include <tern/nn/layers/dropout.h>
+#include <tern/nn/layers/instance_norm.h>
+#include <tern/nn/layers/parameter_list.h>
+#include <tern/nn/layers/pool.h>
+#include <tern/nn/layers/pool1d.h>
+#include <tern/nn/layers/resample.h>
+#include <tern/nn/layers/shuffle.h>
 #include <tern/nn/summary.h>
 
 #include "golden_file.h"

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/matmul.h>
+#include <tern/core/ops/matmul.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
 #include <tern/nn/init.h>

@@ -2,23 +2,23 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/batch_norm.h>
-#include <tern/core/conv.h>
-#include <tern/core/dropout.h>
-#include <tern/core/embedding.h>
-#include <tern/core/linear.h>
-#include <tern/core/norm.h>
+#include <tern/core/ops/batch_norm.h>
+#include <tern/core/ops/conv.h>
+#include <tern/core/ops/dropout.h>
+#include <tern/core/ops/embedding.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/norm.h>
 #include <tern/core/random.h>
-#include <tern/nn/batch_norm.h>
-#include <tern/nn/conv2d.h>
-#include <tern/nn/dropout.h>
-#include <tern/nn/embedding.h>
 #include <tern/nn/fused.h>
 #include <tern/nn/init.h>
-#include <tern/nn/linear.h>
-#include <tern/nn/norms.h>
-#include <tern/nn/pool.h>
-#include <tern/nn/rotary.h>
+#include <tern/nn/layers/batch_norm.h>
+#include <tern/nn/layers/conv2d.h>
+#include <tern/nn/layers/dropout.h>
+#include <tern/nn/layers/embedding.h>
+#include <tern/nn/layers/linear.h>
+#include <tern/nn/layers/norms.h>
+#include <tern/nn/layers/pool.h>
+#include <tern/nn/layers/rotary.h>
 
 #include "message_of.h"
 #include "nn/numeric.h"

@@ -7,8 +7,8 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/io/safetensors.h>
-#include <tern/core/rope.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/rope.h>
+#include <tern/core/ops/shape.h>
 #include <tern/nn/init.h>
 #include <tern/nn/models/llama.h>
 #include <tern/nn/models/registry.h>

@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/operators.h>
+#include <tern/core/ops/operators.h>
+#include <tern/core/ops/reduce.h>
 #include <tern/core/random.h>
-#include <tern/core/reduce.h>
 #include <tern/nn/fused.h>
 #include <tern/nn/init.h>
 #include <tern/nn/models/mlp.h>

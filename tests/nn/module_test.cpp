@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/copy.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/shape.h>
 #include <tern/nn/child.h>
 #include <tern/nn/module.h>
 

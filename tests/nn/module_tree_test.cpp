@@ -7,13 +7,13 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/create.h>
-#include <tern/core/operators.h>
-#include <tern/nn/activations.h>
-#include <tern/nn/batch_norm.h>
-#include <tern/nn/containers.h>
-#include <tern/nn/linear.h>
-#include <tern/nn/parameter_list.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/operators.h>
+#include <tern/nn/layers/activations.h>
+#include <tern/nn/layers/batch_norm.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/linear.h>
+#include <tern/nn/layers/parameter_list.h>
 #include <tern/nn/places.h>
 #include <tern/nn/summary.h>
 

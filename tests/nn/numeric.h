@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/create.h>
+#include <tern/core/ops/create.h>
 #include <tern/core/tensor.h>
 #include <tern/nn/init.h>
 

@@ -1,18 +1,19 @@
 // Layers that do nothing but call an op with their settings: activations, padding, losses.
 #include <gtest/gtest.h>
 
-#include <tern/core/activation.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
-#include <tern/core/join.h>
-#include <tern/core/loss.h>
-#include <tern/core/softmax.h>
-#include <tern/nn/activations.h>
-#include <tern/nn/containers.h>
+#include <tern/core/ops/activation.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/join.h>
+#include <tern/core/ops/loss.h>
+#include <tern/core/ops/pair_loss.h>
+#include <tern/core/ops/softmax.h>
 #include <tern/nn/init.h>
-#include <tern/nn/loss.h>
-#include <tern/nn/margin_loss.h>
-#include <tern/nn/padding.h>
+#include <tern/nn/layers/activations.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/loss.h>
+#include <tern/nn/layers/margin_loss.h>
+#include <tern/nn/layers/padding.h>
 
 #include "message_of.h"
 #include "nn/numeric.h"

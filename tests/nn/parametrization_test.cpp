@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include <tern/core/copy.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/copy.h>
+#include <tern/core/ops/shape.h>
 
 #include "nn/toys.h"
 

@@ -3,13 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/elementwise.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/random.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
 #include <tern/nn/child.h>
+#include <tern/nn/layers/recurrent.h>
 #include <tern/nn/parametrization.h>
-#include <tern/nn/recurrent.h>
 #include <tern/nn/summary.h>
 
 #include "golden_file.h"

@@ -2,8 +2,8 @@
 #include <functional>
 #include <memory>
 
-#include <tern/core/loss.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/loss.h>
+#include <tern/core/ops/shape.h>
 #include <tern/nn/fused.h>
 #include <tern/nn/models/llama.h>
 #include <tern/nn/models/resnet.h>

@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/random.h>
+#include <tern/nn/layers/transformer.h>
 #include <tern/nn/summary.h>
-#include <tern/nn/transformer.h>
 
 #include "golden_file.h"
 #include "message_of.h"

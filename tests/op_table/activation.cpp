@@ -1,7 +1,7 @@
 #include <cmath>
 #include <limits>
 
-#include <tern/core/activation.h>
+#include <tern/core/ops/activation.h>
 
 #include "op_table/op_table.h"
 

@@ -1,7 +1,7 @@
 #include <cmath>
 #include <limits>
 
-#include <tern/core/attention.h>
+#include <tern/core/ops/attention.h>
 #include <tern/core/random.h>
 
 #include "op_table/op_table.h"

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include <tern/core/batch_norm.h>
+#include <tern/core/ops/batch_norm.h>
 
 #include "op_table/op_table.h"
 

@@ -1,8 +1,8 @@
 #include <cmath>
 #include <limits>
 
-#include <tern/core/compare.h>
-#include <tern/core/create.h>
+#include <tern/core/ops/compare.h>
+#include <tern/core/ops/create.h>
 
 #include "op_table/op_table.h"
 

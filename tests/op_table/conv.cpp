@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include <tern/core/conv.h>
+#include <tern/core/ops/conv.h>
 
 #include "op_table/op_table.h"
 

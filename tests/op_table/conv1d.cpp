@@ -1,4 +1,4 @@
-#include <tern/core/conv1d.h>
+#include <tern/core/ops/conv1d.h>
 
 #include "op_table/op_table.h"
 

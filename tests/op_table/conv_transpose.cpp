@@ -1,4 +1,4 @@
-#include <tern/core/conv_transpose.h>
+#include <tern/core/ops/conv_transpose.h>
 
 #include "op_table/op_table.h"
 

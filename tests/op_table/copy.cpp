@@ -1,4 +1,4 @@
-#include <tern/core/copy.h>
+#include <tern/core/ops/copy.h>
 
 #include "op_table/op_table.h"
 

@@ -1,4 +1,4 @@
-#include <tern/core/create.h>
+#include <tern/core/ops/create.h>
 
 #include "op_table/op_table.h"
 

@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include <tern/core/distance.h>
+#include <tern/core/ops/distance.h>
 
 #include "op_table/op_table.h"
 

@@ -1,4 +1,4 @@
-#include <tern/core/dropout.h>
+#include <tern/core/ops/dropout.h>
 #include <tern/core/random.h>
 
 #include "op_table/op_table.h"

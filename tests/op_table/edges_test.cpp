@@ -9,7 +9,8 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/error.h>
-#include <tern/core/reduce.h>
+#include <tern/core/ops/quantile.h>
+#include <tern/core/ops/reduce.h>
 
 #include "op_table/golden_case.h"
 

@@ -1,6 +1,6 @@
 #include <map>
 
-#include <tern/core/einsum.h>
+#include <tern/core/ops/einsum.h>
 
 #include "op_table/op_table.h"
 

@@ -1,7 +1,7 @@
 #include <cmath>
 #include <limits>
 
-#include <tern/core/elementwise.h>
+#include <tern/core/ops/elementwise.h>
 
 #include "op_table/op_table.h"
 

@@ -1,4 +1,4 @@
-#include <tern/core/embedding.h>
+#include <tern/core/ops/embedding.h>
 
 #include "op_table/op_table.h"
 

@@ -5,8 +5,8 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/autograd/gradcheck.h>
-#include <tern/core/elementwise.h>
-#include <tern/core/reduce.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/reduce.h>
 
 #include "op_table/generic.h"
 

@@ -1,4 +1,4 @@
-#include <tern/core/index.h>
+#include <tern/core/ops/index.h>
 
 #include "op_table/op_table.h"
 

@@ -1,4 +1,4 @@
-#include <tern/core/join.h>
+#include <tern/core/ops/join.h>
 
 #include "op_table/op_table.h"
 

@@ -1,6 +1,7 @@
 #include <cmath>
 
-#include <tern/core/linear.h>
+#include <tern/core/ops/feed_forward.h>
+#include <tern/core/ops/linear.h>
 
 #include "op_table/op_table.h"
 

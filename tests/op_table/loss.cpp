@@ -1,6 +1,7 @@
 #include <cmath>
 
-#include <tern/core/loss.h>
+#include <tern/core/ops/loss.h>
+#include <tern/core/ops/pair_loss.h>
 
 #include "op_table/op_table.h"
 #include "op_table/reductions.h"

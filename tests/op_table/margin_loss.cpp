@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include <tern/core/margin_loss.h>
+#include <tern/core/ops/margin_loss.h>
 
 #include "op_table/op_table.h"
 #include "op_table/reductions.h"

@@ -1,5 +1,5 @@
-#include <tern/core/matmul.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/matmul.h>
+#include <tern/core/ops/shape.h>
 
 #include "op_table/op_table.h"
 

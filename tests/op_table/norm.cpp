@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include <tern/core/norm.h>
+#include <tern/core/ops/norm.h>
 
 #include "op_table/op_table.h"
 

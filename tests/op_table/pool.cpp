@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include <tern/core/pool.h>
+#include <tern/core/ops/pool.h>
 
 #include "op_table/op_table.h"
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include <tern/core/pool1d.h>
+#include <tern/core/ops/pool1d.h>
 
 #include "op_table/op_table.h"
 

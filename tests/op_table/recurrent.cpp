@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include <tern/core/recurrent.h>
+#include <tern/core/ops/recurrent.h>
 
 #include "op_table/op_table.h"
 

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include <tern/core/reduce.h>
+#include <tern/core/ops/extreme.h>
+#include <tern/core/ops/quantile.h>
+#include <tern/core/ops/reduce.h>
 
 #include "op_table/op_table.h"
 

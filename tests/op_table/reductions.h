@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include <tern/core/loss.h>
+#include <tern/core/ops/loss.h>
 
 #include "op_table/op_table.h"
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include <tern/core/resample.h>
+#include <tern/core/ops/resample.h>
 
 #include "op_table/op_table.h"
 

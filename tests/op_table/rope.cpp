@@ -3,9 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/create.h>
 #include <tern/core/error.h>
-#include <tern/core/rope.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/rope.h>
 #include <tern/core/storage.h>
 
 #include "op_table/op_table.h"

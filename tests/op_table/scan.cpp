@@ -1,4 +1,4 @@
-#include <tern/core/scan.h>
+#include <tern/core/ops/scan.h>
 
 #include "op_table/op_table.h"
 

@@ -1,4 +1,4 @@
-#include <tern/core/shape.h>
+#include <tern/core/ops/shape.h>
 
 #include "op_table/op_table.h"
 

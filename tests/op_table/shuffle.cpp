@@ -1,4 +1,4 @@
-#include <tern/core/shuffle.h>
+#include <tern/core/ops/shuffle.h>
 
 #include "op_table/op_table.h"
 

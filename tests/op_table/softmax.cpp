@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include <tern/core/softmax.h>
+#include <tern/core/ops/softmax.h>
 
 #include "op_table/op_table.h"
 

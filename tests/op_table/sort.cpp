@@ -2,7 +2,7 @@
 #include <cmath>
 #include <numeric>
 
-#include <tern/core/sort.h>
+#include <tern/core/ops/sort.h>
 
 #include "op_table/op_table.h"
 

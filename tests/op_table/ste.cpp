@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/ste.h>
+#include <tern/core/ops/ste.h>
 
 #include "op_table/op_table.h"
 

@@ -3,9 +3,9 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/io/safetensors.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/parallel.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
 #include <tern/optim/accumulate.h>
 #include <tern/optim/adam.h>
 #include <tern/optim/clip.h>

@@ -9,10 +9,10 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/autograd/gradcheck.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
-#include <tern/core/operators.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/operators.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
 #include <tern/quant/affine.h>

@@ -5,11 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/gradcheck.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
-#include <tern/core/operators.h>
-#include <tern/core/reduce.h>
-#include <tern/nn/linear.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/operators.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/nn/models/llama.h>
 #include <tern/optim/adam.h>
 #include <tern/quant/bitnet/convert.h>

@@ -8,8 +8,8 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/create.h>
 #include <tern/core/io/json.h>
+#include <tern/core/ops/create.h>
 #include <tern/core/tensor.h>
 
 namespace tern::quant::bitnet {

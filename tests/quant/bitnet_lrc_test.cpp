@@ -6,15 +6,15 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/blas.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
-#include <tern/core/linear.h>
-#include <tern/core/matmul.h>
-#include <tern/core/operators.h>
-#include <tern/core/reduce.h>
-#include <tern/nn/containers.h>
-#include <tern/nn/linear.h>
+#include <tern/core/linalg/blas.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/matmul.h>
+#include <tern/core/ops/operators.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/nn/models/mlp.h>
 #include <tern/nn/models/registry.h>
 #include <tern/optim/sgd.h>

@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
-#include <tern/core/operators.h>
-#include <tern/core/reduce.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/operators.h>
+#include <tern/core/ops/reduce.h>
 #include <tern/nn/eval_mode.h>
 #include <tern/nn/models/llama.h>
 #include <tern/nn/models/vit.h>

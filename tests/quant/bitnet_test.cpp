@@ -6,18 +6,18 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
 #include <tern/core/io/json.h>
-#include <tern/core/linear.h>
-#include <tern/core/matmul.h>
-#include <tern/core/norm.h>
-#include <tern/core/operators.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/matmul.h>
+#include <tern/core/ops/norm.h>
+#include <tern/core/ops/operators.h>
+#include <tern/core/ops/reduce.h>
 #include <tern/core/parallel.h>
-#include <tern/core/reduce.h>
-#include <tern/nn/containers.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/quant/bitnet/bit_linear.h>
 #include <tern/quant/bitnet/lambda_warmup.h>
 

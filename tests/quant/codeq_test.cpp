@@ -7,22 +7,24 @@
 #include <nlohmann/json.hpp>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
-#include <tern/core/matmul.h>
-#include <tern/core/operators.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/matmul.h>
+#include <tern/core/ops/operators.h>
+#include <tern/core/ops/quantile.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/random.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
-#include <tern/nn/batch_norm.h>
 #include <tern/nn/child.h>
-#include <tern/nn/conv2d.h>
-#include <tern/nn/embedding.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/batch_norm.h>
+#include <tern/nn/layers/conv2d.h>
+#include <tern/nn/layers/embedding.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/nn/models/resnet_cifar.h>
 #include <tern/nn/summary.h>
 #include <tern/quant/codeq/codeq.h>
+#include <tern/quant/codeq/describe.h>
 
 #include "message_of.h"
 

@@ -9,16 +9,16 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include <tern/core/activation.h>
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/create.h>
 #include <tern/core/error.h>
 #include <tern/core/io/bytes.h>
 #include <tern/core/io/safetensors.h>
-#include <tern/core/norm.h>
+#include <tern/core/ops/activation.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/norm.h>
 #include <tern/nn/child.h>
-#include <tern/nn/containers.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/containers.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/nn/models/llama.h>
 #include <tern/quant/packed/file.h>
 #include <tern/quant/packed/linear.h>

@@ -4,14 +4,14 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/activation.h>
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
-#include <tern/core/operators.h>
+#include <tern/core/ops/activation.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
+#include <tern/core/ops/operators.h>
+#include <tern/core/ops/reduce.h>
 #include <tern/core/random.h>
-#include <tern/core/reduce.h>
 #include <tern/nn/child.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/optim/sgd.h>
 #include <tern/quant/bitnet/convert.h>
 #include <tern/quant/bitnet/lrc.h>

@@ -9,11 +9,11 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include <tern/core/create.h>
 #include <tern/core/error.h>
-#include <tern/core/linear.h>
-#include <tern/core/norm.h>
-#include <tern/core/operators.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/linear.h>
+#include <tern/core/ops/norm.h>
+#include <tern/core/ops/operators.h>
 #include <tern/core/parallel.h>
 #include <tern/quant/affine.h>
 #include <tern/quant/kernels/ternary_gemm.h>

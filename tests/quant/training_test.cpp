@@ -3,12 +3,12 @@
 #include <optional>
 #include <tuple>
 
-#include <tern/core/create.h>
-#include <tern/core/loss.h>
-#include <tern/core/matmul.h>
-#include <tern/core/operators.h>
-#include <tern/core/reduce.h>
-#include <tern/core/shape.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/loss.h>
+#include <tern/core/ops/matmul.h>
+#include <tern/core/ops/operators.h>
+#include <tern/core/ops/reduce.h>
+#include <tern/core/ops/shape.h>
 #include <tern/nn/fused.h>
 #include <tern/nn/models/resnet_cifar.h>
 #include <tern/optim/adam.h>

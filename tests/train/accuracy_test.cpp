@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/error.h>
-#include <tern/train/evaluate.h>
+#include <tern/train/loop/evaluate.h>
 
 namespace tern::train {
 namespace {

@@ -5,13 +5,13 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/create.h>
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
 #include <tern/core/io/safetensors.h>
+#include <tern/core/ops/create.h>
 #include <tern/core/random.h>
-#include <tern/nn/linear.h>
-#include <tern/train/checkpoint.h>
+#include <tern/nn/layers/linear.h>
+#include <tern/train/weights/checkpoint.h>
 
 #include "message_of.h"
 #include "temporary_directory.h"

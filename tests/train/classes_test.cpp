@@ -3,7 +3,7 @@
 #include <tern/core/error.h>
 #include <tern/data/relabeled.h>
 #include <tern/data/synthetic.h>
-#include <tern/train/classes.h>
+#include <tern/train/weights/classes.h>
 
 #include "message_of.h"
 #include "temporary_directory.h"

@@ -8,13 +8,13 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/create.h>
 #include <tern/core/error.h>
+#include <tern/core/ops/create.h>
 #include <tern/core/random.h>
 #include <tern/nn/child.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/quant/codeq/codeq.h>
-#include <tern/train/classifier.h>
+#include <tern/train/vision/classifier.h>
 
 #include "message_of.h"
 

@@ -11,11 +11,11 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/node.h>
-#include <tern/core/create.h>
-#include <tern/core/loss.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/loss.h>
+#include <tern/core/ops/shape.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
-#include <tern/core/shape.h>
 #include <tern/core/storage.h>
 #include <tern/data/loader.h>
 #include <tern/data/synthetic.h>
@@ -26,9 +26,9 @@
 #include <tern/optim/sgd.h>
 #include <tern/quant/bitnet/convert.h>
 #include <tern/quant/codeq/codeq.h>
-#include <tern/train/checkpoint.h>
-#include <tern/train/classifier_task.h>
-#include <tern/train/trainer.h>
+#include <tern/train/loop/classifier_task.h>
+#include <tern/train/loop/trainer.h>
+#include <tern/train/weights/checkpoint.h>
 
 #include "apps/process.h"
 #include "openblas_build.h"

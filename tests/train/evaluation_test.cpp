@@ -3,11 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/create.h>
+#include <tern/core/ops/create.h>
 #include <tern/data/dataset.h>
 #include <tern/data/loader.h>
-#include <tern/train/evaluation.h>
-#include <tern/train/report.h>
+#include <tern/train/insight/evaluation.h>
+#include <tern/train/insight/report.h>
 
 #include "message_of.h"
 

@@ -5,15 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/create.h>
 #include <tern/core/io/file.h>
 #include <tern/core/io/npy.h>
 #include <tern/core/io/safetensors.h>
+#include <tern/core/ops/create.h>
 #include <tern/core/random.h>
 #include <tern/nn/models/registry.h>
 #include <tern/quant/codeq/codeq.h>
-#include <tern/train/checkpoint.h>
-#include <tern/train/inspect.h>
+#include <tern/train/insight/inspect.h>
+#include <tern/train/weights/checkpoint.h>
 
 #include "apps/chain_model.h"
 #include "message_of.h"

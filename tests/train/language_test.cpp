@@ -7,17 +7,17 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/create.h>
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
+#include <tern/core/ops/create.h>
+#include <tern/core/ops/elementwise.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
-#include <tern/train/language.h>
-#include <tern/train/language_model.h>
-#include <tern/train/language_task.h>
-#include <tern/train/perplexity.h>
-#include <tern/train/trainer.h>
+#include <tern/train/language/language.h>
+#include <tern/train/language/language_model.h>
+#include <tern/train/language/language_task.h>
+#include <tern/train/language/perplexity.h>
+#include <tern/train/loop/trainer.h>
 
 #include "apps/chain_model.h"
 #include "message_of.h"
@@ -39,7 +39,7 @@ std::string words(int64_t count) {
 }
 
 std::vector<int64_t> byte_tokens(int64_t count) {
-  return data::BytePairTokenizer().encode(words(count));
+  return text::BytePairTokenizer().encode(words(count));
 }
 
 std::shared_ptr<Llama> tiny_model(int64_t vocab_size = 257) {
@@ -356,7 +356,7 @@ TEST(Language, TokenizersOfEitherKindComeBackFromARun) {
   EXPECT_EQ(io::read_file("test", directory / "tokenizer.bin"), io::read_file("test", directory / "llama2c"));
   EXPECT_STREQ(TextTokenizer::beside(directory / "w.safetensors").kind(), "llama2c");
 
-  const TextTokenizer own = data::BytePairTokenizer::train(words(300), 280);
+  const TextTokenizer own = text::BytePairTokenizer::train(words(300), 280);
   own.save(directory.path());
   const TextTokenizer back = TextTokenizer::beside(directory / "w.safetensors");
   EXPECT_EQ(back.encode("the cat"), own.encode("the cat"));
@@ -368,7 +368,7 @@ TEST(Language, TokenizersOfEitherKindComeBackFromARun) {
 
 TEST(Language, SamplesBySeed) {
   const auto model = tiny_model();
-  const TextTokenizer tokenizer{data::BytePairTokenizer()};
+  const TextTokenizer tokenizer{text::BytePairTokenizer()};
   const LanguageConfig::Sample config{.every = 0, .prompt = "the", .tokens = 50};
   const std::string text = sample_text(*model, tokenizer, config, 1);
   EXPECT_EQ(text, sample_text(*model, tokenizer, config, 1));

@@ -7,16 +7,16 @@
 
 #include <gtest/gtest.h>
 
+#include <tern/core/ops/shape.h>
 #include <tern/core/random.h>
-#include <tern/core/shape.h>
 #include <tern/data/loader.h>
 #include <tern/data/synthetic.h>
 #include <tern/nn/child.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/optim/lr_scheduler.h>
 #include <tern/optim/sgd.h>
-#include <tern/train/classifier_task.h>
-#include <tern/train/trainer.h>
+#include <tern/train/loop/classifier_task.h>
+#include <tern/train/loop/trainer.h>
 
 #include "temporary_directory.h"
 

@@ -7,8 +7,8 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/error.h>
-#include <tern/train/metrics.h>
-#include <tern/train/progress.h>
+#include <tern/train/loop/metrics.h>
+#include <tern/train/loop/progress.h>
 
 #include "temporary_directory.h"
 

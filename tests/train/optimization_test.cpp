@@ -8,12 +8,12 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/autograd/autograd.h>
-#include <tern/core/create.h>
 #include <tern/core/error.h>
+#include <tern/core/ops/create.h>
 #include <tern/core/random.h>
 #include <tern/optim/adam.h>
 #include <tern/optim/sgd.h>
-#include <tern/train/classifier.h>
+#include <tern/train/vision/classifier.h>
 
 namespace tern::train {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/train/perplexity.h>
+#include <tern/train/language/perplexity.h>
 
 namespace tern::train {
 namespace {

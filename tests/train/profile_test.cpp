@@ -12,8 +12,8 @@
 #include <tern/nn/models/registry.h>
 #include <tern/optim/sgd.h>
 #include <tern/quant/codeq/codeq.h>
-#include <tern/train/profile.h>
-#include <tern/train/trainer.h>
+#include <tern/train/loop/profile.h>
+#include <tern/train/loop/trainer.h>
 
 #include "message_of.h"
 #include "temporary_directory.h"

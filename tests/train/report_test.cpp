@@ -6,17 +6,17 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/create.h>
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
-#include <tern/data/image_folder.h>
+#include <tern/core/ops/create.h>
+#include <tern/data/decode_image.h>
 #include <tern/data/synthetic.h>
 #include <tern/nn/child.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/nn/models/llama.h>
-#include <tern/train/checkpoint.h>
-#include <tern/train/classifier.h>
-#include <tern/train/report.h>
+#include <tern/train/insight/report.h>
+#include <tern/train/vision/classifier.h>
+#include <tern/train/weights/checkpoint.h>
 
 #include "message_of.h"
 #include "temporary_directory.h"

@@ -11,9 +11,9 @@
 
 #include <tern/core/io/file.h>
 #include <tern/core/io/json.h>
-#include <tern/train/environment.h>
-#include <tern/train/run_directory.h>
-#include <tern/train/schema.h>
+#include <tern/train/run/run_directory.h>
+#include <tern/train/settings/environment.h>
+#include <tern/train/settings/schema.h>
 
 #include "message_of.h"
 #include "temporary_directory.h"

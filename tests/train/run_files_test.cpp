@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/io/file.h>
-#include <tern/train/best_checkpoint.h>
+#include <tern/train/weights/best_checkpoint.h>
 
 #include "temporary_directory.h"
 #include "train/small_run.h"

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <tern/core/error.h>
-#include <tern/train/sampling.h>
+#include <tern/train/language/sampling.h>
 
 namespace tern::train {
 namespace {

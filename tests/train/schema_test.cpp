@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/train/cli.h>
-#include <tern/train/schema.h>
+#include <tern/train/settings/cli.h>
+#include <tern/train/settings/schema.h>
 
 namespace tern::train {
 namespace {

@@ -9,21 +9,21 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/activation.h>
 #include <tern/core/io/json.h>
+#include <tern/core/ops/activation.h>
 #include <tern/core/random.h>
 #include <tern/data/loader.h>
 #include <tern/data/synthetic.h>
-#include <tern/nn/batch_norm.h>
 #include <tern/nn/child.h>
-#include <tern/nn/conv2d.h>
-#include <tern/nn/dropout.h>
-#include <tern/nn/linear.h>
-#include <tern/nn/pool.h>
+#include <tern/nn/layers/batch_norm.h>
+#include <tern/nn/layers/conv2d.h>
+#include <tern/nn/layers/dropout.h>
+#include <tern/nn/layers/linear.h>
+#include <tern/nn/layers/pool.h>
 #include <tern/optim/sgd.h>
 #include <tern/quant/codeq/codeq.h>
-#include <tern/train/classifier_task.h>
-#include <tern/train/trainer.h>
+#include <tern/train/loop/classifier_task.h>
+#include <tern/train/loop/trainer.h>
 
 namespace tern::train {
 

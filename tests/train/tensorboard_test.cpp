@@ -7,13 +7,13 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/create.h>
 #include <tern/core/io/bytes.h>
 #include <tern/core/io/file.h>
+#include <tern/core/ops/create.h>
 #include <tern/nn/child.h>
-#include <tern/nn/linear.h>
+#include <tern/nn/layers/linear.h>
 #include <tern/quant/codeq/codeq.h>
-#include <tern/train/tensorboard.h>
+#include <tern/train/insight/tensorboard.h>
 
 #include "message_of.h"
 #include "temporary_directory.h"

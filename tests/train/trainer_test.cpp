@@ -6,20 +6,20 @@
 
 #include <gtest/gtest.h>
 
-#include <tern/core/elementwise.h>
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
 #include <tern/core/io/json.h>
+#include <tern/core/ops/elementwise.h>
 #include <tern/core/random.h>
 #include <tern/data/loader.h>
 #include <tern/data/synthetic.h>
 #include <tern/nn/child.h>
-#include <tern/nn/linear.h>
-#include <tern/nn/pool.h>
+#include <tern/nn/layers/linear.h>
+#include <tern/nn/layers/pool.h>
 #include <tern/optim/sgd.h>
 #include <tern/quant/codeq/codeq.h>
-#include <tern/train/classifier_task.h>
-#include <tern/train/trainer.h>
+#include <tern/train/loop/classifier_task.h>
+#include <tern/train/loop/trainer.h>
 
 #include "message_of.h"
 #include "temporary_directory.h"

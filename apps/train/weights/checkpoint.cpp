@@ -1,0 +1,124 @@
+#include <algorithm>
+
+#include <tern/core/error.h>
+#include <tern/core/io/hash.h>
+#include <tern/core/io/safetensors.h>
+#include <tern/quant/bitnet/convert.h>
+#include <tern/quant/codeq/codeq.h>
+#include <tern/quant/codeq/describe.h>
+#include <tern/train/settings/environment.h>
+#include <tern/train/weights/checkpoint.h>
+
+namespace tern::train {
+namespace {
+
+// Refuses a file of ours that is damaged, or that this Tern cannot understand.
+void check_integrity(const std::string& path, const io::SafetensorsContent& content) {
+  const auto text_of = [&](const char* key) -> const std::string* {
+    const auto it = content.metadata.find(key);
+    return it == content.metadata.end() ? nullptr : &it->second;
+  };
+  const std::string *format = text_of(meta::kFormat), *sum = text_of(meta::kChecksum);
+  if (format == nullptr && sum == nullptr) return;  // somebody else's
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  TERN_CHECK(format != nullptr && !format->empty() && format->size() <= 9 &&
+                 std::all_of(format->begin(), format->end(), is_digit),
+             FormatError, "[checkpoint] expected the number of a format in ", path, ", got ",
+             format == nullptr ? "none" : "\"" + *format + "\"", "; the file is damaged");
+  const std::string* version = text_of(meta::kVersion);
+  TERN_CHECK(std::stoll(*format) <= kCheckpointFormat, FormatError, "[checkpoint] expected a file of format ",
+             kCheckpointFormat, " or before in ", path, ", got format ", *format, ", written by Tern ",
+             version == nullptr ? "of an unknown version" : *version);
+  const std::string present = checksum(content.tensors, content.metadata);
+  TERN_CHECK(sum != nullptr && *sum == present, FormatError, "[checkpoint] expected content with the checksum ",
+             sum == nullptr ? "that the file lacks" : *sum, " in ", path, ", got ", present, "; the file is damaged");
+}
+
+}  // namespace
+
+const std::string& Checkpoint::metadata_at(const char* key) const {
+  const auto it = metadata.find(key);
+  TERN_CHECK(it != metadata.end(), FormatError, "[checkpoint] expected metadata \"", key, "\"",
+             path.empty() ? "" : " in " + path, ", got none");
+  return it->second;
+}
+
+void save_checkpoint(const io::FilePath& path, const Checkpoint& checkpoint) {
+  io::TensorMap tensors;
+  for (const auto& [name, tensor] : checkpoint.weights) {
+    TERN_CHECK(!name.starts_with(kStatePrefix), ValueError, "[checkpoint] expected no parameter called ", kStatePrefix,
+               "..., got ", name);
+    tensors.insert(name, tensor);
+  }
+  for (const auto& [name, tensor] : checkpoint.state) tensors.insert(concat(kStatePrefix, name), tensor);
+  io::Metadata metadata = checkpoint.metadata;
+  metadata[meta::kVersion] = version();
+  metadata["format"] = "pt";  // what other readers of safetensors ask for: tensors in PyTorch's layout
+  metadata[meta::kFormat] = std::to_string(kCheckpointFormat);
+  metadata[meta::kChecksum] = checksum(tensors, metadata);
+  io::save_safetensors(path, tensors, metadata);
+}
+
+Checkpoint load_checkpoint(const io::FilePath& path) {
+  io::SafetensorsContent content = io::load_safetensors(path);
+  check_integrity(path.text(), content);
+  Checkpoint checkpoint;
+  checkpoint.path = path.text();
+  checkpoint.metadata = std::move(content.metadata);
+  for (const auto& [name, tensor] : content.tensors) {
+    if (checkpoint.is_ours() && name.starts_with(kStatePrefix))
+      checkpoint.state.insert(name.substr(kStatePrefix.size()), tensor);
+    else
+      checkpoint.weights.insert(name, tensor);
+  }
+  return checkpoint;
+}
+
+std::string checksum(const io::TensorMap& tensors, const io::Metadata& metadata) {
+  io::Hash64 hash;
+  for (const auto& [key, value] : metadata) {
+    if (key == meta::kChecksum) continue;
+    hash.add_sized(key);
+    hash.add_sized(value);
+  }
+  for (const auto& [name, tensor] : tensors) {
+    const Tensor rows = tensor.detach().contiguous();
+    hash.add_sized(name);
+    hash.add_sized(to_string(rows.dtype()));
+    hash.add_number(static_cast<uint64_t>(rows.dim()));
+    for (const int64_t length : rows.shape()) hash.add_number(static_cast<uint64_t>(length));
+    hash.add(rows.raw(), static_cast<size_t>(rows.bytes()));
+  }
+  return io::hex(hash.value());
+}
+
+Checkpoint weights_of(const nn::Module& model) {
+  Checkpoint checkpoint;
+  checkpoint.weights = io::TensorMap(model.state_dict());
+  if (!quant::codeq::attached_layers(model).empty())
+    checkpoint.metadata[meta::kQuantizers] = quant::codeq::describe_attachment(model);
+  if (quant::bitnet::is_bitnet(model)) checkpoint.metadata[meta::kBitnet] = quant::bitnet::describe_conversion(model);
+  return checkpoint;
+}
+
+void load_weights(nn::Module& model, const Checkpoint& checkpoint) {
+  const auto conversion = checkpoint.metadata.find(meta::kBitnet);
+  if (checkpoint.is_ours() && conversion != checkpoint.metadata.end() && !quant::bitnet::is_bitnet(model))
+    quant::bitnet::restore_conversion(model, conversion->second);
+  const auto quantizers = checkpoint.metadata.find(meta::kQuantizers);
+  const bool attach =
+      checkpoint.is_ours() && quantizers != checkpoint.metadata.end() && quant::codeq::attached_layers(model).empty();
+  if (attach) quant::codeq::restore_attachment(model, quantizers->second);
+  try {
+    model.load_state_dict(checkpoint.weights.entries());
+  } catch (const ValueError& error) {
+    if (attach) quant::codeq::detach(model);
+    if (checkpoint.path.empty()) throw;
+    throw ValueError(concat(error.message(), "; the file is ", checkpoint.path));
+  } catch (...) {
+    if (attach) quant::codeq::detach(model);
+    throw;
+  }
+}
+
+}  // namespace tern::train
