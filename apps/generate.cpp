@@ -44,7 +44,7 @@ int generate(int argc, char** argv) {
   options.seed = static_cast<uint64_t>(seed);
 
   const auto [model, tokenizer] = train::load_language_model(weights, tokenizer_path, config);
-  if (packed) train::pack_llama(*model, weights);
+  if (packed) train::pack_weights(*model, weights);
   const int64_t positions = model->options().max_position_embeddings;
   if (options.steps > positions)
     std::fprintf(stderr, "generate: the model has %lld positions; --steps %lld is cut to that\n",

@@ -53,8 +53,8 @@ int run(int argc, char** argv) {
 
   std::string text;
   if (summary) {
-    const nn::Summary layers = train::summary_of_file(file, question);
-    text = json ? train::to_json(layers).dump(2) + "\n" : layers.text();
+    const train::ModelSummary layers = train::summary_of_file(file, question);
+    text = json ? train::to_json(layers).dump(2) + "\n" : train::to_text(layers);
   } else {
     options.sort = static_cast<train::InspectSort>(std::find(orders.begin(), orders.end(), sort) - orders.begin());
     const train::Inspection inspection = train::inspect_file(file, options);

@@ -1,12 +1,12 @@
-// pack: writes a trained BitNet with its ternary weights packed, 2 or 1.6 bits each.
+// pack: writes a compressed model with its weights packed.
 #include <filesystem>
 #include <iostream>
 
 #include <tern/core/error.h>
 #include <tern/quant/packed/linear.h>
-#include <tern/train/language/language_model.h>
 #include <tern/train/loop/process.h>
 #include <tern/train/settings/cli.h>
+#include <tern/train/weights/checkpoint.h>
 
 namespace tern {
 namespace {
@@ -22,18 +22,18 @@ int64_t float_bytes(const nn::Module& model) {
 
 int pack(int argc, char** argv) {
   std::string weights, out, format = "pack3_fixed";
-  train::Cli cli(
-      "pack", "Writes a trained BitNet language model with its ternary weights packed, for generate and perplexity.");
-  cli.option("--weights", weights, "FILE", "checkpoint of train_lm").required();
-  cli.option("--out", out, "FILE", "what to write; put it beside the run's tokenizer.json").required();
+  train::Cli cli("pack", "Writes a compressed model with its weights packed, for eval, generate and perplexity.");
+  cli.option("--weights", weights, "FILE", "checkpoint of train_classifier or train_lm").required();
+  cli.option("--out", out, "FILE", "what to write; of a language model, put it beside the run's tokenizer.json")
+      .required();
   cli.option(
       "--format", format, "NAME",
       "pack3_fixed or pack3_digits (1.6 bits a weight), pack2_linear or pack2_block128 (2); pack3_fixed if not given");
   if (!cli.parse(argc, argv)) return 0;
   const quant::packed::TernaryFormat chosen = quant::packed::ternary_format(format);
-  const auto model = train::load_llama(weights);
+  const auto model = train::model_of(train::load_checkpoint(weights));
   const int64_t before = float_bytes(*model);
-  train::pack_llama(*model, weights);
+  train::pack_weights(*model, weights);
   train::save_packed(out, *model, chosen);
   std::error_code ignored;
   std::cout << concat("wrote ", out, ": ", std::filesystem::file_size(out, ignored),

@@ -1,4 +1,4 @@
-// Trains an image classifier as one JSON file says: fp32, CoDeQ with fixed bits, CoDeQ with learned bits.
+// Trains an image classifier as one JSON file says, in full precision or with the methods of compression that it names.
 #include <filesystem>
 #include <functional>
 #include <iostream>
@@ -31,8 +31,8 @@ io::Json describe_run(const train::ClassifierConfig& config, const train::Schema
                       const train::ImageData& data) {
   io::Json json = io::Json::parse("config", "settings", schema.to_json());
   json["environment"] = train::environment();
-  if (const std::string& teacher = config.bitnet.distill.teacher; !teacher.empty())
-    json["environment"]["teacher"] = train::file_identity(teacher);
+  const io::Json more = config.methods.environment();
+  for (const auto& [name, value] : more.members()) json["environment"][name] = value;
   json["environment"]["data"] = describe_data(data);
   return json;
 }
@@ -141,63 +141,45 @@ Subject open_subject(train::ClassifierConfig& config, const io::FilePath& checkp
   s.model = train::make_image_model(config.model);
   if (start != nullptr && !keeps_head) train::keep_head(*s.model, *start);
   if (start != nullptr) train::load_weights(*s.model, *start);
-  const std::vector<std::string> quantized = quant::codeq::attached_layers(*s.model);
-  if (!quantized.empty() && config.codeq.mode == "none")
-    throw train::UsageError(concat("[train_classifier] expected codeq.mode fixed or mixed, as ", config.weights,
-                                   " holds layers with CoDeQ (", quantized.front(), " is one), got none"));
   std::cout << concat(config.model.name, ": ", s.model->parameter_count(), " parameters, ", s.training->size(),
                       " training and ", s.images.test->size(), " test images of ", s.images.kind, ", ", num_threads(),
                       " threads, ", name_of(isa()))
             << std::endl;
-  if (const std::string attached = train::attach_codeq(*s.model, config.codeq); !attached.empty())
-    std::cout << attached << std::endl;
-  if (quant::bitnet::is_bitnet(*s.model) && !config.bitnet.enabled)
-    throw train::UsageError(
-        concat("[train_classifier] expected bitnet.enabled=true, as ", config.weights, " holds a BitNet, got false"));
-  if (config.bitnet.enabled) {
-    const auto calibrate = [&](nn::Module& model) {  // the first images, as they are measured
-      data::DataLoader images(s.images.train, {.batch_size = 32, .transform = train::eval_transform(s.preprocessing)});
-      const nn::EvalModeGuard eval(model);
-      int64_t left = 8;
-      for (const auto& batch : images) {
-        if (left-- == 0) break;
-        model(batch.images);
-      }
-    };
-    std::cout << train::convert_to_bitnet(*s.model, config.bitnet, calibrate) << std::endl;
-  }
   return s;
 }
 
-// What goes on with a BitNet while it trains; null in full precision and with CoDeQ.
-std::unique_ptr<train::Method> make_method(const train::ClassifierConfig& config, const Subject& subject) {
-  if (!config.bitnet.enabled) return nullptr;
-  std::shared_ptr<nn::Module> teacher;
-  std::vector<int64_t> outputs;
-  if (const std::string& weights = config.bitnet.distill.teacher; !weights.empty()) {
-    const train::Checkpoint checkpoint = train::load_checkpoint(weights);
-    teacher = train::model_of(checkpoint);
-    const std::vector<std::string> known = train::classes_of(checkpoint);
-    if (!known.empty() && known != subject.classes)
-      outputs = train::class_places({subject.classes, "the model"}, {known, weights});
-  }
-  return std::make_unique<train::BitnetMethod>(*subject.model, config.bitnet, teacher, outputs);
+// Applies the methods that the settings name.
+void apply_methods(train::ClassifierConfig& config, const Subject& subject) {
+  const auto calibrate = [&](nn::Module& model) {  // the first images, as they are measured
+    data::DataLoader images(subject.images.train,
+                            {.batch_size = 32, .transform = train::eval_transform(subject.preprocessing)});
+    const nn::EvalModeGuard eval(model);
+    int64_t left = 8;
+    for (const auto& batch : images) {
+      if (left-- == 0) break;
+      model(batch.images);
+    }
+  };
+  const auto teacher = [&](const std::string& weights, const std::string& teacher_config) {
+    if (!teacher_config.empty())
+      throw train::UsageError(
+          concat("[train_classifier] expected no distill.teacher_config, as checkpoints of image "
+                 "models carry their own, got ",
+                 teacher_config));
+    return train::open_teacher(weights, {subject.classes, subject.preprocessing});
+  };
+  const std::string lines = config.methods.apply(
+      *subject.model, {.program = kProgram, .weights = config.weights, .calibrate = calibrate, .teacher = teacher});
+  if (!lines.empty()) std::cout << lines << std::endl;
 }
 
 // Writes and prints what came of a run: the layer table, summary.json, and the last line.
 void report(const Subject& subject, const train::ClassifierConfig& config, const train::FitResult& result,
             const train::TrainingRun& run) {
+  const quant::LayerTable layers = quant::layer_table(*subject.model, subject.input);
+  if (config.methods.is_enabled()) std::cout << layers << "\n";
   train::MetricRow figures{{"top1", result.test.top1}};
-  if (config.bitnet.enabled) {
-    for (const train::Metric& metric : result.observed)
-      if (std::holds_alternative<double>(metric.value)) figures.push_back(metric);
-  } else {
-    const quant::codeq::Report layers = quant::codeq::report(*subject.model, subject.input);
-    if (config.codeq.mode != "none") std::cout << layers << "\n";
-    figures.push_back({"sparsity", layers.sparsity()});
-    figures.push_back({"mean_bits", layers.mean_bits()});
-    figures.push_back({"rel_bops", layers.rel_bops()});
-  }
+  train::add_compression(figures, layers, config.methods);
   io::Json more = io::Json::object({{"top5", result.test.top5}, {"loss", result.test.loss}, {"n", result.test.n}});
   if (result.best >= 0) more["best_val_top1"] = result.best;
   more["epochs"] = result.epochs;
@@ -214,6 +196,7 @@ int run(int argc, char** argv) {
   if (!parse(argc, argv, a, config, schema, out)) return 0;
   train::TrainingRun run(kProgram, a, static_cast<uint64_t>(config.seed), std::move(out), std::cout, std::cerr);
   const Subject subject = open_subject(config, run.checkpoint());
+  apply_methods(config, subject);
   if (const int status = run.interrupted("before the first step")) return status;
   nn::models::Model& model = *subject.model;
 
@@ -232,7 +215,7 @@ int run(int argc, char** argv) {
   if (subject.validation != nullptr)
     validation_loader = std::make_unique<data::DataLoader>(subject.validation, measured);
 
-  const auto optimizer = train::make_optimizer(model, config);
+  const auto optimizer = train::make_optimizer(model, config.optim, config.methods, {"cls_token", "pos_embed"});
   const int64_t steps = (loader.size() + config.optim.accumulate - 1) / config.optim.accumulate;
   const auto schedule = train::make_schedule(*optimizer, config.schedule, config.epochs, steps);
   const auto ema = train::make_ema(model, config.optim);
@@ -246,34 +229,29 @@ int run(int argc, char** argv) {
                               .loss = [&](const Tensor& output, const Tensor& labels) {
                                 return cross_entropy(output, labels, {.label_smoothing = config.label_smoothing});
                               }});
-  const std::unique_ptr<train::Method> method = make_method(config, subject);
   std::unique_ptr<train::MetricsLog> layers;
   run.profile([&] { return nn::summary(model, subject.input); }, "images");
-  train::Trainer trainer(
-      model,
-      run.watch(model, {.optimizer = *optimizer,
-                        .schedule = schedule.get(),
-                        .ema = ema.get(),
-                        .method = method.get(),
-                        .epochs = config.epochs,
-                        .accumulate = config.optim.accumulate,
-                        .clip_norm = config.optim.clip_norm,
-                        .clip_value = config.optim.clip_value,
-                        .test_every = config.test_every,
-                        .save_every = config.save_every,
-                        .save_every_steps = config.save_every_steps,
-                        .metadata = metadata,
-                        .observe = [&] { return train::observe_codeq(model); },
-                        .on_epoch =
-                            [&](int64_t epoch, int64_t step) {
-                              if (layers != nullptr)
-                                layers->write(train::layers_row(
-                                    epoch, step, method == nullptr ? train::codeq_layers(model) : method->layers()));
-                            }}));
+  train::Trainer trainer(model,
+                         run.watch(model, {.optimizer = *optimizer,
+                                           .schedule = schedule.get(),
+                                           .ema = ema.get(),
+                                           .method = &config.methods,
+                                           .epochs = config.epochs,
+                                           .accumulate = config.optim.accumulate,
+                                           .clip_norm = config.optim.clip_norm,
+                                           .clip_value = config.optim.clip_value,
+                                           .test_every = config.test_every,
+                                           .save_every = config.save_every,
+                                           .save_every_steps = config.save_every_steps,
+                                           .metadata = metadata,
+                                           .on_epoch = [&](int64_t epoch, int64_t step) {
+                                             if (layers != nullptr)
+                                               layers->write(train::layers_row(epoch, step, config.methods.layers()));
+                                           }}));
   run.begin(
       trainer, schema, description,
       {"epochs", "test_every", "save_every", "save_every_steps", "data.path", "data.workers", "data.eval_batch_size"});
-  if (!run.is_over() && (config.codeq.mode != "none" || method != nullptr)) layers = run.log("layers.jsonl", trainer);
+  if (!run.is_over() && !config.methods.layers().is_null()) layers = run.log("layers.jsonl", trainer);
 
   train::FitResult result;
   if (!run.is_over()) {

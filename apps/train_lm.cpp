@@ -87,37 +87,32 @@ Subject open_subject(train::LanguageConfig& config, const io::FilePath& checkpoi
   return {std::move(texts), std::move(tokenizer), std::move(text), std::move(model)};
 }
 
-// Converts the model, and makes what goes on with it while it trains; null in full precision.
-std::unique_ptr<train::Method> make_method(const train::LanguageConfig& config, const Subject& subject) {
-  nn::models::Llama& model = *subject.model;
-  if (!config.bitnet.enabled) {
-    if (quant::bitnet::is_bitnet(model))
-      throw train::UsageError(
-          concat("[train_lm] expected bitnet.enabled=true, as ", config.weights, " holds a BitNet, got false"));
-    return nullptr;
-  }
+// Applies the methods that the settings name.
+void apply_methods(train::LanguageConfig& config, const Subject& subject) {
   const auto calibrate = [&](nn::Module& module) {  // the text's first windows
     const auto& tokens = subject.text.tokens;
     const int64_t context = config.data.context, all = static_cast<int64_t>(tokens.size()) - subject.text.held_out;
     const int64_t windows = std::max<int64_t>(1, std::min<int64_t>(16, all / context));
     for (int64_t i = 0; i < windows; ++i) module(from_data(tokens.data() + i * context, {1, std::min(context, all)}));
   };
-  std::cout << train::convert_to_bitnet(model, config.bitnet, calibrate) << std::endl;
-  std::shared_ptr<nn::models::Llama> teacher;
-  if (const auto& d = config.bitnet.distill; !d.teacher.empty()) {
-    teacher = train::load_llama(d.teacher, d.teacher_config);
-    train::need_same_vocabulary(*teacher, d.teacher, subject.tokenizer, subject.tokenizer.kind());
-    train::need_same_tokenizer(d.teacher, subject.tokenizer, subject.tokenizer.kind());
-  }
-  return std::make_unique<train::BitnetMethod>(model, config.bitnet, teacher);
+  const auto open_teacher = [&](const std::string& weights, const std::string& teacher_config) {
+    const auto teacher = train::load_llama(weights, teacher_config);
+    train::need_same_vocabulary(*teacher, weights, subject.tokenizer, subject.tokenizer.kind());
+    train::need_same_tokenizer(weights, subject.tokenizer, subject.tokenizer.kind());
+    return train::Teacher{.model = teacher};
+  };
+  const std::string lines = config.methods.apply(
+      *subject.model,
+      {.program = kProgram, .weights = config.weights, .calibrate = calibrate, .teacher = open_teacher});
+  if (!lines.empty()) std::cout << lines << std::endl;
 }
 
 // The settings and what they met with: what config.json holds, and every checkpoint.
 io::Json describe_run(const train::LanguageConfig& config, const train::Schema& schema, const Subject& subject) {
   io::Json json = io::Json::parse("config", "settings", schema.to_json());
   json["environment"] = train::environment();
-  if (const std::string& teacher = config.bitnet.distill.teacher; !teacher.empty())
-    json["environment"]["teacher"] = train::file_identity(teacher);
+  const io::Json more = config.methods.environment();
+  for (const auto& [name, value] : more.members()) json["environment"][name] = value;
   json["environment"]["data"] = io::Json::object({{"kind", "text"},
                                                   {"bytes", subject.texts.bytes},
                                                   {"fingerprint", io::hex(subject.texts.fingerprint)},
@@ -129,7 +124,8 @@ io::Json describe_run(const train::LanguageConfig& config, const train::Schema& 
 }
 
 // Writes and prints what came of a run: summary.json, and the last line.
-void report(const Subject& subject, const train::FitResult& result, const train::TrainingRun& run) {
+void report(const Subject& subject, const train::LanguageConfig& config, const train::FitResult& result,
+            const train::TrainingRun& run) {
   const train::EvalResult& measured = result.validation;
   train::MetricRow figures;
   if (result.train.n > 0) figures.push_back({"train_loss", result.train.loss});
@@ -138,8 +134,13 @@ void report(const Subject& subject, const train::FitResult& result, const train:
     figures.push_back({"val_perplexity", std::exp(measured.loss)});
     figures.push_back({"bits_per_byte", train::bits_per_byte(measured.loss, measured.n, subject.text.held_out_bytes)});
   }
-  for (const train::Metric& metric : result.observed)
-    if (std::holds_alternative<double>(metric.value)) figures.push_back(metric);
+  if (config.methods.is_enabled()) {
+    const quant::LayerTable layers = quant::layer_table(*subject.model, [&] {
+      (*subject.model)(zeros({1, config.data.context}, DType::kI64));
+    });
+    std::cout << layers << "\n";
+    train::add_compression(figures, layers, config.methods);
+  }
   run.write_summary(figures, io::Json::object({{"n", measured.n}, {"epochs", result.epochs}, {"steps", result.steps}}));
 }
 
@@ -155,17 +156,14 @@ int run(int argc, char** argv) {
   const Subject subject = open_subject(config, run.checkpoint(), a.fast_dev_run);
   if (const int status = run.interrupted("before the first step")) return status;
   nn::models::Llama& model = *subject.model;
-  const std::unique_ptr<train::Method> method = make_method(config, subject);
+  apply_methods(config, subject);
 
   train::LanguageTask task(subject.text.tokens, {.context = config.data.context,
                                                  .batch_size = config.data.batch_size,
                                                  .batches = config.eval_every * config.optim.accumulate,
                                                  .held_out = subject.text.held_out,
                                                  .seed = seed});
-  std::vector<Tensor> trained;
-  for (const auto& [name, parameter] : model.named_parameters())
-    if (parameter.requires_grad()) trained.push_back(parameter);
-  const auto optimizer = train::make_optimizer(config.optim, train::weight_groups(model, trained, config.optim));
+  const auto optimizer = train::make_optimizer(model, config.optim, config.methods);
   const auto schedule = train::make_schedule(*optimizer, config.schedule, config.steps, 1);
   const auto ema = train::make_ema(model, config.optim);
   const io::Json description = describe_run(config, schema, subject);
@@ -184,23 +182,23 @@ int run(int argc, char** argv) {
       samples->write(
           io::Json::object({{"epoch", epoch}, {"step", step}, {"prompt", config.sample.prompt}, {"text", text}}));
   };
-  train::Trainer trainer(model, run.watch(model, {.optimizer = *optimizer,
-                                                  .schedule = schedule.get(),
-                                                  .ema = ema.get(),
-                                                  .method = method.get(),
-                                                  .epochs = config.steps / config.eval_every,
-                                                  .accumulate = config.optim.accumulate,
-                                                  .clip_norm = config.optim.clip_norm,
-                                                  .clip_value = config.optim.clip_value,
-                                                  .save_every_steps = config.save_every,
-                                                  .metadata = metadata,
-                                                  .on_epoch = [&](int64_t epoch, int64_t step) {
-                                                    if (step == config.steps ||
-                                                        (config.sample.every > 0 && step % config.sample.every == 0))
-                                                      sample(epoch, step);
-                                                    if (layers != nullptr)
-                                                      layers->write(train::layers_row(epoch, step, method->layers()));
-                                                  }}));
+  train::Trainer trainer(
+      model,
+      run.watch(model, {.optimizer = *optimizer,
+                        .schedule = schedule.get(),
+                        .ema = ema.get(),
+                        .method = &config.methods,
+                        .epochs = config.steps / config.eval_every,
+                        .accumulate = config.optim.accumulate,
+                        .clip_norm = config.optim.clip_norm,
+                        .clip_value = config.optim.clip_value,
+                        .save_every_steps = config.save_every,
+                        .metadata = metadata,
+                        .on_epoch = [&](int64_t epoch, int64_t step) {
+                          if (step == config.steps || (config.sample.every > 0 && step % config.sample.every == 0))
+                            sample(epoch, step);
+                          if (layers != nullptr) layers->write(train::layers_row(epoch, step, config.methods.layers()));
+                        }}));
   run.begin(trainer, schema, description,
             {"steps", "save_every", "data.files", "tokenizer.file", "sample.every", "sample.prompt", "sample.tokens",
              "sample.temperature", "sample.top_p"});
@@ -210,12 +208,14 @@ int run(int argc, char** argv) {
     return 0;
   }
   samples = run.log("samples.jsonl", trainer);
-  if (method != nullptr && !method->layers().is_null()) layers = run.log("layers.jsonl", trainer);
+  if (!config.methods.layers().is_null()) layers = run.log("layers.jsonl", trainer);
 
   const train::FitResult result = trainer.fit(task);
   if (const int status = run.stopped(result, concat("stopped after ", result.steps, " of ", config.steps, " steps")))
     return status;
-  report(subject, result, run);
+  std::unique_ptr<optim::WeightEma::Swapped> averaged;
+  if (ema != nullptr) averaged = std::make_unique<optim::WeightEma::Swapped>(*ema);
+  report(subject, config, result, run);
   run.write_page();
   return 0;
 }

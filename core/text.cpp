@@ -72,6 +72,26 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::string aligned(const std::vector<std::vector<std::string>>& lines, size_t left, bool ragged) {
+  if (lines.empty()) return {};
+  std::vector<size_t> widths(lines[0].size(), 0);
+  for (const auto& line : lines)
+    for (size_t c = 0; c < line.size(); ++c) widths[c] = std::max(widths[c], line[c].size());
+  if (ragged && !widths.empty()) widths.back() = 0;
+  std::string out;
+  for (const auto& line : lines) {
+    std::string text;
+    for (size_t c = 0; c < line.size(); ++c) {
+      const std::string blanks(widths[c] > line[c].size() ? widths[c] - line[c].size() : 0, ' ');
+      text += c == 0 ? "" : "  ";
+      text += c < left ? line[c] + blanks : blanks + line[c];
+    }
+    text.erase(text.find_last_not_of(' ') + 1);
+    out += text + "\n";
+  }
+  return out;
+}
+
 std::string without_middle(std::string_view text, size_t most) {
   if (text.size() <= most) return std::string(text);
   // The middle of a character is no place to cut.

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tern {
 
@@ -34,6 +35,11 @@ namespace tern {
 
 /// What one_line leaves of a word (what stands between two spaces) and of a text, in bytes.
 inline constexpr size_t kMaxWord = 512, kMaxLine = 16384;
+
+/// Lines of cells as columns two blanks apart: the first `left` of them flush left, the others flush right, blanks at
+/// the ends of lines left out. Every line has as many cells as the first. With `ragged` the last column is flush left
+/// and as long as it likes.
+[[nodiscard]] std::string aligned(const std::vector<std::vector<std::string>>& lines, size_t left, bool ragged = false);
 
 /// A message, which may hold names from files, as one line of bounded length: printable(), longer words and texts
 /// without_middle(). What it gives it leaves as it is.

@@ -184,7 +184,7 @@ Parameter& Module::get_parameter(std::string_view path) const {
       rest = behind;
     } else if (found.parameter != nullptr && found.parameter->defined()) {
       if (dot == std::string_view::npos) return *found.parameter;
-      const Parametrization* map = found.parameter->parametrization();  // "weight.codeq.logit_dz"
+      const Parametrization* map = found.parameter->parametrization();  // "weight.scale.gain"
       if (map == nullptr || !behind.starts_with(concat(map->name(), "."))) break;
       module = map;
       rest = behind.substr(map->name().size() + 1);

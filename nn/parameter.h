@@ -16,6 +16,7 @@ namespace tern::nn {
 class Module;
 class Parameter;
 class Parametrization;
+class StructureGuard;
 
 namespace detail {
 // What a parameter holds; tied parameters share one.
@@ -77,7 +78,7 @@ class Parameter {
   // -- parametrization
 
   /// Puts a parametrization between latent and effective value; its own parameters are listed under this one's name and
-  /// the parametrization's ("conv1.weight.codeq.logit_dz"). Throws StateError if the parameter is absent, is tied
+  /// the parametrization's ("conv1.weight.scale.gain"). Throws StateError if the parameter is absent, is tied
   /// (untie it first) or has one already, ValueError for none.
   template <class P>
   void parametrize(std::shared_ptr<P> parametrization);
@@ -112,6 +113,7 @@ class Parameter {
 
  private:
   friend class Module;
+  friend class StructureGuard;
   static Tensor effective(detail::ParameterState& state);
   void attach(std::shared_ptr<Parametrization> parametrization);
   void share(const std::shared_ptr<detail::ParameterState>& state);

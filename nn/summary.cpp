@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include <tern/core/autograd/autograd.h>
+#include <tern/core/text.h>
 #include <tern/nn/eval_mode.h>
 #include <tern/nn/parametrization.h>
 #include <tern/nn/summary.h>
@@ -119,19 +120,7 @@ std::string Summary::text() const {
                      row.parameters == 0 ? "-" : thousands(row.parameters), row.macs == 0 ? "-" : thousands(row.macs),
                      row.parameters == 0 ? "-" : fixed(row.bits, 1), share(row.zeros, row.parameters)});
   }
-  std::vector<size_t> widths(lines[0].size(), 0);
-  for (const auto& line : lines)
-    for (size_t c = 0; c < line.size(); ++c) widths[c] = std::max(widths[c], line[c].size());
-  std::string out;
-  constexpr size_t kLeftAligned = 3;  // texts to the left, numbers to the right
-  for (size_t l = 0; l < lines.size(); ++l) {
-    for (size_t c = 0; c < lines[l].size(); ++c) {
-      const std::string space(widths[c] - lines[l][c].size(), ' ');
-      const bool last = c + 1 == lines[l].size();
-      out += c < kLeftAligned ? lines[l][c] + space : space + lines[l][c];
-      out += last ? "\n" : "  ";
-    }
-  }
+  std::string out = tern::aligned(lines, 3);  // texts to the left, numbers to the right
   out += concat("parameters ", thousands(parameters), " (trainable ", thousands(trainable), "), MACs ", thousands(macs),
                 ", ", fixed(bits, 2), " bits each, ", fixed(model_bytes / 1e6, 2), " MB, zeros ",
                 fixed(100 * zero_share, 1), "%\n");

@@ -7,7 +7,6 @@
 #include <tern/core/io/json.h>
 #include <tern/core/text.h>
 #include <tern/nn/layers/linear.h>
-#include <tern/nn/models/model.h>
 #include <tern/nn/parametrization.h>
 #include <tern/nn/places.h>
 #include <tern/quant/bitnet/convert.h>
@@ -18,18 +17,6 @@ namespace {
 
 std::string_view last_part(std::string_view path) {
   return path.substr(path.rfind('.') + 1);  // npos + 1 is 0
-}
-
-// The maps to classes or tokens: what the zoo's models say, and layers with usual names.
-std::vector<std::string> heads_of(const nn::Module& model) {
-  std::vector<std::string> heads;
-  for (const auto& [path, module] : model.named_modules(true)) {
-    const std::string_view name = last_part(path);
-    if (name == "lm_head" || name == "head" || name == "classifier") heads.push_back(path);
-    if (const auto* zoo = dynamic_cast<const nn::models::Model*>(module.get()))
-      heads.push_back(nn::join_path(path, zoo->head_path()));
-  }
-  return heads;
 }
 
 // Of a converted layer; null for another module.
@@ -101,45 +88,13 @@ bool sizes_of(const nn::Module& module, int64_t& in, int64_t& out) {
   return false;
 }
 
-// "2: lm_head (a head), model.layers.0.mlp.up_proj (excluded by ...)".
-std::string listed(const std::vector<std::pair<std::string, std::string>>& left) {
-  std::string text = concat(left.size());
-  for (size_t i = 0; i < left.size(); ++i)
-    text += concat(i == 0 ? ": " : ", ", left[i].first, " (", left[i].second, ")");
-  return text;
-}
-
 }  // namespace
-
-std::string detail::Exclusions::match(std::string_view path, std::string_view type) {
-  std::string first;
-  for (size_t i = 0; i < patterns_.size(); ++i) {
-    const std::string& pattern = patterns_[i];
-    if (pattern != last_part(path) && pattern != type && !glob_matches(pattern, path)) continue;
-    used_[i] = true;
-    if (first.empty()) first = pattern;
-  }
-  return first;
-}
-
-std::string detail::Exclusions::match(const std::vector<std::string>& paths, std::string_view type) {
-  std::string first;
-  for (const std::string& path : paths)
-    if (const std::string pattern = match(path, type); first.empty()) first = pattern;
-  return first;
-}
-
-void detail::Exclusions::check_all_used(const char* op, const char* what) const {
-  for (size_t i = 0; i < patterns_.size(); ++i)
-    TERN_CHECK(used_[i], ValueError, "[", op, "] expected exclusions that match a ", what, ", got \"", patterns_[i],
-               "\", which matches none");
-}
 
 std::string to_string(const ConvertReport& report) {
   const auto with_norm =
       std::count_if(report.converted.begin(), report.converted.end(), [](const auto& l) { return l.subln; });
   return concat("converted ", report.converted.size(), " layers (", with_norm, " with SubLN), left ",
-                listed(report.left),
+                to_string(report.left),
                 report.before.empty() ? std::string() : concat("; converted before: ", report.before.size()));
 }
 
@@ -156,8 +111,8 @@ bool wants_subln(std::string_view path, const ConvertOptions& o) {
 ConvertReport convert(nn::Module& model, const ConvertOptions& options) {
   constexpr const char* kName = "convert";
   ConvertReport report;
-  detail::Exclusions exclusions(options.exclude);
-  const std::vector<std::string> heads = options.exclude_heads ? heads_of(model) : std::vector<std::string>{};
+  Patterns exclusions(options.exclude, MatchRule::kName);
+  const std::vector<std::string> heads = options.exclude_heads ? head_paths(model) : std::vector<std::string>{};
   std::vector<std::pair<std::string, std::shared_ptr<const nn::Linear>>> chosen;
   for (const auto& [module, paths] : nn::module_places(model)) {
     const std::string& path = paths[0];
@@ -182,7 +137,7 @@ ConvertReport convert(nn::Module& model, const ConvertOptions& options) {
     else if (linear->bias.is_tied())
       reason = "its bias is tied to another";
     if (!reason.empty()) {
-      report.left.emplace_back(path, reason);
+      report.left.push_back({path, reason});
       continue;
     }
     for (const nn::Parameter* parameter : {&linear->weight, &linear->bias})
@@ -192,9 +147,9 @@ ConvertReport convert(nn::Module& model, const ConvertOptions& options) {
     report.converted.push_back(
         {path, std::any_of(paths.begin(), paths.end(), [&](const std::string& p) { return wants_subln(p, options); })});
   }
-  exclusions.check_all_used(kName, "linear layer");
+  exclusions.check_all_used(kName, "exclusions that match a linear layer");
   TERN_CHECK(!chosen.empty() || !report.before.empty(), ValueError, "[", kName,
-             "] found no linear layer to convert in ", model.type_name(), ", and left ", listed(report.left));
+             "] found no linear layer to convert in ", model.type_name(), ", and left ", to_string(report.left));
   for (size_t i = 0; i < chosen.size(); ++i) {
     const auto& [path, linear] = chosen[i];
     model.replace_everywhere(path, converted(*linear, options_for(*linear, report.converted[i].subln, options)));
@@ -229,23 +184,31 @@ std::string describe_conversion(const nn::Module& model) {
   return layers.dump();
 }
 
-void restore_conversion(nn::Module& model, const std::string& description) {
-  constexpr const char* kName = "restore_conversion";
-  const io::Json layers = io::Json::parse(kName, "the description of a conversion", description);
-  std::vector<std::pair<std::string, std::shared_ptr<nn::Module>>> made;
+std::vector<DescribedConversion> described_conversion(const std::string& description) {
+  const io::Json layers = io::Json::parse("restore_conversion", "the description of a conversion", description);
+  std::vector<DescribedConversion> found;
   for (const io::Json& entry : layers.items()) {
-    const std::string& path = entry.at("path").as_string();
-    const BitLinear::Options options = described(entry.at("bit_linear"));
+    DescribedConversion layer{.path = entry.at("path").as_string(), .options = described(entry.at("bit_linear"))};
+    if (entry.contains("rank"))
+      layer.correction = BitLinearLrc::Options{.layer = layer.options,
+                                               .rank = entry.at("rank").as_int(),
+                                               .trainable_weight = entry.at("trainable_weight").as_bool(),
+                                               .keep_weight = entry.at("keep_weight").as_bool()};
+    found.push_back(std::move(layer));
+  }
+  return found;
+}
+
+void restore_conversion(nn::Module& model, const std::string& description) {
+  std::vector<std::pair<std::string, std::shared_ptr<nn::Module>>> made;
+  for (const auto& [path, options, correction] : described_conversion(description)) {
     const auto before = model.get_module(path);
     int64_t in = 0, out = 0;
-    TERN_CHECK(sizes_of(*before, in, out) && in == options.in_features && out == options.out_features, ValueError, "[",
-               kName, "] expected a linear layer from ", options.in_features, " to ", options.out_features, " at ",
-               path, ", got ", before->type_name(), "(", before->extra_text(), ")");
-    if (entry.contains("rank"))
-      made.emplace_back(path, nn::make<BitLinearLrc>({.layer = options,
-                                                      .rank = entry.at("rank").as_int(),
-                                                      .trainable_weight = entry.at("trainable_weight").as_bool(),
-                                                      .keep_weight = entry.at("keep_weight").as_bool()}));
+    TERN_CHECK(sizes_of(*before, in, out) && in == options.in_features && out == options.out_features, ValueError,
+               "[restore_conversion] expected a linear layer from ", options.in_features, " to ", options.out_features,
+               " at ", path, ", got ", before->type_name(), "(", before->extra_text(), ")");
+    if (correction.has_value())
+      made.emplace_back(path, nn::make<BitLinearLrc>(*correction));
     else
       made.emplace_back(path, nn::make<BitLinear>(options));
   }

@@ -4,13 +4,15 @@
 #pragma once
 
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include <tern/nn/module.h>
 #include <tern/quant/bitnet/bit_linear.h>
+#include <tern/quant/bitnet/lrc.h>
+#include <tern/quant/selection.h>
 
 namespace tern::quant::bitnet {
 
@@ -44,8 +46,8 @@ struct ConvertReport {
     bool subln = false;
   };
   std::vector<Layer> converted;
-  std::vector<Layer> before;                              ///< converted before; they stay as they are
-  std::vector<std::pair<std::string, std::string>> left;  ///< linear layers left as they are, with the reason
+  std::vector<Layer> before;  ///< converted before; they stay as they are
+  std::vector<LeftOut> left;  ///< linear layers left as they are
 };
 /// "converted 28 layers (8 with SubLN), left 1: lm_head (a head)", with "; converted before: 4" if there are such.
 std::string to_string(const ConvertReport& report);
@@ -72,23 +74,13 @@ ConvertReport auto_convert(nn::Module& model, const ConvertOptions& options = {}
 /// nothing has changed.
 std::string describe_conversion(const nn::Module& model);
 void restore_conversion(nn::Module& model, const std::string& description);
-
-namespace detail {
-/// A list of exclusions, and which of them have matched.
-class Exclusions {
- public:
-  explicit Exclusions(const std::vector<std::string>& patterns) : patterns_(patterns), used_(patterns.size(), false) {}
-  /// The first entry that matches, or an empty text.
-  std::string match(std::string_view path, std::string_view type);
-  /// The same for a module that stands at several paths: one of them is enough.
-  std::string match(const std::vector<std::string>& paths, std::string_view type);
-  /// Throws ValueError for an entry that has matched nothing; `what` is what it should have matched.
-  void check_all_used(const char* op, const char* what) const;
-
- private:
-  std::vector<std::string> patterns_;
-  std::vector<bool> used_;
+/// A layer in such a description.
+struct DescribedConversion {
+  std::string path;
+  BitLinear::Options options;
+  std::optional<BitLinearLrc::Options> correction = {};
 };
-}  // namespace detail
+/// The layers in such a text. Throws FormatError.
+std::vector<DescribedConversion> described_conversion(const std::string& description);
 
 }  // namespace tern::quant::bitnet

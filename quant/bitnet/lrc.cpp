@@ -15,7 +15,6 @@
 #include <tern/nn/init.h>
 #include <tern/nn/parametrization.h>
 #include <tern/nn/places.h>
-#include <tern/quant/bitnet/convert.h>
 #include <tern/quant/bitnet/lrc.h>
 #include <tern/quant/packed/ternary.h>
 
@@ -244,7 +243,7 @@ LrcReport convert_to_lrc(nn::Module& model, const LrcOptions& options) {
              "] expected calibration_tokens of at least 1, got ", options.calibration_tokens);
   LrcReport report;
   std::vector<Chosen> chosen;
-  detail::Exclusions exclusions(options.exclude);
+  Patterns exclusions(options.exclude, MatchRule::kName);
   for (const auto& [module, paths] : nn::module_places(model)) {
     const std::string& path = paths[0];
     if (const auto* before = dynamic_cast<const BitLinearLrc*>(module.get()); before != nullptr && !path.empty())
@@ -257,7 +256,7 @@ LrcReport convert_to_lrc(nn::Module& model, const LrcOptions& options) {
     for (const nn::Parameter* parameter : {&layer->weight, &layer->bias})
       if (reason.empty() && parameter->is_tied()) reason = concat("its ", parameter->name(), " is tied to another");
     if (!reason.empty()) {
-      report.left.emplace_back(path, reason);
+      report.left.push_back({path, reason});
       continue;
     }
     for (const nn::Parameter* parameter : {&layer->weight, &layer->bias})
@@ -269,7 +268,7 @@ LrcReport convert_to_lrc(nn::Module& model, const LrcOptions& options) {
                rank);
     chosen.push_back({.path = path, .layer = layer, .rank = rank});
   }
-  exclusions.check_all_used(kName, "BitLinear layer");
+  exclusions.check_all_used(kName, "exclusions that match a BitLinear layer");
   TERN_CHECK(!chosen.empty() || !report.before.empty(), ValueError, "[", kName,
              "] expected a model with BitLinear layers, got a ", model.type_name(),
              report.left.empty() ? " without; convert() a float model first" : " with all of them left out");

@@ -17,6 +17,7 @@
 #include <tern/nn/layers/norms.h>
 #include <tern/nn/module.h>
 #include <tern/quant/bitnet/bit_linear.h>
+#include <tern/quant/selection.h>
 
 namespace tern::quant::bitnet {
 
@@ -102,7 +103,7 @@ int64_t rank_of(const BitLinear::Options& layer, const LrcOptions& options);
 struct LrcReport {
   std::vector<std::pair<std::string, int64_t>> converted;
   std::vector<std::pair<std::string, int64_t>> before;
-  std::vector<std::pair<std::string, std::string>> left;
+  std::vector<LeftOut> left;
 };
 /// Puts a BitLinearLrc in the place of every BitLinear below the model that is not excluded, with its weight, bias and
 /// norm, in all places where the layer stands. Layers corrected before stay as they are, and so do, reported as left,

@@ -12,10 +12,8 @@
 #pragma once
 
 #include <functional>
-#include <iosfwd>
 #include <optional>
 #include <string>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -23,7 +21,8 @@
 #include <tern/nn/module.h>
 #include <tern/nn/parametrization.h>
 #include <tern/quant/codeq/dead_zone.h>
-#include <tern/quant/left_out.h>
+#include <tern/quant/layer_state.h>
+#include <tern/quant/selection.h>
 
 namespace tern::quant::codeq {
 
@@ -37,22 +36,16 @@ struct Learnable {
   int min_bits = 2;  ///< 2..max_bits
 };
 
-/// How AttachOptions::exclude is read.
-enum class ExcludeRule {
-  kGlob,       ///< a layer's whole path, where * stands for any characters and ? for one: "conv1" spares the stem alone
-  kSubstring,  ///< the published rule: any module with a weight (norms and embeddings too) whose path does not contain
-               ///< a text: "conv1" spares the first convolution of every block as well. For comparisons with published
-               ///< code.
-};
-
 /// Settings of attach().
 struct AttachOptions {
-  std::vector<std::string> exclude = {};  ///< layers to leave in full precision, read by `rule`
+  std::vector<std::string> exclude = {};  ///< layers to leave in full precision, whose paths are matched by `rule`
   /// Parameters to quantize besides the weights of convolution and linear layers, excluded ones among them: paths, as
   /// "lstm.weight_ih_l0", where * and ? stand for any characters and for one.
   std::vector<std::string> include = {};
   std::variant<Fixed, Learnable> bits = Fixed{};
-  ExcludeRule rule = ExcludeRule::kGlob;
+  /// kGlob, or kSubstring: the published rule, by which any module with a weight (norms and embeddings too) is
+  /// quantized whose path does not contain a text. For comparisons with published code.
+  MatchRule rule = MatchRule::kGlob;
   double init_logit_dz = 3.0;   ///< theta_z at the start: 3 makes the dead-zone 0.5 % of the range
   double init_logit_bit = 3.0;  ///< theta_b at the start: 3 gives max_bits
   bool start_uniform = false;   ///< theta_z such that d = s, plain uniform quantization, in place of init_logit_dz; the
@@ -60,11 +53,11 @@ struct AttachOptions {
   DeadZoneOptions quantizer = {};  ///< constants and safeguards; its bit settings come from `bits`
 };
 
-/// What attach() did. Here, in attached_layers() and in reports a quantized parameter has the path of its layer as its
-/// name if it is the layer's "weight", else its own path ("lstm.weight_ih_l0").
+/// What attach() did. Here, in attached_layers() and in layer states a quantized parameter has the path of its layer as
+/// its name if it is the layer's "weight", else its own path ("lstm.weight_ih_l0").
 struct AttachReport {
   std::vector<std::string> attached;
-  std::vector<std::pair<std::string, std::string>> skipped;  ///< layers and included parameters left, with the reason
+  std::vector<LeftOut> skipped;  ///< layers and included parameters left, named likewise
   std::vector<LeftOut> left;  ///< every parameter of two or more axes without a quantizer, those of `skipped` included
 };
 
@@ -118,57 +111,20 @@ class Quantizer final : public nn::Parametrization {
   Options options_;
 };
 
-/// One weight as a report sees it.
-struct LayerReport {
-  std::string name;                    ///< path of the layer, or of a parameter that is not a layer's "weight"
-  std::string parameter = {};          ///< path of the parameter
-  bool quantized = false;              ///< has a quantizer that is switched on
-  int64_t weights = 0;                 ///< elements of the weight
-  int64_t zeros = 0;                   ///< of these, zero in the effective weight
-  int bits = 32;                       ///< of a weight; 32 where not quantized
-  int64_t macs = 0;                    ///< dense multiply-adds for one example; 0 in layer_states(). Those of a module
-                                       ///< that is neither convolution nor linear layer are its macs(), shared among
-                                       ///< its reported parameters by their sizes
-  DeadZone dead_zone;                  ///< scalars of the quantizer; zero where not quantized
-  double logit_dz = 0, logit_bit = 0;  ///< theta_z and theta_b, likewise
-  int64_t clamped = 0;                 ///< weights beyond the largest level
+/// The state of every weight whose quantizer is switched on. Figures: "dead_zone_share" (d / 2A, the share of the range
+/// that becomes zero), "dead_zone" (d), "step", "shift", "top_code", "logit_dz", "logit_bit" and "clamped" (weights
+/// beyond the largest level).
+std::vector<LayerState> layer_states(const nn::Module& model);
+/// The same for a weight that is at hand with its logits and settings; f32 or f64. Name and path are left empty.
+LayerState state_of(const Tensor& latent, double logit_dz, double logit_bit, const DeadZoneOptions& options);
 
-  /// Share of weights that are not zero; 1 without weights.
-  double density() const {
-    return weights == 0 ? 1.0 : 1.0 - static_cast<double>(zeros) / static_cast<double>(weights);
-  }
-  /// Bit operations: density * MACs * bits of the weights * 32 bits of the activations (section 6 of the paper).
-  double bops() const { return density() * static_cast<double>(macs) * bits * 32.0; }
-};
-
-/// All convolution and linear layers of a model, in order, with their totals. Once a quantizer is attached, also what
-/// else has one and all other parameters of two or more axes, which count 32 bits a value.
-struct Report {
-  std::vector<LayerReport> layers;
-
-  int64_t weights() const;   ///< this and what follows: of all layers together
-  double sparsity() const;   ///< zeros over all weights, a fraction; 0 without weights
-  double mean_bits() const;  ///< weighted by weights; 32 for a layer without quantizer
-  int64_t macs() const;
-  double bops() const;
-  double rel_bops() const;  ///< bops() over those of the same model in dense fp32, a fraction; 1 without MACs
-};
-
-/// A table, a layer a line and a line of totals; without MACs in the report, none in the table.
-std::string to_string(const Report& report);
-std::ostream& operator<<(std::ostream& out, const Report& report);
-
-/// Bits, zeros and logits of every layer of the report, without MACs: cheap enough for every log line.
-Report layer_states(const nn::Module& model);
-
-/// The whole report; MACs are counted in one forward of an all-zero input of that shape ([1, 3, 32, 32]; the batch is
-/// divided out) and of the first parameter's dtype, in eval mode without gradients, which changes nothing in the model.
-/// Throws ShapeError for a shape without a batch, and what the forward throws.
-Report report(nn::Module& model, const Shape& input_shape);
-
-/// The same with a forward of one's own, for a model that is called in another way; MACs are those of the whole run:
+/// quant::layer_table of the model, with MACs for that input or run of one's own:
 ///
-///   const auto report = codeq::report(model, [&] { static_cast<void>(model(tokens)); });
-Report report(nn::Module& model, const std::function<void()>& run);
+///   std::cout << codeq::report(model, {1, 3, 32, 32});
+LayerTable report(nn::Module& model, const Shape& input_shape);
+LayerTable report(nn::Module& model, const std::function<void()>& run);
+
+/// CoDeQ's key in the registry of methods (quant/method.h).
+inline constexpr const char* kMethodKey = "codeq";
 
 }  // namespace tern::quant::codeq

@@ -175,7 +175,7 @@ TEST(Resume, WithAveragesEverythingIsOfTheWeightsThatAreSaved) {
   const std::string mixed = directory / "mixed", ternary = directory / "ternary", text = directory / "text";
   ASSERT_EQ(run_program("train_classifier", images_run(mixed, joined(kMixed, kAveraged))).exit_code, 0);
   const auto model = train::model_of(train::load_checkpoint(mixed + "/last.safetensors"));
-  const quant::codeq::Report report = quant::codeq::layer_states(*model);
+  const quant::LayerTable report = quant::layer_table(*model);
   const Json row = rows_of(mixed + "/metrics.jsonl").back(),
              summary = Json::parse_file("test", mixed + "/summary.json");
   EXPECT_EQ(row.at("sparsity").as_number(), report.sparsity());
@@ -185,8 +185,8 @@ TEST(Resume, WithAveragesEverythingIsOfTheWeightsThatAreSaved) {
   const Json layers = rows_of(mixed + "/layers.jsonl").back().at("layers");
   ASSERT_EQ(layers.size(), report.layers.size());
   for (size_t i = 0; i < layers.size(); ++i) {
-    EXPECT_EQ(layers[i].at("logit_dz").as_number(), report.layers[i].logit_dz) << i;
-    EXPECT_EQ(layers[i].at("range").as_number(), report.layers[i].dead_zone.range) << i;
+    EXPECT_EQ(layers[i].at("logit_dz").as_number(), report.layers[i].figure("logit_dz").value_or(0)) << i;
+    EXPECT_EQ(layers[i].at("range").as_number(), report.layers[i].range) << i;
   }
 
   const auto expect_ternary = [](const std::string& out) {

@@ -282,8 +282,8 @@ TEST_F(TrainLm, ABitNetFromItsTeacherToPackedIntegers) {
   EXPECT_EQ(generated(packed, {}), reference);
   const ProcessResult refused = run_program("pack", {"--weights", teacher + "/last.safetensors", "--out", packed});
   EXPECT_EQ(refused.exit_code, 1);
-  EXPECT_EQ(refused.err, concat("pack: [pack] expected weights of a BitNet in '", teacher,
-                                "/last.safetensors', got a model without ternary layers\n"));
+  EXPECT_EQ(refused.err, concat("pack: [pack] expected weights with compressed layers in '", teacher,
+                                "/last.safetensors', got a model in full precision\n"));
 }
 
 TEST_F(TrainLm, BitNetSettingsThatContradictEachOther) {
@@ -296,15 +296,15 @@ TEST_F(TrainLm, BitNetSettingsThatContradictEachOther) {
   refused({"bitnet.enabled=true", "bitnet.lrc.rank_percentage=0.1", "bitnet.warmup_steps=5"},
           "no bitnet.warmup_steps with bitnet.lrc, whose layers are quantized wholly, got 5");
   refused({"bitnet.enabled=true", "bitnet.distill.relation_weight=1"},
-          "bitnet.distill.teacher with other settings of bitnet.distill, got none");
+          "distill.teacher with other settings of distill, got none");
   refused({"bitnet.enabled=true", "bitnet.lrc.freeze=false"},
           "bitnet.lrc.rank_percentage above 0 with other settings of bitnet.lrc, got 0");
   refused({"bitnet.enabled=true", "bitnet.warmup_schedule=cosine"},
           "bitnet.warmup_steps above 0 with bitnet.warmup_schedule cosine, got 0");
   refused({"bitnet.enabled=true", "bitnet.distill.teacher=t", "bitnet.distill.logits_weight=0"},
-          "a bitnet.distill.logits_weight or relation_weight above 0 with a teacher, got 0 for both");
+          "a distill.logits_weight or relation_weight above 0 with a teacher, got 0 for both");
   refused({"bitnet.enabled=true", "bitnet.distill.teacher=t", "bitnet.distill.splits=2"},
-          "bitnet.distill.splits and layers with a relation_weight and not without, got 2 splits and 0 layers with a "
+          "distill.splits and layers with a relation_weight and not without, got 2 splits and 0 layers with a "
           "weight of 0");
 }
 

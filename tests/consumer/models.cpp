@@ -49,7 +49,7 @@ struct Losses {
 };
 
 /// Every parameter of two or more axes is in the report: quantized, or left out with a reason.
-void check_report(const nn::Module& net, const codeq::AttachReport& attached, const codeq::Report& report) {
+void check_report(const nn::Module& net, const codeq::AttachReport& attached, const quant::LayerTable& report) {
   std::cout << report << "\n";
   std::map<std::string, std::string> left;
   for (const auto& [path, reason] : attached.left) {
@@ -61,7 +61,7 @@ void check_report(const nn::Module& net, const codeq::AttachReport& attached, co
     const auto layer = std::find_if(report.layers.begin(), report.layers.end(),
                                     [&name = name](const auto& row) { return row.parameter == name; });
     TERN_CHECK(layer != report.layers.end(), ValueError, name, " is not in the report");
-    TERN_CHECK(layer->quantized != left.contains(name), ValueError, name, " is neither quantized nor left out");
+    TERN_CHECK(layer->quantized() != left.contains(name), ValueError, name, " is neither quantized nor left out");
   }
 }
 

@@ -199,7 +199,7 @@ TEST(BitnetConvert, ExclusionsByNamePathTypeAndPattern) {
 // Also of models whose heads have other names, and below another module.
 TEST(BitnetConvert, LeavesTheHeadsOfTheZoo) {
   const auto left = [](nn::Module& model) { return convert(model).left; };
-  using Left = std::vector<std::pair<std::string, std::string>>;
+  using Left = std::vector<LeftOut>;
   EXPECT_EQ(left(*nn::make<nn::models::Mlp>({.in_features = 6, .hidden = {4, 4}, .num_classes = 3})),
             (Left{{"layers.2", "a head"}}));
   nn::Sequential outer;

@@ -54,7 +54,7 @@ TEST(BitnetPack, IntegersGiveWhatFloatsGive) {
     vit->eval();
     const ConvertReport report = convert(*vit, {.subln = subln});
     EXPECT_EQ(report.converted.size(), 8u);  // qkv, proj, fc1 and fc2
-    EXPECT_EQ(report.left, (std::vector<std::pair<std::string, std::string>>{{"head", "a head"}}));
+    EXPECT_EQ(report.left, (std::vector<LeftOut>{{"head", "a head"}}));
     const Tensor images = rand({2, 3, 8, 8});
     const Tensor logits = (*vit)(images);
     EXPECT_EQ(pack(*vit).size(), 8u);

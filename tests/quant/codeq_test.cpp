@@ -56,7 +56,7 @@ TEST(Attach, ByTypeWithGlobExclusion) {
   Net but_stem;
   const AttachReport report = attach(but_stem, {.exclude = {"conv1"}});
   EXPECT_EQ(report.attached, (Names{"block.conv1", "head"})) << "an exact name spares the stem alone";
-  EXPECT_EQ(report.skipped, (std::vector<std::pair<std::string, std::string>>{{"conv1", "excluded by \"conv1\""}}));
+  EXPECT_EQ(report.skipped, (std::vector<LeftOut>{{"conv1", "excluded by \"conv1\""}}));
   Net glob;
   EXPECT_EQ(attach(glob, {.exclude = {"*conv?"}}).attached, (Names{"head"}));
   EXPECT_EQ(attached_layers(glob), (Names{"head"}));
@@ -64,7 +64,7 @@ TEST(Attach, ByTypeWithGlobExclusion) {
 
 TEST(Attach, PublishedSubstringRule) {
   Net net;
-  const AttachReport report = attach(net, {.exclude = {"conv1"}, .rule = ExcludeRule::kSubstring});
+  const AttachReport report = attach(net, {.exclude = {"conv1"}, .rule = MatchRule::kSubstring});
   EXPECT_EQ(report.attached, (Names{"block.bn1", "head"}))
       << "norm scales are wrapped and every conv1 is spared, as published";
 }
@@ -79,8 +79,10 @@ TEST(Attach, NamesAndInitialLogits) {
 TEST(Attach, StartUniformMakesTheDeadZoneOneStep) {
   Net net;
   attach(net, {.bits = Fixed{4}, .start_uniform = true});
-  for (const LayerReport& layer : layer_states(net).layers)
-    EXPECT_NEAR(layer.dead_zone.dead_zone, layer.dead_zone.step, 1e-4 * layer.dead_zone.step) << layer.name;
+  for (const LayerState& layer : layer_states(net)) {
+    const double step = layer.figure("step").value();
+    EXPECT_NEAR(layer.figure("dead_zone").value(), step, 1e-4 * step) << layer.name;
+  }
 }
 
 TEST(Attach, LayersComputeWithQuantizedWeightsAndGradientsReachLatentsAndLogits) {
@@ -153,7 +155,7 @@ TEST(Attach, Errors) {
     Tensor weight = zeros.head->weight.latent();
     weight.zero_();
   }
-  EXPECT_EQ(attach(zeros).skipped.at(0).first, "head");
+  EXPECT_EQ(attach(zeros).skipped.at(0).path, "head");
 }
 
 TEST(Attach, NonFiniteWeightNamesTheLayer) {
@@ -272,16 +274,16 @@ TEST(LeftOut, ParametersOfUnknownLayersAreNamedAndCount32Bits) {
   const std::string reason =
       "a parameter of Custom, which is neither a convolution nor a linear layer; include it by its path";
   EXPECT_EQ(report.left, (std::vector<LeftOut>{{"custom.weight", reason}, {"custom.mix", reason}}));
-  const Report whole = codeq::report(net, {1, 4});
+  const LayerTable whole = codeq::report(net, {1, 4});
   Names names;
-  for (const LayerReport& layer : whole.layers) names.push_back(layer.name);
+  for (const LayerState& layer : whole.layers) names.push_back(layer.name);
   EXPECT_EQ(names, (Names{"custom", "custom.mix", "head"}));
   EXPECT_EQ(whole.weights(), 16 + 8 + 16);
   EXPECT_DOUBLE_EQ(whole.mean_bits(), (24 * 32 + 16 * 4) / 40.0);
   EXPECT_EQ(whole.layers[0].macs, 16);
   EXPECT_EQ(whole.layers[1].macs, 8);
   EXPECT_EQ(whole.layers[0].bits, 32);
-  EXPECT_EQ(layer_states(net).layers.size(), 3u);
+  EXPECT_EQ(layer_table(net).layers.size(), 3u);
   Mixed excluded;
   EXPECT_EQ(attach(excluded, {.exclude = {"head"}, .include = {"custom.mix"}}).left.back(),
             (LeftOut{"head.weight", "excluded by \"head\""}));
@@ -294,11 +296,12 @@ TEST(LeftOut, AnyParameterIsIncludedByItsPath) {
   EXPECT_EQ(report.attached, names);
   EXPECT_TRUE(report.left.empty());
   EXPECT_EQ(attached_layers(net), names);
-  const Report states = layer_states(net);
+  const LayerTable states = layer_table(net);
   ASSERT_EQ(states.layers.size(), names.size());
   for (size_t i = 0; i < names.size(); ++i) {
     EXPECT_EQ(states.layers[i].name, names[i]);
-    EXPECT_TRUE(states.layers[i].quantized);
+    EXPECT_TRUE(states.layers[i].quantized());
+    EXPECT_EQ(states.layers[i].method, kMethodKey);
   }
   EXPECT_EQ(dead_zone_logits(net).size(), 4u);
   EXPECT_DOUBLE_EQ(nn::summary(net, Shape{1, 4}).bits, (44 * 4 + 4 * 32) / 48.0);
@@ -321,8 +324,8 @@ TEST(LeftOut, AQuantizerAttachedByHandCounts) {
   const AttachReport report = attach(net);
   EXPECT_EQ(report.left.size(), 1u) << "custom.mix";
   EXPECT_EQ(attached_layers(net), (Names{"custom", "head"}));
-  EXPECT_EQ(layer_states(net).layers.size(), 3u);
-  EXPECT_TRUE(layer_states(net).layers[0].quantized);
+  EXPECT_EQ(layer_table(net).layers.size(), 3u);
+  EXPECT_TRUE(layer_table(net).layers[0].quantized());
   EXPECT_EQ(message_of([] {
               Custom alone;
               attach(alone);
@@ -336,7 +339,7 @@ TEST(Report, ChangesNothingInTheModel) {
   attach(net);
   net.block->eval();
   const auto mean = net.block->bn1->running_mean().to_vector<float>();
-  const Report r = report(net, {2, 3, 8, 8});
+  const LayerTable r = report(net, {2, 3, 8, 8});
   EXPECT_EQ(r.layers[0].macs, 3 * 4 * 9 * 64) << "counted for one example";
   EXPECT_EQ(r.layers[2].macs, 256 * 5);
   EXPECT_TRUE(net.is_training());
@@ -349,8 +352,8 @@ TEST(Report, ChangesNothingInTheModel) {
 TEST(Report, UnquantizedLayersCountAs32Bits) {
   Net net;
   attach(net, {.exclude = {"conv1"}, .bits = Fixed{4}});
-  const Report r = report(net, {1, 3, 8, 8});
-  EXPECT_FALSE(r.layers[0].quantized);
+  const LayerTable r = report(net, {1, 3, 8, 8});
+  EXPECT_FALSE(r.layers[0].quantized());
   EXPECT_EQ(r.layers[0].bits, 32);
   const double quantized = 4 * 4 * 9 + 256 * 5, stem = 3 * 4 * 9;
   EXPECT_NEAR(r.mean_bits(), (32 * stem + 4 * quantized) / (stem + quantized), 1e-12);
@@ -363,14 +366,14 @@ TEST(Report, BopsOfResNet20MatchTheGoldenTable) {
   std::ifstream file(std::filesystem::path(TERN_GOLDEN_DIR) / "codeq/b01_bops_resnet20.json");
   const auto golden = nlohmann::json::parse(file);
   nn::models::ResNetCifar net({.depth = 20});
-  Report r = report(net, {1, 3, 32, 32});
+  LayerTable r = report(net, {1, 3, 32, 32});
   ASSERT_EQ(r.layers.size(), golden["layers"].size());
   EXPECT_EQ(r.macs(), golden["total_dense_macs"].get<int64_t>());
   EXPECT_EQ(r.weights(), 268336);
   EXPECT_EQ(r.rel_bops(), 1.0);
   for (size_t i = 0; i < r.layers.size(); ++i) {
     const auto& want = golden["layers"][i];
-    LayerReport& layer = r.layers[i];
+    LayerState& layer = r.layers[i];
     EXPECT_EQ(layer.name, want["name"].get<std::string>());
     EXPECT_EQ(layer.macs, want["dense_macs"].get<int64_t>()) << layer.name;
     layer.zeros = layer.weights - want["nonzero"].get<int64_t>();
@@ -392,12 +395,12 @@ TEST(Report, OfAModelOfTokensIsCountedInAForwardOfTheCallers) {
   Tokens net;
   attach(net);
   const Tensor tokens = zeros({1, 5}, DType::kI64);
-  const Report r = report(net, [&] { static_cast<void>(net(tokens)); });
+  const LayerTable r = report(net, [&] { static_cast<void>(net(tokens)); });
   EXPECT_EQ(r.macs(), 5 * 6 * 11);
   EXPECT_EQ(r.weights(), 2 * 6 * 11);
   EXPECT_NE(to_string(r).find("BOPs"), std::string::npos);
-  EXPECT_EQ(to_string(layer_states(net)).find("BOPs"), std::string::npos) << "nothing was counted";
-  EXPECT_EQ(to_string(layer_states(net)).find("MACs"), std::string::npos);
+  EXPECT_EQ(to_string(layer_table(net)).find("BOPs"), std::string::npos) << "nothing was counted";
+  EXPECT_EQ(to_string(layer_table(net)).find("MACs"), std::string::npos);
 }
 
 }  // namespace

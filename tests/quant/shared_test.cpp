@@ -65,7 +65,7 @@ TEST(SharedLayer, IsNamedByAnyOfItsPaths) {
   Shared spared;
   EXPECT_THROW(codeq::attach(spared, {.exclude = {"b"}}), ValueError);
   EXPECT_EQ(codeq::attach(spared).attached, std::vector<std::string>{"a"});
-  EXPECT_EQ(codeq::layer_states(spared).layers.size(), 1u);
+  EXPECT_EQ(codeq::layer_states(spared).size(), 1u);
 }
 
 TEST(SharedLayer, IsCorrectedAndPackedAndRestored) {

@@ -104,20 +104,21 @@ TEST_P(CodeqTrace, MatchesPyTorch) {
     loss.backward();
     sgd.step();
     double dz = 0, bit = 0;
-    const Report states = layer_states(model);
-    for (const LayerReport& layer : states.layers) dz += layer.logit_dz, bit += layer.logit_bit;
-    const double count = static_cast<double>(states.layers.size());
+    const std::vector<LayerState> states = layer_states(model);
+    for (const LayerState& layer : states)
+      dz += layer.figure("logit_dz").value(), bit += layer.figure("logit_bit").value();
+    const double count = static_cast<double>(states.size());
     EXPECT_NEAR(dz / count, expected.at("mean_logit_dz")[step].as_number(), logit_tolerance) << "step " << step;
     EXPECT_NEAR(bit / count, expected.at("mean_logit_bit")[step].as_number(), logit_tolerance) << "step " << step;
   }
   if (!exact) return;
 
-  const Report after = layer_states(model);
+  const LayerTable after = layer_table(model);
   ASSERT_EQ(after.layers.size(), expected.at("layers_after").size());
-  for (const LayerReport& layer : after.layers) {
+  for (const LayerState& layer : after.layers) {
     const io::Json& reference = expected.at("layers_after").at(layer.name);
-    EXPECT_NEAR(layer.logit_dz, reference.at("logit_dz").as_number(), 1e-9) << layer.name;
-    EXPECT_NEAR(layer.logit_bit, reference.at("logit_bit").as_number(), 1e-9) << layer.name;
+    EXPECT_NEAR(layer.figure("logit_dz").value(), reference.at("logit_dz").as_number(), 1e-9) << layer.name;
+    EXPECT_NEAR(layer.figure("logit_bit").value(), reference.at("logit_bit").as_number(), 1e-9) << layer.name;
     EXPECT_EQ(layer.bits, reference.at("bits").as_int()) << layer.name;
     EXPECT_EQ(layer.zeros, reference.at("zeros").as_int()) << layer.name;
     test::expect_sums(model.get_parameter(layer.name + ".weight").latent(), reference.at("latent"), layer.name);

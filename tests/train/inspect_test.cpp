@@ -164,27 +164,26 @@ TEST(Inspect, CheckpointWithQuantizers) {
     throw ValueError(name);
   };
   const TensorInspection stem = find("conv1.weight");
-  EXPECT_FALSE(stem.quantized);
+  EXPECT_FALSE(stem.compressed);
   EXPECT_EQ(stem.bits(), 32);
   EXPECT_EQ(stem.shape, (Shape{16, 3, 3, 3}));
   EXPECT_EQ(stem.bytes, 16 * 27 * 4);
 
   // The same as the library's own report on the model.
   size_t quantized = 0;
-  for (const auto& layer : quant::codeq::layer_states(*saved.net).layers) {
+  for (const quant::LayerState& layer : quant::layer_table(*saved.net).layers) {
     const TensorInspection t = find(layer.name + ".weight");
-    EXPECT_EQ(t.quantized.has_value(), layer.quantized) << layer.name;
-    if (!t.quantized) continue;
+    EXPECT_EQ(t.compressed.has_value(), layer.quantized()) << layer.name;
+    if (!t.compressed) continue;
     ++quantized;
     EXPECT_EQ(t.bits(), layer.bits);
-    EXPECT_EQ(t.quantized->zeros, layer.zeros);
-    EXPECT_EQ(t.quantized->clamped, layer.clamped);
-    EXPECT_EQ(t.quantized->scalars.dead_zone, layer.dead_zone.dead_zone);
-    EXPECT_EQ(t.quantized->logit_bit, layer.logit_bit);
+    EXPECT_EQ(t.compressed->zeros, layer.zeros);
+    for (const char* name : {"clamped", "dead_zone", "logit_bit"})
+      EXPECT_EQ(t.compressed->figure(name), layer.figure(name)) << name;
     EXPECT_NEAR(t.zero_share(), 1 - layer.density(), 1e-12);
     const ValueStats effective = value_stats(saved.net->get_parameter(layer.name + ".weight")());
-    EXPECT_EQ(t.quantized->levels, effective.distinct) << layer.name;
-    EXPECT_EQ(t.quantized->zeros, effective.zeros) << layer.name;
+    EXPECT_EQ(t.compressed->figure("levels"), static_cast<double>(effective.distinct)) << layer.name;
+    EXPECT_EQ(t.compressed->zeros, effective.zeros) << layer.name;
   }
   EXPECT_EQ(quantized, 19u);
   EXPECT_GT(find("layer1.0.conv1.weight").zero_share(), 0.4);
@@ -237,7 +236,7 @@ TEST(Inspect, WeightsThatAreNotFiniteHaveNoQuantizer) {
   save_checkpoint(saved.path, checkpoint);
   const Inspection one = inspect_file(saved.path, {.filter = "layer1.0.conv1.weight"});
   EXPECT_EQ(one.tensors[0].values.non_finite, 144);
-  EXPECT_FALSE(one.tensors[0].quantized);
+  EXPECT_FALSE(one.tensors[0].compressed);
   EXPECT_NE(to_text(one).find("not finite"), std::string::npos);
 }
 
@@ -258,8 +257,9 @@ TEST(Inspect, OtherFormats) {
   EXPECT_EQ(llama.format, "llama2.c");
   EXPECT_EQ(llama.tensors[0].name, "model.embed_tokens.weight");
   EXPECT_EQ(llama.tensors[0].values.max, 1);
-  const nn::Summary summary = summary_of_file(directory / "model.bin", {.tokens = 5});
-  EXPECT_EQ(summary.rows[0].output, (Shape{1, 5, chain.vocabulary()}));
+  const ModelSummary summary = summary_of_file(directory / "model.bin", {.tokens = 5});
+  EXPECT_FALSE(summary.compression);
+  EXPECT_EQ(summary.modules.rows[0].output, (Shape{1, 5, chain.vocabulary()}));
 }
 
 TEST(Inspect, BrokenFilesGiveOneSentence) {
@@ -292,10 +292,11 @@ TEST(Inspect, BrokenFilesGiveOneSentence) {
     return out.replace(out.find("layer1.0.conv1.weight"), 21, name);
   };
   EXPECT_EQ(quantized(named("w"), {}),
-            "[inspect] expected 'w.codeq.logit_dz', as the metadata describe a quantizer of 'w', got none");
-  EXPECT_EQ(quantized(named("v"), {}), "[inspect] expected 'v', as the metadata describe its quantizer, got none");
+            "[codeq] expected 'w.codeq.logit_dz', as the metadata describe a quantizer of 'w', got none");
+  EXPECT_EQ(quantized(named("v"), {{"v.codeq.logit_dz", ones({})}, {"v.codeq.logit_bit", ones({})}}),
+            "[inspect] expected 'v', as the metadata describe how CoDeQ compresses it, got none");
   EXPECT_EQ(quantized(named("w"), {{"w.codeq.logit_dz", ones({2})}, {"w.codeq.logit_bit", ones({})}}),
-            "[inspect] expected 'w.codeq.logit_dz' of one element, got f32 [2]");
+            "[codeq] expected 'w.codeq.logit_dz' of one element, got f32 [2]");
   EXPECT_EQ(quantized(named("w"), {{"w.codeq.logit_dz", ones({})}, {"w.codeq.logit_bit", ones({})}}),
             "nothing was thrown");
   EXPECT_NE(quantized("{", {}).find("[codeq] expected valid JSON in 'attached quantizers'"), std::string::npos)
@@ -304,7 +305,8 @@ TEST(Inspect, BrokenFilesGiveOneSentence) {
 
 TEST(SummaryOfFile, KnowsOurOwnAndIsToldOthers) {
   const SavedModel saved;
-  const nn::Summary ours = summary_of_file(saved.path);
+  const ModelSummary whole = summary_of_file(saved.path);
+  const nn::Summary& ours = whole.modules;
   EXPECT_EQ(ours.rows[0].output, (Shape{1, 10}));
   EXPECT_EQ(ours.macs, 40551040);  // 640 of these in the last layer
   // Bits and zeros are those of the quantizers.
@@ -317,9 +319,13 @@ TEST(SummaryOfFile, KnowsOurOwnAndIsToldOthers) {
       EXPECT_EQ(row.bits, 32);
     }
   }
-  EXPECT_EQ(to_json(ours).at("layers").size(), ours.rows.size());
-  EXPECT_EQ(to_json(ours).at("macs").as_int(), ours.macs);
-  EXPECT_EQ(summary_of_file(saved.path, {.side = 16}).rows[1].output, (Shape{1, 16, 16, 16}));
+  EXPECT_EQ(to_json(whole).at("layers").size(), ours.rows.size());
+  EXPECT_EQ(to_json(whole).at("macs").as_int(), ours.macs);
+  ASSERT_TRUE(whole.compression);
+  EXPECT_EQ(whole.compression->macs(), ours.macs);
+  EXPECT_EQ(to_json(whole).at("compression").at("mean_bits").as_number(), whole.compression->mean_bits());
+  EXPECT_NE(to_text(whole).find("% of dense fp32"), std::string::npos);
+  EXPECT_EQ(summary_of_file(saved.path, {.side = 16}).modules.rows[1].output, (Shape{1, 16, 16, 16}));
   EXPECT_EQ(message_of([&] { (void)summary_of_file(saved.path, {.model = "resnet32"}); }),
             "[inspect] expected --model resnet20 or none, as " + saved.path + " says, got resnet32");
   EXPECT_EQ(message_of([&] { (void)summary_of_file(saved.path, {.set = {"model.width=3"}}); }),
@@ -329,7 +335,7 @@ TEST(SummaryOfFile, KnowsOurOwnAndIsToldOthers) {
   const auto other = nn::models::create("resnet20", io::Json::object({{"num_classes", 7}}));
   const std::string foreign = saved.directory / "foreign.safetensors";
   io::save_safetensors(foreign, io::TensorMap(other->state_dict()));
-  EXPECT_EQ(summary_of_file(foreign, {.model = "resnet20"}).rows[0].output, (Shape{1, 7}));
+  EXPECT_EQ(summary_of_file(foreign, {.model = "resnet20"}).modules.rows[0].output, (Shape{1, 7}));
   EXPECT_EQ(message_of([&] { (void)summary_of_file(foreign); }),
             "[inspect] expected --model NAME, a model of the zoo, as " + foreign +
                 " does not say which one it is of; the tensors of any other model are listed without --summary");

@@ -13,6 +13,7 @@
 #include <tern/core/random.h>
 #include <tern/optim/adam.h>
 #include <tern/optim/sgd.h>
+#include <tern/train/methods/codeq_method.h>
 #include <tern/train/vision/classifier.h>
 
 namespace tern::train {
@@ -42,17 +43,18 @@ TEST(RunOptimizer, GivesEveryParameterTheRateAndDecayOfItsKind) {
   ClassifierConfig config;
   config.optim.lr = 0.3;
   config.optim.weight_decay = 0.02;
-  config.codeq = {.mode = "mixed", .dz_lr = 0.04, .dz_decay = 0.5, .bit_lr = 0.06, .bit_decay = 0.7};
+  CodeqConfig& codeq = config.methods.get<CodeqMethod>().config;
+  codeq = {.mode = "mixed", .dz_lr = 0.04, .dz_decay = 0.5, .bit_lr = 0.06, .bit_decay = 0.7};
   for (const char* optimizer_name : {"sgd", "adam", "adamw"}) {
     for (const bool decay_norms : {true, false}) {
       for (const char* mode : {"none", "fixed", "mixed"}) {
         SCOPED_TRACE(concat(optimizer_name, ", decay_norms ", decay_norms, ", ", mode));
         config.optim.name = optimizer_name;
         config.optim.decay_norms = decay_norms;
-        config.codeq.mode = mode;
+        codeq.mode = mode;
         const auto model = image_model();
-        attach_codeq(*model, config.codeq);
-        const auto optimizer = make_optimizer(*model, config);
+        config.methods.apply(*model, {.program = "test"});
+        const auto optimizer = make_optimizer(*model, config.optim, config.methods);
 
         const auto is_logit = [](const std::string& n) { return n.find(".codeq.") != std::string::npos; };
         const auto is_norm_or_bias = [](const std::string& n) {
@@ -94,7 +96,7 @@ TEST(RunOptimizer, SparesTokenAndPositionsOfAVit) {
   ClassifierConfig config;
   config.optim.decay_norms = false;
   const auto model = image_model("vit");
-  const auto optimizer = make_optimizer(*model, config);
+  const auto optimizer = make_optimizer(*model, config.optim, config.methods, {"cls_token", "pos_embed"});
   for (const char* name : {"cls_token", "pos_embed", "norm.weight", "head.bias"})
     EXPECT_TRUE(names_of(*optimizer, 1).contains(name)) << name;
   for (const char* name : {"patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "head.weight"})
@@ -124,7 +126,7 @@ TEST(RunOptimizer, WorksWithTheSettingsItWasGiven) {
       .lr = 0.07, .momentum = 0.6, .nesterov = true, .weight_decay = 0.03, .beta1 = 0.7, .beta2 = 0.8, .eps = 0.01};
   const auto made = [&](const char* name) {
     config.optim.name = name;
-    return after_three_steps([&](nn::Module& model) { return make_optimizer(model, config); });
+    return after_three_steps([&](nn::Module& model) { return make_optimizer(model, config.optim, config.methods); });
   };
   const auto sgd = [](bool nesterov) {
     return after_three_steps([=](nn::Module& model) {

@@ -15,6 +15,7 @@
 #include <tern/nn/layers/linear.h>
 #include <tern/nn/models/llama.h>
 #include <tern/train/insight/report.h>
+#include <tern/train/methods/codeq_method.h>
 #include <tern/train/vision/classifier.h>
 #include <tern/train/weights/checkpoint.h>
 
@@ -52,14 +53,16 @@ std::string make_run(const std::string& out, const std::string& mode = "fixed") 
         "\"data_wait\":0.5,\"test_top1\":0.25,\"seconds\":10.0}\n"
         "{\"epoch\":2,\"step\":8,\"train_loss\":1.0,\"train_top1\":0.5,\"lr\":0.1,\"images_per_s\":300.0,"
         "\"data_wait\":0.25,\"test_top1\":0.5,\"seconds\":4.0}\n");
-  if (mode != "none") quant::codeq::attach(*model, {.bits = quant::codeq::Fixed{.bits = 3}, .init_logit_dz = 0.5});
+  CodeqMethod method;
+  method.config = {.mode = mode, .bits = 3, .init_logit_dz = 0.5};
+  method.apply(*model, {.program = "test"});
   Checkpoint checkpoint = weights_of(*model);
   checkpoint.metadata.merge(model->metadata());
   checkpoint.metadata[meta::kTrainState] = R"({"epoch": 2, "step": 8})";
   save_checkpoint(out + "/last.safetensors", checkpoint);
   if (mode != "none")
     write(out + "/layers.jsonl",
-          layers_row(1, 4, codeq_layers(*model)).dump() + "\n" + layers_row(2, 8, codeq_layers(*model)).dump() + "\n");
+          layers_row(1, 4, method.layers()).dump() + "\n" + layers_row(2, 8, method.layers()).dump() + "\n");
   return out;
 }
 
@@ -277,7 +280,7 @@ TEST(Report, ARunInFull) {
   for (const char byte : layer.map.mask) set += __builtin_popcount(static_cast<unsigned char>(byte));
   EXPECT_EQ(set, layer.state.weights - layer.state.zeros) << "the mask is of the quantized weights";
   EXPECT_GT(layer.state.zeros, 0);
-  EXPECT_DOUBLE_EQ(layer.histogram.high, 1.5 * layer.state.dead_zone.range);
+  EXPECT_DOUBLE_EQ(layer.histogram.high, 1.5 * layer.state.range);
 
   const Json data = report_data({run});
   const Json& first = data.at("runs")[0];

@@ -201,7 +201,7 @@ TEST(EventWriter, LayersOfAModelWithQuantizers) {
   EXPECT_EQ(decoded.scalars[0], (Scalar{"bits/a", 9, 3}));
   EXPECT_EQ(decoded.scalars[1].tag, "sparsity/a");
   const auto states = quant::codeq::layer_states(net);
-  EXPECT_EQ(decoded.scalars[1].value, static_cast<float>(1 - states.layers[0].density()));
+  EXPECT_EQ(decoded.scalars[1].value, static_cast<float>(1 - states.at(0).density()));
   EXPECT_EQ(decoded.scalars[2].tag, "dead_zone/a");
   EXPECT_GT(decoded.scalars[2].value, 0);
   EXPECT_EQ(decoded.histograms.size(), 3u);

@@ -114,7 +114,7 @@ TEST(Trainer, LearnsAndMeasures) {
   std::ostringstream text;
   options.progress = &text;
   options.observe = [&] {
-    const auto states = quant::codeq::layer_states(run.net);
+    const auto states = quant::layer_table(run.net);
     return MetricRow{{"mean_bits", states.mean_bits()}, {"sparsity", states.sparsity()}};
   };
   ClassifierTask task = run.task(true, true);

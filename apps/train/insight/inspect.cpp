@@ -2,6 +2,8 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <functional>
+#include <map>
 #include <unordered_set>
 
 #include <tern/core/autograd/autograd.h>
@@ -14,8 +16,7 @@
 #include <tern/core/text.h>
 #include <tern/nn/init.h>
 #include <tern/nn/models/llama.h>
-#include <tern/quant/codeq/codeq.h>
-#include <tern/quant/codeq/describe.h>
+#include <tern/quant/method.h>
 #include <tern/train/insight/histogram.h>
 #include <tern/train/insight/inspect.h>
 #include <tern/train/vision/classifier.h>
@@ -24,7 +25,6 @@
 namespace tern::train {
 namespace {
 
-namespace codeq = quant::codeq;
 using nn::models::Llama;
 
 constexpr int64_t kChunk = 1 << 16;  // elements looked at together
@@ -48,70 +48,48 @@ void for_each_value(const Tensor& flat, const Visit& visit) {
     for (const double v : flat.slice(0, begin, std::min(begin + kChunk, flat.numel())).to_vector<double>()) visit(v);
 }
 
-// A quantizer that the file's metadata describe, with its two logits.
-struct Described {
-  codeq::DeadZoneOptions options;
-  double logit_dz = 0, logit_bit = 0;
-};
+using Described = std::map<std::string, quant::DescribedLayer>;  // by the parameter's name
 
-QuantizedStats quantized_stats(const Tensor& weight, const Described& quantizer) {
-  const Tensor x = weight.dtype() == DType::kF64 ? weight : weight.to(DType::kF32);
-  QuantizedStats out;
-  out.logit_dz = quantizer.logit_dz;
-  out.logit_bit = quantizer.logit_bit;
-  out.scalars = codeq::dead_zone_of(x, quantizer.logit_dz, quantizer.logit_bit, quantizer.options);
-  const codeq::CodeCounts counts = codeq::count_codes(x, out.scalars);
-  out.zeros = counts.zeros;
-  out.clamped = counts.clamped;
-  out.levels = value_stats(codeq::dead_zone_codes(x, out.scalars), 1).distinct;
-  return out;
-}
-
-double logit_of(const io::SafetensorsReader& reader, const std::string& weight, const char* name) {
-  const std::string full = concat(weight, ".codeq.", name);
-  TERN_CHECK(reader.contains(full), FormatError, "[inspect] expected '", printable(full),
-             "', as the metadata describe a quantizer of '", printable(weight), "', got none");
-  const Tensor logit = reader.read(full);
-  TERN_CHECK(logit.numel() == 1, FormatError, "[inspect] expected '", printable(full), "' of one element, got ",
-             describe(logit));
-  return logit.item();
-}
-
-std::map<std::string, Described> quantizers_of(const io::SafetensorsReader& reader) {
-  std::map<std::string, Described> out;
-  const auto text = reader.metadata().find(meta::kQuantizers);
-  if (text == reader.metadata().end()) return out;
-  for (const auto& [name, options] : codeq::described_quantizers(text->second)) {
-    TERN_CHECK(reader.contains(name), FormatError, "[inspect] expected '", printable(name),
-               "', as the metadata describe its quantizer, got none");
-    out[name] = {options, logit_of(reader, name, "logit_dz"), logit_of(reader, name, "logit_bit")};
+// The compressed weights that the file's metadata describe.
+Described described_in(const io::SafetensorsReader& reader) {
+  Described out;
+  const auto read = [&](const std::string& name) {
+    return reader.contains(name) ? std::optional<Tensor>(reader.read(name)) : std::nullopt;
+  };
+  for (const quant::Method& method : quant::methods()) {
+    const auto text = reader.metadata().find(method.metadata_key);
+    if (text == reader.metadata().end() || !method.described) continue;
+    for (quant::DescribedLayer& layer : method.described(text->second, read)) {
+      TERN_CHECK(reader.contains(layer.parameter), FormatError, "[inspect] expected '", printable(layer.parameter),
+                 "', as the metadata describe how ", method.title, " compresses it, got none");
+      out.insert_or_assign(layer.parameter, std::move(layer));
+    }
   }
   return out;
 }
 
 TensorInspection inspect_tensor(const std::string& name, const Tensor& x, const InspectOptions& options,
-                                const Described* quantizer = nullptr) {
+                                const quant::DescribedLayer* described = nullptr) {
   TensorInspection out{.name = name,
                        .type = std::string(name_of(x.dtype())),
                        .element_bits = 8 * size_of(x.dtype()),
                        .shape = x.shape(),
                        .bytes = x.bytes(),
                        .values = value_stats(x, options.bins),
-                       .quantized = {}};
-  const bool readable = quantizer != nullptr && x.is_floating() && out.values.non_finite == 0 &&
-                        std::isfinite(quantizer->logit_dz) && std::isfinite(quantizer->logit_bit);
-  if (readable) out.quantized = quantized_stats(x, *quantizer);
+                       .compressed = {}};
+  if (described != nullptr && x.is_floating() && out.values.non_finite == 0)
+    out.compressed = described->state(x.dtype() == DType::kF64 ? x : x.to(DType::kF32));
   return out;
 }
 
 // A tensor of a safetensors file, whether it can be read or not; its type is named as in the file.
 TensorInspection inspect_entry(const io::SafetensorsReader& reader, const io::SafetensorsReader::Info& info,
-                               const InspectOptions& options, const Described* quantizer) {
+                               const InspectOptions& options, const quant::DescribedLayer* described) {
   const auto bytes = static_cast<int64_t>(info.end - info.begin);
   const io::ElementType* type = io::find_element_type(info.type);
   TensorInspection out;
   if (info.dtype.has_value()) {
-    out = inspect_tensor(info.name, reader.read(info.name), options, quantizer);
+    out = inspect_tensor(info.name, reader.read(info.name), options, described);
   } else {
     out.name = info.name;
     out.readable = false;
@@ -167,46 +145,45 @@ std::string percent(double share) {
 std::string distinct_text(int64_t distinct) {
   return distinct > kMostDistinct ? concat(">", kMostDistinct) : std::to_string(distinct);
 }
-double dead_zone_share(const codeq::DeadZone& zone) {
-  return zone.range > 0 ? zone.dead_zone / (2 * zone.range) : 0;
-}
 
 // A name from a file in a line of its own: a megabyte of it would make a table of such lines.
 std::string shown(const std::string& name) {
   return without_middle(printable(name), 160);
 }
 
-std::vector<std::string> cells_of(const TensorInspection& t, bool unicode, bool quantizers, bool non_finite) {
+// What a method adds to the lines of tensors.
+using Columns = std::vector<std::pair<std::string, std::string>>;  // heading, name of the figure
+
+Columns method_columns(const std::vector<TensorInspection>& tensors) {
+  Columns columns;
+  for (const TensorInspection& t : tensors)
+    for (const quant::LayerFigure& figure : t.compressed ? t.compressed->figures : std::vector<quant::LayerFigure>{}) {
+      const std::pair<std::string, std::string> column{figure.heading, figure.name};
+      if (!figure.heading.empty() && std::find(columns.begin(), columns.end(), column) == columns.end())
+        columns.push_back(column);
+    }
+  return columns;
+}
+
+int64_t distinct_of(const TensorInspection& t) {
+  const auto levels = t.compressed ? t.compressed->figure("levels") : std::nullopt;
+  return levels ? std::llround(*levels) : t.values.distinct;
+}
+
+std::vector<std::string> cells_of(const TensorInspection& t, bool unicode, const Columns& columns, bool non_finite) {
   const bool values = t.readable && t.values.finite() > 0;
   const auto if_values = [&](double v) { return values ? figure(v) : std::string("-"); };
   std::vector<std::string> cells{t.name.empty() ? "(array)" : shown(t.name), t.type, to_string(t.shape)};
   cells.insert(cells.end(), {if_values(t.values.min), if_values(t.values.max), if_values(t.values.mean),
                              if_values(t.values.deviation), values ? percent(t.zero_share()) : std::string("-"),
-                             t.readable ? distinct_text(t.quantized ? t.quantized->levels : t.values.distinct) : "-",
-                             std::to_string(t.bits())});
-  if (quantizers) cells.push_back(t.quantized ? percent(dead_zone_share(t.quantized->scalars)) : "-");
+                             t.readable ? distinct_text(distinct_of(t)) : "-", std::to_string(t.bits())});
+  for (const auto& [heading, name] : columns) {
+    const auto value = t.compressed ? t.compressed->figure(name) : std::nullopt;
+    cells.push_back(value ? percent(*value) : "-");
+  }
   if (non_finite) cells.push_back(t.readable ? std::to_string(t.values.non_finite) : "-");
   cells.push_back(values ? concat("|", histogram_sketch(t.values.histogram, unicode), "|") : "");
   return cells;
-}
-
-std::string aligned(const std::vector<std::vector<std::string>>& lines) {
-  constexpr size_t kLeft = 3;  // texts to the left, numbers to the right
-  std::vector<size_t> widths(lines[0].size(), 0);
-  for (const auto& line : lines)
-    for (size_t c = 0; c + 1 < line.size(); ++c) widths[c] = std::max(widths[c], line[c].size());
-  std::string out;
-  for (const auto& line : lines) {
-    std::string text;
-    for (size_t c = 0; c < line.size(); ++c) {
-      const std::string space(widths[c] > line[c].size() ? widths[c] - line[c].size() : 0, ' ');
-      text += c < kLeft || c + 1 == line.size() ? line[c] + space : space + line[c];
-      if (c + 1 < line.size()) text += "  ";
-    }
-    text.erase(text.find_last_not_of(' ') + 1);
-    out += text + "\n";
-  }
-  return out;
 }
 
 std::string megabytes(double bytes) {
@@ -243,11 +220,18 @@ int64_t classes_in(const Checkpoint& checkpoint, ModelSpec spec) {
   return weight != nullptr && weight->dim() == 2 && weight->size(0) > 0 ? weight->size(0) : spec.classes;
 }
 
-nn::Summary summary_of(nn::Module& model, int64_t tokens, int64_t positions) {
+ModelSummary summary_of(nn::Module& model, const std::function<void()>& run) {
+  ModelSummary out{.modules = nn::summary(model, run), .compression = {}};
+  for (const quant::Method& method : quant::methods())
+    if (method.is_in(model) && !out.compression) out.compression = quant::layer_table(model, run);
+  return out;
+}
+
+ModelSummary summary_of(nn::Module& model, int64_t tokens, int64_t positions) {
   TERN_CHECK(tokens <= positions, train::UsageError, "[inspect] expected at most ", positions,
              " tokens, which is what the model can take, got ", tokens);
   const int64_t length = tokens > 0 ? tokens : std::min<int64_t>(128, positions);
-  return nn::summary(model, [&] { (void)model(empty({1, length}, DType::kI64).fill_(0)); });
+  return summary_of(model, [&] { (void)model(empty({1, length}, DType::kI64).fill_(0)); });
 }
 
 }  // namespace
@@ -288,8 +272,7 @@ ValueStats value_stats(const Tensor& x, int64_t bins) {
 }
 
 double TensorInspection::zero_share() const {
-  if (!quantized) return values.zero_share();
-  return values.count > 0 ? static_cast<double>(quantized->zeros) / static_cast<double>(values.count) : 0;
+  return compressed ? 1 - compressed->density() : values.zero_share();
 }
 
 int64_t Inspection::elements() const {
@@ -331,7 +314,7 @@ Inspection inspect_file(const std::string& path, const InspectOptions& options) 
       out.metadata = reader.metadata();
       in_file = reader.infos().size();
       const bool ours = out.metadata.contains(meta::kVersion);
-      const std::map<std::string, Described> quantizers = quantizers_of(reader);
+      const Described described = described_in(reader);
       for (const auto& info : reader.infos()) {
         if (!wanted(info.name)) continue;
         if (ours && !options.all && options.filter.empty() && info.name.starts_with(kStatePrefix)) {
@@ -339,9 +322,9 @@ Inspection inspect_file(const std::string& path, const InspectOptions& options) 
           out.left_out_bytes += static_cast<int64_t>(info.end - info.begin);
           continue;
         }
-        const auto quantizer = quantizers.find(info.name);
+        const auto layer = described.find(info.name);
         out.tensors.push_back(
-            inspect_entry(reader, info, options, quantizer != quantizers.end() ? &quantizer->second : nullptr));
+            inspect_entry(reader, info, options, layer != described.end() ? &layer->second : nullptr));
       }
       break;
     }
@@ -379,23 +362,20 @@ std::string histogram_sketch(const std::vector<int64_t>& bins, bool unicode) {
 }
 
 std::string to_text(const Inspection& inspection, bool unicode) {
-  bool quantizers = false, non_finite = false;
-  double effective_bits = 0, zeros = 0, quantized = 0;
+  const Columns columns = method_columns(inspection.tensors);
+  bool non_finite = false;
+  std::map<std::string, quant::LayerTable> compressed;  // by method
   for (const TensorInspection& t : inspection.tensors) {
-    quantizers |= t.quantized.has_value();
     non_finite |= t.values.non_finite > 0;
-    if (!t.quantized) continue;
-    quantized += static_cast<double>(t.values.count);
-    effective_bits += static_cast<double>(t.values.count) * static_cast<double>(t.bits());
-    zeros += static_cast<double>(t.quantized->zeros);
+    if (t.compressed) compressed[t.compressed->method].layers.push_back(*t.compressed);
   }
   std::vector<std::vector<std::string>> lines{
       {"name", "dtype", "shape", "min", "max", "mean", "std", "zeros", "values", "bits"}};
-  if (quantizers) lines[0].push_back("dead zone");
+  for (const auto& [heading, name] : columns) lines[0].push_back(heading);
   if (non_finite) lines[0].push_back("not finite");
   lines[0].push_back("min .. max");
-  for (const TensorInspection& t : inspection.tensors) lines.push_back(cells_of(t, unicode, quantizers, non_finite));
-  std::string out = aligned(lines);
+  for (const TensorInspection& t : inspection.tensors) lines.push_back(cells_of(t, unicode, columns, non_finite));
+  std::string out = aligned(lines, 3, true);
   if (!inspection.metadata.empty()) {
     constexpr size_t kLongest = 100;
     out += "\nmetadata\n";
@@ -410,11 +390,13 @@ std::string to_text(const Inspection& inspection, bool unicode) {
                 inspection.tensors.size() == 1 ? " tensor, " : " tensors, ", inspection.elements(), " elements, ",
                 megabytes(static_cast<double>(inspection.bytes())), "; the file has ",
                 megabytes(static_cast<double>(inspection.file_bytes)), "\n");
-  if (quantized > 0)
-    out += concat("CoDeQ: ", static_cast<int64_t>(quantized), " weights at ",
-                  format_text("%.2f", effective_bits / quantized), " bits on average, ", percent(zeros / quantized),
-                  " of them zero, ", megabytes(effective_bits / 8),
+  for (const auto& [key, table] : compressed) {
+    const quant::Method* method = quant::find_method(key);
+    out += concat(method != nullptr ? method->title : key, ": ", table.weights(), " weights at ",
+                  format_text("%.2f", table.mean_bits()), " bits on average, ", percent(table.sparsity()),
+                  " of them zero, ", megabytes(static_cast<double>(table.bytes())),
                   "; zeros, values and bits are those of the effective weights, the rest of the latent ones\n");
+  }
   if (inspection.left_out > 0)
     out += concat("left out: ", inspection.left_out, " tensors with the state of the run (", kStatePrefix, "*), ",
                   megabytes(static_cast<double>(inspection.left_out_bytes)), "\n");
@@ -442,19 +424,7 @@ io::Json to_json(const Inspection& inspection) {
                                       {"distinct_is_least", v.distinct > kMostDistinct},
                                       {"histogram", v.histogram}});
     if (!t.readable) json["readable"] = false;
-    if (t.quantized) {
-      const QuantizedStats& q = *t.quantized;
-      json["codeq"] = io::Json::object({{"bits", q.scalars.bits},
-                                        {"zeros", q.zeros},
-                                        {"clamped", q.clamped},
-                                        {"levels", q.levels},
-                                        {"range", q.scalars.range},
-                                        {"dead_zone", q.scalars.dead_zone},
-                                        {"dead_zone_share", dead_zone_share(q.scalars)},
-                                        {"step", q.scalars.step},
-                                        {"logit_dz", q.logit_dz},
-                                        {"logit_bit", q.logit_bit}});
-    }
+    if (t.compressed) json[t.compressed->method] = quant::to_json(*t.compressed);
     tensors.push_back(std::move(json));
   }
   io::Json metadata = io::Json::object();
@@ -471,7 +441,7 @@ io::Json to_json(const Inspection& inspection) {
        {"left_out", io::Json::object({{"tensors", inspection.left_out}, {"bytes", inspection.left_out_bytes}})}});
 }
 
-nn::Summary summary_of_file(const std::string& path, const ModelQuestion& question) {
+ModelSummary summary_of_file(const std::string& path, const ModelQuestion& question) {
   const nn::init::SkipRandomFills skip;  // the file's values take their place
   const FileKind kind = kind_of(path);
   TERN_CHECK(kind != FileKind::kNpy, train::UsageError,
@@ -509,12 +479,20 @@ nn::Summary summary_of_file(const std::string& path, const ModelQuestion& questi
   if (const auto* llama = dynamic_cast<const Llama*>(model.get()))
     return summary_of(*model, question.tokens, llama->options().max_position_embeddings);
   const int64_t side = question.side > 0 ? question.side : side_of(*model, checkpoint);
-  return nn::summary(*model, {1, positive(model->config(), "in_channels", 3), side, side});
+  const Shape input{1, positive(model->config(), "in_channels", 3), side, side};
+  return summary_of(*model, [&] { (void)(*model)(empty(input).fill_(0)); });
 }
 
-io::Json to_json(const nn::Summary& summary) {
+std::string to_text(const ModelSummary& summary) {
+  std::string out = summary.modules.text();
+  if (summary.compression) out += concat("\n", *summary.compression, "\n");
+  return out;
+}
+
+io::Json to_json(const ModelSummary& summary) {
+  const nn::Summary& modules = summary.modules;
   io::Json layers = io::Json::array();
-  for (const nn::SummaryRow& row : summary.rows)
+  for (const nn::SummaryRow& row : modules.rows)
     layers.push_back(io::Json::object({{"name", row.name},
                                        {"type", row.type},
                                        {"output", std::vector<int64_t>(row.output.begin(), row.output.end())},
@@ -524,13 +502,15 @@ io::Json to_json(const nn::Summary& summary) {
                                        {"macs", row.macs},
                                        {"bits", row.bits},
                                        {"zeros", row.zeros}}));
-  return io::Json::object({{"layers", layers},
-                           {"parameters", summary.parameters},
-                           {"trainable", summary.trainable},
-                           {"macs", summary.macs},
-                           {"bits", summary.bits},
-                           {"zero_share", summary.zero_share},
-                           {"model_bytes", summary.model_bytes}});
+  io::Json json = io::Json::object({{"layers", layers},
+                                    {"parameters", modules.parameters},
+                                    {"trainable", modules.trainable},
+                                    {"macs", modules.macs},
+                                    {"bits", modules.bits},
+                                    {"zero_share", modules.zero_share},
+                                    {"model_bytes", modules.model_bytes}});
+  if (summary.compression) json["compression"] = quant::to_json(*summary.compression);
+  return json;
 }
 
 }  // namespace tern::train

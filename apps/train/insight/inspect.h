@@ -10,7 +10,7 @@
 #include <tern/core/io/tensor_map.h>
 #include <tern/core/tensor.h>
 #include <tern/nn/summary.h>
-#include <tern/quant/codeq/dead_zone.h>
+#include <tern/quant/layer_state.h>
 
 namespace tern::train {
 
@@ -34,15 +34,6 @@ struct ValueStats {
 /// Reads a tensor of any dtype and layout. Throws ValueError for fewer than 1 bin.
 [[nodiscard]] ValueStats value_stats(const Tensor& x, int64_t bins = 24);
 
-/// What a CoDeQ quantizer makes of a tensor.
-struct QuantizedStats {
-  quant::codeq::DeadZone scalars;  ///< range, bits, dead zone, step
-  double logit_dz = 0, logit_bit = 0;
-  int64_t zeros = 0;    ///< of the effective weights
-  int64_t clamped = 0;  ///< weights beyond the largest level
-  int64_t levels = 0;   ///< different effective values
-};
-
 /// One tensor of a file.
 struct TensorInspection {
   std::string name;          ///< empty in an .npy file
@@ -50,12 +41,13 @@ struct TensorInspection {
   int64_t element_bits = 0;  ///< of one of them
   bool readable = true;      ///< false: no tensor can hold such elements, and nothing is known of the values
   Shape shape;
-  int64_t bytes = 0;                        ///< as stored
-  ValueStats values;                        ///< of what is not readable the number of elements alone
-  std::optional<QuantizedStats> quantized;  ///< where the file's metadata describe a quantizer and all is finite
+  int64_t bytes = 0;  ///< as stored
+  ValueStats values;  ///< of what is not readable the number of elements alone
+  /// What a method of compression makes of it, where the file's metadata say so and all is finite.
+  std::optional<quant::LayerState> compressed;
 
-  /// Bits an element has in use: the quantizer's, else the type's.
-  int64_t bits() const { return quantized ? quantized->scalars.bits : element_bits; }
+  /// Bits an element has in use: the method's, else the type's.
+  int64_t bits() const { return compressed ? compressed->bits : element_bits; }
   /// Share of zeros among what the layer computes with.
   double zero_share() const;
 };
@@ -111,11 +103,20 @@ struct ModelQuestion {
   int64_t tokens = 0;                 ///< length of a language model's input; 0: 128 or what the model can take
 };
 
-/// The layer table of the model that a file's weights belong to, with the weights and quantizers of the file, for one
-/// example. Our own checkpoints and llama2.c files say which model that is; for others `question` does, and the number
-/// of classes is that of the file's last layer. Throws UsageError where the model is not known or said otherwise,
-/// ValueError where the weights do not fit it, and what the readers throw.
-[[nodiscard]] nn::Summary summary_of_file(const std::string& path, const ModelQuestion& question = {});
-[[nodiscard]] io::Json to_json(const nn::Summary& summary);
+/// A model's modules, and its weights where a method of compression is at work.
+struct ModelSummary {
+  nn::Summary modules;
+  std::optional<quant::LayerTable> compression;  ///< nothing for a model in full precision
+};
+
+/// The summary of the model that a file's weights belong to, with the weights and compressed layers of the file, for
+/// one example. Our own checkpoints and llama2.c files say which model that is; for others `question` does, and the
+/// number of classes is that of the file's last layer. Throws UsageError where the model is not known or said
+/// otherwise, ValueError where the weights do not fit it, and what the readers throw.
+[[nodiscard]] ModelSummary summary_of_file(const std::string& path, const ModelQuestion& question = {});
+[[nodiscard]] std::string to_text(const ModelSummary& summary);
+/// {"layers", "parameters", "trainable", "macs", "bits", "zero_share", "model_bytes"}, and "compression", the table as
+/// quant::to_json has it, if there is one.
+[[nodiscard]] io::Json to_json(const ModelSummary& summary);
 
 }  // namespace tern::train

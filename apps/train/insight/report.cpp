@@ -7,6 +7,7 @@
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
 #include <tern/core/text.h>
+#include <tern/quant/method.h>
 #include <tern/train/insight/report.h>
 #include <tern/train/insight/report/assets.h>
 #include <tern/train/settings/environment.h>
@@ -139,8 +140,11 @@ Json layer_history(const std::vector<Json>& rows, const char* unit, int64_t poin
   return out;
 }
 
-double share(double part, double whole) {
-  return whole > 0 ? part / whole : 0;
+// What a figure with a column is called in rows and tags: "dead_zone" for "dead zone".
+std::string key_of(const quant::LayerFigure& figure) {
+  std::string key = figure.heading;
+  std::replace(key.begin(), key.end(), ' ', '_');
+  return key;
 }
 
 // The layer table: of the checkpoint, or what layers.jsonl says of the last epoch.
@@ -156,21 +160,19 @@ Json layer_table(const RunRecord& run) {
                                      {"range", number(number_at(layer, "range"))}}));
     return Json::object({{"epoch", number(number_at(run.layers.back(), "epoch"))}, {"layers", std::move(layers)}});
   }
-  const quant::codeq::Report report = run.weights->report();
+  const quant::LayerTable report = run.weights->table();
   for (const LayerWeights& layer : run.weights->layers) {
-    const quant::codeq::LayerReport& s = layer.state;
+    const quant::LayerState& s = layer.state;
     Json row = Json::object({{"name", s.name},
                              {"shape", std::vector<int64_t>(layer.shape.begin(), layer.shape.end())},
                              {"weights", s.weights},
                              {"zeros", s.zeros},
                              {"sparsity", number(1 - s.density())},
                              {"bits", s.bits},
-                             {"quantized", s.quantized}});
-    if (s.quantized) {
-      row["dead_zone"] = number(share(s.dead_zone.dead_zone, 2 * s.dead_zone.range));
-      row["range"] = number(s.dead_zone.range);
-      row["clamped"] = s.clamped;
-    }
+                             {"quantized", s.quantized()}});
+    if (s.range > 0) row["range"] = number(s.range);
+    for (const quant::LayerFigure& figure : s.figures)
+      if (!figure.heading.empty()) row[key_of(figure)] = number(figure.value);
     if (report.macs() > 0) {
       row["macs"] = s.macs;
       row["bops"] = number(s.bops());
@@ -196,7 +198,6 @@ Json weight_pictures(const WeightsRecord& weights) {
   for (const LayerWeights& layer : weights.layers) {
     const WeightHistogram& h = layer.histogram;
     const KernelMap& m = layer.map;
-    const quant::codeq::DeadZone& z = layer.state.dead_zone;
     Json item = Json::object({{"name", layer.state.name},
                               {"histogram", Json::object({{"low", number(h.low)},
                                                           {"high", number(h.high)},
@@ -213,13 +214,7 @@ Json weight_pictures(const WeightsRecord& weights) {
                                                     {"zero_outputs", m.zero_outputs},
                                                     {"zero_inputs", m.zero_inputs},
                                                     {"mask", encode_base64(m.mask)}})}});
-    if (layer.state.quantized)
-      item["quantizer"] = Json::object({{"range", number(z.range)},
-                                        {"dead_zone", number(z.dead_zone)},
-                                        {"step", number(z.step)},
-                                        {"shift", number(z.shift)},
-                                        {"top_code", number(z.top_code)},
-                                        {"bits", z.bits}});
+    if (layer.state.quantized()) item["quantizer"] = quant::to_json(layer.state);
     out.push_back(std::move(item));
   }
   return out;
@@ -234,7 +229,7 @@ Json figures(const RunRecord& run) {
   std::optional<double> sparsity = from("sparsity", "sparsity"), bits = from("mean_bits", "mean_bits"),
                         bops = number_at(run.summary, "rel_bops"), weights, macs;
   if (run.weights.has_value()) {
-    const quant::codeq::Report report = run.weights->report();
+    const quant::LayerTable report = run.weights->table();
     weights = static_cast<double>(report.weights());
     if (report.macs() > 0) macs = static_cast<double>(report.macs());
     if (!sparsity) sparsity = report.sparsity();
@@ -285,6 +280,17 @@ Json evaluation_data(const Evaluation& e) {
   return out;
 }
 
+// Titles of the methods of compression in the weights; null where these are not known.
+Json methods_of(const RunRecord& run) {
+  if (!run.weights.has_value()) return {};
+  Json titles = Json::array();
+  for (const quant::Method& method : quant::methods()) {
+    const auto has = [&](const LayerWeights& layer) { return layer.state.method == method.key; };
+    if (std::any_of(run.weights->layers.begin(), run.weights->layers.end(), has)) titles.push_back(method.title);
+  }
+  return titles;
+}
+
 Json run_data(const RunRecord& run, bool alone, const ReportOptions& options) {
   const std::string planned = run.setting("epochs");
   Json out = Json::object({{"name", run.name},
@@ -292,7 +298,7 @@ Json run_data(const RunRecord& run, bool alone, const ReportOptions& options) {
                            {"planned_epochs", planned},
                            {"model", run.is_language() ? "llama" : run.setting("model.name")},
                            {"dataset", run.setting("data.dataset")},
-                           {"codeq", run.setting("codeq.mode")},
+                           {"methods", methods_of(run)},
                            {"figures", figures(run)},
                            {"language", run.is_language()},
                            {"planned_steps", run.is_language() ? run.setting("steps") : ""},

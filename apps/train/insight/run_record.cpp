@@ -1,12 +1,10 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <map>
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
-#include <tern/quant/bitnet/lrc.h>
 #include <tern/train/insight/run_record.h>
 #include <tern/train/vision/classifier.h>
 
@@ -226,61 +224,46 @@ KernelMap kernel_map(const Tensor& weight, int64_t max_weights) {
   return map;
 }
 
-quant::codeq::Report WeightsRecord::report() const {
-  quant::codeq::Report out;
+quant::LayerTable WeightsRecord::table() const {
+  quant::LayerTable out;
   for (const LayerWeights& layer : layers) out.layers.push_back(layer.state);
   return out;
 }
 
 namespace {
 
-LayerWeights examined(quant::codeq::LayerReport state, const Tensor& latent_weight, const Tensor& effective,
-                      const WeightsOptions& options) {
-  const std::vector<double> latent = latent_weight.to_vector<double>();
-  double range = state.quantized ? state.dead_zone.range : 0;
-  if (!(range > 0) && !latent.empty()) range = quant::codeq::abs_quantile(latent_weight, 0.99);
-  if (!(range > 0))
-    for (const double v : latent) range = std::max(range, std::abs(v));
-  if (!(range > 0 && std::isfinite(range))) range = 1;
-  return {.state = std::move(state),
-          .shape = latent_weight.shape(),
-          .histogram = weight_histogram(latent, -1.5 * range, 1.5 * range, options.bins),
-          .map = kernel_map(effective, options.map_weights)};
+// The magnitude that 99 % of the values keep to.
+double usual_range(const std::vector<double>& values) {
+  std::vector<double> magnitudes;
+  for (const double v : values) magnitudes.push_back(std::abs(v));
+  if (magnitudes.empty()) return 0;
+  const auto place = magnitudes.begin() + static_cast<std::ptrdiff_t>(99 * (magnitudes.size() - 1) / 100);
+  std::nth_element(magnitudes.begin(), place, magnitudes.end());
+  return *place > 0 ? *place : *std::max_element(place, magnitudes.end());
 }
 
-// A ternary layer: two bits a weight, zeros where its codes are.
-LayerWeights examined_ternary(const std::string& path, const Tensor& latent, const quant::bitnet::Ternary& ternary,
-                              const WeightsOptions& options) {
-  const Tensor effective = quant::bitnet::dequantize(ternary);
-  quant::codeq::LayerReport state{.name = path, .weights = effective.numel(), .bits = 2, .dead_zone = {}};
-  const int8_t* codes = ternary.codes.data<int8_t>();
-  for (int64_t i = 0; i < effective.numel(); ++i) state.zeros += codes[i] == 0;
-  return examined(std::move(state), latent.defined() ? latent : effective, effective, options);
+LayerWeights examined(quant::LayerState state, const nn::Parameter& weight, const WeightsOptions& options) {
+  const std::vector<double> latent = weight.latent().to_vector<double>();
+  double range = std::max(state.range, usual_range(latent));
+  if (!(range > 0 && std::isfinite(range))) range = 1;
+  return {.state = std::move(state),
+          .shape = weight.latent().shape(),
+          .histogram = weight_histogram(latent, -1.5 * range, 1.5 * range, options.bins),
+          .map = kernel_map(weight(), options.map_weights)};
 }
 
 }  // namespace
 
 std::vector<LayerWeights> examine_weights(nn::Module& model, int64_t image_side, const WeightsOptions& options) {
   const NoGradGuard no_grad;
-  const quant::codeq::Report report =
-      image_side > 0 ? quant::codeq::report(model, {1, 3, image_side, image_side}) : quant::codeq::layer_states(model);
-  std::map<std::string_view, const quant::codeq::LayerReport*> states;
-  for (const quant::codeq::LayerReport& layer : report.layers) states[layer.parameter] = &layer;
+  const quant::LayerTable table =
+      image_side > 0 ? quant::layer_table(model, {1, 3, image_side, image_side}) : quant::layer_table(model);
   std::vector<LayerWeights> layers;
-  for (const auto& [path, module] : model.named_modules()) {
-    if (auto* bit = dynamic_cast<quant::bitnet::BitLinear*>(module.get());
-        bit != nullptr && bit->options().quantize_weight) {
-      layers.push_back(examined_ternary(path, bit->weight.latent(), bit->ternary(), options));
-      continue;
-    }
-    if (auto* corrected = dynamic_cast<quant::bitnet::BitLinearLrc*>(module.get()); corrected != nullptr) {
-      layers.push_back(examined_ternary(path, corrected->weight.latent(), corrected->ternary(), options));
-      continue;
-    }
-    for (const nn::Parameter* weight : module->own_parameters()) {
-      const auto state = states.find(nn::join_path(path, weight->name()));
-      if (state != states.end()) layers.push_back(examined(*state->second, weight->latent(), (*weight)(), options));
-    }
+  for (const quant::LayerState& state : table.layers) {
+    if (state.parameter.empty()) continue;  // codes alone: there is nothing latent to show
+    const nn::Parameter& weight = model.get_parameter(state.parameter);
+    if (const int64_t axes = weight.latent().dim(); axes == 2 || axes == 4)
+      layers.push_back(examined(state, weight, options));
   }
   return layers;
 }

@@ -11,7 +11,7 @@
 #include <tern/core/io/directory.h>
 #include <tern/core/io/json.h>
 #include <tern/nn/module.h>
-#include <tern/quant/codeq/codeq.h>
+#include <tern/quant/layer_state.h>
 #include <tern/train/insight/evaluation.h>
 
 namespace tern::train {
@@ -43,9 +43,9 @@ struct KernelMap {
 /// shapes, ValueError for max_weights below the size of a kernel.
 KernelMap kernel_map(const Tensor& weight, int64_t max_weights);
 
-/// One convolution or linear layer of a checkpoint.
+/// One weight of a checkpoint.
 struct LayerWeights {
-  quant::codeq::LayerReport state;
+  quant::LayerState state;
   Shape shape;
   WeightHistogram
       histogram;  ///< of the latent weights, over 1.5 times the range that 99 % of them keep to, either side of 0
@@ -58,7 +58,7 @@ struct WeightsOptions {
   int64_t map_weights = 32768;  ///< in each mask; at least a kernel's
 };
 
-/// What a model's convolution and linear layers hold, in order. image_side: the model's input is [1, 3, side, side],
+/// What the weights of a model's layer table hold, in order. image_side: the model's input is [1, 3, side, side],
 /// run once to count multiply-adds; 0: not counted. The model is left as it was. Throws ValueError for options out of
 /// range, and what the forward throws.
 std::vector<LayerWeights> examine_weights(nn::Module& model, int64_t image_side, const WeightsOptions& options = {});
@@ -68,7 +68,7 @@ struct WeightsRecord {
   int64_t epoch = 0, step = 0;  ///< complete epochs and optimizer steps when it was written
   std::vector<LayerWeights> layers;
   /// Their states alone, with the totals.
-  quant::codeq::Report report() const;
+  quant::LayerTable table() const;
 };
 
 /// A setting by its dotted key, its value as JSON text (a string without quotes).

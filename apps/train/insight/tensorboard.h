@@ -48,8 +48,8 @@ class EventWriter {
 };
 
 /// What an epoch did to the layers: for every convolution and linear layer a histogram of the weights it computes with
-/// ("weights/NAME"); for layers with CoDeQ also "bits/NAME", "sparsity/NAME", "dead_zone/NAME" (share of the range) and
-/// "latent/NAME", the histogram before the quantizer.
+/// ("weights/NAME"); for compressed layers also "bits/NAME", "sparsity/NAME", the method's figures that have a column
+/// in the layer table ("dead_zone/NAME") and "latent/NAME", the histogram before the quantizer.
 void write_layers(EventWriter& events, const nn::Module& model, int64_t step);
 
 /// Removes a directory's event files. Throws IoError where one cannot be removed.

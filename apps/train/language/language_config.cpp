@@ -48,7 +48,7 @@ void declare(Schema& schema, LanguageConfig& c) {
   declare(schema, c.optim);
   declare(schema, c.schedule, "step");
 
-  declare(schema, c.bitnet);
+  c.methods.declare(schema);
 
   auto& s = c.sample;
   schema.add(
@@ -72,7 +72,7 @@ void check(const LanguageConfig& c) {
     if (!condition) throw UsageError(concat("[config] ", text...));
   };
   check(c.optim, c.schedule, "step", c.steps);
-  check(c.bitnet);
+  c.methods.check();
   need(c.steps % c.eval_every == 0, "expected steps to be a multiple of eval_every (", c.eval_every, "), got ",
        c.steps);
   need(c.sample.every % c.eval_every == 0, "expected sample.every to be a multiple of eval_every (", c.eval_every,

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <tern/train/methods/bitnet_method.h>
+#include <tern/train/methods/registry.h>
 #include <tern/train/settings/optimization.h>
 #include <tern/train/settings/schema.h>
 
@@ -52,7 +52,7 @@ struct LanguageConfig {
                     .clip_norm = 1};
   ScheduleConfig schedule{.warmup = 100, .milestones = {}};  ///< in steps
 
-  BitnetConfig bitnet;
+  MethodSet methods;  ///< of compression and learning, each under keys of its own
 
   struct Sample {
     int64_t every = 0;  ///< steps between two samples; the end always has one; 0: that one only

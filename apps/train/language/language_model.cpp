@@ -1,13 +1,8 @@
 #include <optional>
 
 #include <tern/core/error.h>
-#include <tern/core/io/json.h>
 #include <tern/core/io/safetensors.h>
 #include <tern/nn/models/model.h>
-#include <tern/quant/bitnet/convert.h>
-#include <tern/quant/bitnet/pack.h>
-#include <tern/quant/packed/file.h>
-#include <tern/quant/packed/linear.h>
 #include <tern/train/language/language_model.h>
 #include <tern/train/weights/checkpoint.h>
 
@@ -22,14 +17,7 @@ std::shared_ptr<Llama> llama_of(const Checkpoint& checkpoint) {
   const std::string& name = checkpoint.metadata_at(nn::models::kModelKey);
   TERN_CHECK(name == "llama", ValueError, "[load_language_model] expected weights of a llama in '", checkpoint.path,
              "', got those of ", name);
-  const io::Json config =
-      io::Json::parse("load_language_model", checkpoint.path, checkpoint.metadata_at(nn::models::kConfigKey));
-  auto model = nn::make<Llama>(Llama::options_from(config));
-  if (checkpoint.metadata.contains(quant::packed::kMetadataKey))
-    quant::packed::load_into(*model, {checkpoint.weights, checkpoint.metadata});
-  else
-    load_weights(*model, checkpoint);
-  return model;
+  return std::dynamic_pointer_cast<Llama>(model_of(checkpoint));
 }
 
 std::shared_ptr<Llama> load_llama(const std::string& weights, const std::string& config) {
@@ -38,19 +26,6 @@ std::shared_ptr<Llama> load_llama(const std::string& weights, const std::string&
              "', as llama2.c checkpoints have their own, got '", config, "'");
   const bool checkpoint = !llama2c && io::SafetensorsReader(weights).metadata().contains(meta::kVersion);
   return checkpoint ? llama_of(load_checkpoint(weights)) : Llama::load(weights, config);
-}
-
-void pack_llama(Llama& model, const std::string& weights) {
-  if (quant::packed::is_packed(model)) return;
-  TERN_CHECK(quant::bitnet::is_bitnet(model), ValueError, "[pack] expected weights of a BitNet in '", weights,
-             "', got a model without ternary layers");
-  quant::bitnet::pack(model);
-}
-
-void save_packed(const std::string& path, const Llama& model, quant::packed::TernaryFormat format) {
-  quant::packed::Content content = quant::packed::state_of(model, format);
-  for (const auto& [key, value] : model.metadata()) content.metadata[key] = value;
-  save_checkpoint(path, {.weights = std::move(content.tensors), .state = {}, .metadata = std::move(content.metadata)});
 }
 
 void need_same_vocabulary(const Llama& model, const std::string& weights, const TextTokenizer& tokenizer,

@@ -5,7 +5,6 @@
 #include <string>
 
 #include <tern/nn/models/llama.h>
-#include <tern/quant/packed/ternary.h>
 #include <tern/train/language/text_tokenizer.h>
 #include <tern/train/weights/checkpoint.h>
 
@@ -25,14 +24,6 @@ struct LanguageModel {
 /// The llama of a checkpoint of Trainer or weights_of, which may hold quantizers and the state of a run beside the
 /// weights, or packed weights. Throws as load_llama.
 [[nodiscard]] std::shared_ptr<nn::models::Llama> llama_of(const Checkpoint& checkpoint);
-
-/// Puts packed layers in the place of a BitNet's ternary ones (quant::bitnet::pack), unless it is packed already.
-/// Throws ValueError for a model without ternary layers, and as quant::bitnet::pack. `weights` is for the message.
-void pack_llama(nn::models::Llama& model, const std::string& weights);
-
-/// Writes a packed model as a checkpoint that load_llama() reads, its ternary weights in that format. Throws as
-/// save_checkpoint.
-void save_packed(const std::string& path, const nn::models::Llama& model, quant::packed::TernaryFormat format);
 
 /// Throws ValueError unless both have the same number of tokens. `weights` and `tokenizer_name` are for the message.
 void need_same_vocabulary(const nn::models::Llama& model, const std::string& weights, const TextTokenizer& tokenizer,

@@ -1,22 +1,17 @@
-// BitNet in the training programs: settings, conversion of the model, and what goes on while it trains.
+// BitNet in the training programs.
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include <tern/nn/module.h>
-#include <tern/quant/bitnet/distill.h>
 #include <tern/quant/bitnet/lambda_warmup.h>
 #include <tern/train/loop/method.h>
-#include <tern/train/settings/schema.h>
 
 namespace tern::train {
 
-/// Settings under "bitnet." in a program's configuration. declare() has the ranges.
+/// Settings under "bitnet.". declare() has the ranges.
 struct BitnetConfig {
   bool enabled = false;
   std::string subln = "none";              ///< none, output (projections) or all
@@ -29,48 +24,32 @@ struct BitnetConfig {
     std::string init = "kaiming";  ///< kaiming, svd, activations or zeros
     bool freeze = true;            ///< only the two factors train
   } lrc;
-
-  struct Distill {
-    std::string teacher;         ///< weights of the float model to learn from; empty: none
-    std::string teacher_config;  ///< train_lm: config.json of weights that do not carry their own
-    double temperature = 5;
-    double logits_weight = 1;
-    double relation_weight = 0;
-    int64_t splits = 0;                    ///< vectors that a token's features are cut into
-    std::vector<std::string> layers = {};  ///< whose outputs are related, in both models
-  } distill;
 };
 
-void declare(Schema& schema, BitnetConfig& config);
-/// Refuses settings that contradict each other or go nowhere, with a UsageError that names them.
-void check(const BitnetConfig& config);
-
-/// Converts a model as the settings say: layers, then low-rank corrections, then what is to train. Returns a line for
-/// people. `calibrate` runs the model over data, for lrc.init activations. Of a model that started from a BitNet's
-/// weights the layers stay as they are. Throws UsageError where the settings would have made other ones, and as
-/// quant::bitnet::convert and convert_to_lrc.
-std::string convert_to_bitnet(nn::Module& model, const BitnetConfig& config,
-                              const std::function<void(nn::Module&)>& calibrate = {});
-
-/// Lambda warmup and distillation of a converted model under way; columns "lambda" and "sparsity" (share of zeros among
-/// all ternary weights), and each layer's.
+/// Ternary layers in the place of a model's linear ones, with lambda warmup and low-rank correction. Of a model that
+/// started from a BitNet's weights the layers stay as they are.
 class BitnetMethod : public Method {
  public:
-  /// teacher: null unless the settings name one; teacher_outputs: as in DistillationOptions. The model must outlive
-  /// this. Throws as LambdaWarmup and Distillation.
-  BitnetMethod(nn::Module& model, const BitnetConfig& config, std::shared_ptr<nn::Module> teacher = nullptr,
-               const std::vector<int64_t>& teacher_outputs = {});
+  BitnetConfig config;
+
+  void declare(Schema& schema) override;
+  void check() const override;
+  bool is_enabled() const override { return config.enabled; }
+  /// Throws UsageError where the settings would have made other layers than the weights hold, and as
+  /// quant::bitnet::convert and convert_to_lrc.
+  std::string apply(nn::Module& model, const MethodContext& context) override;
 
   void before_step(int64_t step) override;
   bool has_set_in() const override;  ///< lambda is 1
-  Tensor loss(const Tensor& output, const Batch& batch, const Tensor& task_loss) override;
+  /// "sparsity", the share of zeros among all ternary weights, and with a warmup "lambda".
   MetricRow metrics() const override;
+  /// Of each ternary layer {"name", "sparsity", "scale"}.
   io::Json layers() const override;
+  MetricRow summary() const override { return metrics(); }
 
  private:
-  nn::Module& model_;
+  const nn::Module* model_ = nullptr;
   std::optional<quant::bitnet::LambdaWarmup> warmup_;
-  std::optional<quant::bitnet::Distillation> distillation_;
 };
 
 }  // namespace tern::train

@@ -191,7 +191,14 @@ void Schema::add(std::string key, std::vector<std::string>& target, std::string 
   add_field({.key = std::move(key), .target = &target, .limits = {}, .choices = {}, .doc = std::move(doc)});
 }
 
+void Schema::alias(std::string spelling, std::string key) {
+  TERN_ASSERT(find(spelling) == nullptr && find(key) != nullptr, "spelling ", spelling, " of setting ", key);
+  aliases_.emplace_back(std::move(spelling), std::move(key));
+}
+
 const Schema::Field* Schema::find(std::string_view key) const {
+  for (const auto& [spelling, meant] : aliases_)
+    if (spelling == key) key = meant;
   const auto it = std::find_if(fields_.begin(), fields_.end(), [&](const Field& f) { return f.key == key; });
   return it == fields_.end() ? nullptr : &*it;
 }
@@ -235,8 +242,10 @@ void Schema::read_json(std::string_view text, std::string_view source) {
       changes.emplace_back(field, Parser{name_, *field, source}(*item.value));
       continue;
     }
+    const auto is_inside = [&](const std::string& key) { return key.starts_with(item.key + "."); };
     const bool section =
-        std::any_of(fields_.begin(), fields_.end(), [&](const Field& f) { return f.key.starts_with(item.key + "."); });
+        std::any_of(fields_.begin(), fields_.end(), [&](const Field& f) { return is_inside(f.key); }) ||
+        std::any_of(aliases_.begin(), aliases_.end(), [&](const auto& alias) { return is_inside(alias.first); });
     if (section && !item.value->is_object())
       throw UsageError(
           concat("[", name_, "] expected ", item.key, " to be an object, got ", shown(*item.value), " (", source, ")"));
@@ -303,11 +312,17 @@ std::string Schema::to_json() const {
 std::vector<std::string> Schema::differing(std::string_view saved, std::string_view source) const {
   const Json before = Json::parse(name_.c_str(), std::string(source), saved);
   std::vector<std::string> keys;
-  for (const Field& field : fields_) {
+  const auto saved_at = [&](const std::string& key) {
     const Json* at = &before;
-    std::istringstream parts(field.key);
+    std::istringstream parts(key);
     for (std::string part; at != nullptr && std::getline(parts, part, '.');)
       at = at->is_object() ? at->find(part) : nullptr;
+    return at;
+  };
+  for (const Field& field : fields_) {
+    const Json* at = saved_at(field.key);
+    for (const auto& [spelling, key] : aliases_)
+      if (at == nullptr && key == field.key) at = saved_at(spelling);
     if (at != nullptr && at->dump() != Parser::json_of(field).dump()) keys.push_back(field.key);
   }
   return keys;

@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -58,6 +59,8 @@ class Schema {
   void add(std::string key, std::vector<double>& target, Limits limits, std::string doc, size_t length = 0);
   void add(std::string key, std::vector<int64_t>& target, Limits limits, std::string doc);
   void add(std::string key, std::vector<std::string>& target, std::string doc);
+  /// Another spelling of a declared key, taken wherever that is; to_json() and describe() have the key itself.
+  void alias(std::string spelling, std::string key);
   /// A top-level key whose content is neither read nor checked (what a saved configuration records of its
   /// surroundings).
   void ignore(std::string key) { ignored_.push_back(std::move(key)); }
@@ -109,6 +112,7 @@ class Schema {
 
   std::string name_;
   std::vector<Field> fields_;
+  std::vector<std::pair<std::string, std::string>> aliases_;  // spelling, key
   std::vector<std::string> ignored_;
 };
 

@@ -9,14 +9,12 @@
 #include <tern/data/synthetic.h>
 #include <tern/nn/models/model.h>
 #include <tern/nn/models/registry.h>
-#include <tern/quant/codeq/codeq.h>
 #include <tern/train/vision/classifier.h>
 
 namespace tern::train {
 namespace {
 
 namespace fs = std::filesystem;
-namespace codeq = quant::codeq;
 
 const std::vector<double> kImageNetMean{0.485, 0.456, 0.406}, kImageNetStd{0.229, 0.224, 0.225};
 
@@ -48,11 +46,6 @@ std::string kind_of_directory(const std::string& path) {
       path, ", got none of them"));
 }
 
-// d / 2A: which part of the range becomes zero.
-double dead_zone_share(const codeq::LayerReport& layer) {
-  return layer.dead_zone.range > 0 ? layer.dead_zone.dead_zone / (2 * layer.dead_zone.range) : 0;
-}
-
 }  // namespace
 
 std::shared_ptr<nn::models::Model> make_image_model(const ModelSpec& spec) {
@@ -78,17 +71,6 @@ std::shared_ptr<nn::models::Model> make_image_model(const ModelSpec& spec) {
     set("dropout", spec.dropout);
   }
   return nn::models::create(spec.name, config);
-}
-
-std::shared_ptr<nn::models::Model> model_of(const Checkpoint& checkpoint) {
-  const auto name = checkpoint.metadata.find(nn::models::kModelKey),
-             config = checkpoint.metadata.find(nn::models::kConfigKey);
-  TERN_CHECK(name != checkpoint.metadata.end() && config != checkpoint.metadata.end(), FormatError,
-             "[checkpoint] expected a file that names its model, got one that does not; say which with --model");
-  std::shared_ptr<nn::models::Model> model =
-      nn::models::create(name->second, io::Json::parse("checkpoint", nn::models::kConfigKey, config->second));
-  load_weights(*model, checkpoint);
-  return model;
 }
 
 int64_t outputs_of(const Checkpoint& checkpoint) {
@@ -214,106 +196,6 @@ ImageData open_image_data(const std::string& wanted, const std::string& path, bo
   if (d.kind == "synthetic") d.mean = d.std = {0.5, 0.5, 0.5};
   if (d.kind == "image_folder") d.mean = kImageNetMean, d.std = kImageNetStd;
   return d;
-}
-
-std::unique_ptr<optim::Optimizer> make_optimizer(const nn::Module& model, const ClassifierConfig& config) {
-  std::vector<ParamGroup> groups =
-      weight_groups(model, codeq::base_parameters(model), config.optim, {"cls_token", "pos_embed"});
-  if (config.codeq.mode != "none") {
-    groups.push_back({named(model, codeq::dead_zone_logits(model)), config.codeq.dz_lr, config.codeq.dz_decay});
-    if (config.codeq.mode == "mixed")
-      groups.push_back({named(model, codeq::bit_width_logits(model)), config.codeq.bit_lr, config.codeq.bit_decay});
-  }
-  return make_optimizer(config.optim, groups);
-}
-
-std::string attach_codeq(nn::Module& model, const ClassifierConfig::Codeq& c) {
-  if (c.mode == "none") return {};
-  // Quantizers that came with the weights give way to those of this run, and hand their logits on.
-  const codeq::Report before = codeq::layer_states(model);
-  codeq::AttachOptions options;
-  options.exclude = c.exclude;
-  options.rule = c.exclude_rule == "substring" ? codeq::ExcludeRule::kSubstring : codeq::ExcludeRule::kGlob;
-  if (c.mode == "fixed")
-    options.bits = codeq::Fixed{.bits = static_cast<int>(c.bits)};
-  else
-    options.bits = codeq::Learnable{.max_bits = static_cast<int>(c.max_bits), .min_bits = static_cast<int>(c.min_bits)};
-  options.init_logit_dz = c.init_logit_dz;
-  options.init_logit_bit = c.init_logit_bit;
-  options.start_uniform = c.start_uniform;
-  options.quantizer.range = c.true_maximum ? codeq::Range::kMaximum : codeq::Range::kQuantile;
-  options.quantizer.relative_eps = c.relative_eps;
-  options.quantizer.mask_clamped = c.mask_clamped;
-  options.quantizer.mask_weight_gradient = c.mask_weight_gradient;
-  options.quantizer.max_logit_gradient = c.max_logit_gradient;
-  options.quantizer.min_abs_logit = c.min_abs_logit;
-  struct Replaced {
-    nn::Parameter* weight;
-    bool enabled;
-    std::shared_ptr<nn::Parametrization> quantizer;
-  };
-  std::vector<Replaced> replaced;
-  for (const auto& [path, weight] : model.named_parameter_objects())
-    if (weight->parametrization_as<codeq::Quantizer>() != nullptr)
-      replaced.push_back({weight, weight->is_parametrized(), nullptr});
-  for (Replaced& r : replaced) r.quantizer = r.weight->remove_parametrization();
-  codeq::AttachReport report;
-  try {
-    report = codeq::attach(model, options);
-  } catch (...) {
-    for (const Replaced& r : replaced) {
-      r.weight->parametrize(r.quantizer);
-      r.weight->set_parametrized(r.enabled);
-    }
-    throw;
-  }
-  const NoGradGuard no_grad;
-  for (const codeq::LayerReport& layer : before.layers) {
-    if (!layer.quantized ||
-        std::find(report.attached.begin(), report.attached.end(), layer.name) == report.attached.end())
-      continue;
-    Tensor dead_zone = model.get_parameter(layer.parameter + ".codeq.logit_dz").latent(),
-           bits = model.get_parameter(layer.parameter + ".codeq.logit_bit").latent();
-    dead_zone.fill_(layer.logit_dz);
-    bits.fill_(layer.logit_bit);
-  }
-  std::string text = concat("CoDeQ on ", report.attached.size(), " layers:");
-  for (const std::string& name : report.attached) text += " " + name;
-  for (const auto& [name, reason] : report.skipped) text += concat("\nleft as it is: ", name, " (", reason, ")");
-  for (const auto& [path, reason] : report.left) {
-    const auto named = [&path = path](const auto& s) { return path == s.first || path == s.first + ".weight"; };
-    if (std::none_of(report.skipped.begin(), report.skipped.end(), named))
-      text += concat("\nleft as it is: ", path, " (", reason, ")");
-  }
-  return text;
-}
-
-MetricRow observe_codeq(const nn::Module& model) {
-  if (codeq::attached_layers(model).empty()) return {};
-  const codeq::Report report = codeq::layer_states(model);
-  double dead_zones = 0;
-  int64_t layers = 0;
-  for (const codeq::LayerReport& layer : report.layers)
-    if (layer.quantized) dead_zones += dead_zone_share(layer), ++layers;
-  return {{"mean_bits", report.mean_bits()},
-          {"sparsity", report.sparsity()},
-          {"dead_zone", layers > 0 ? dead_zones / static_cast<double>(layers) : 0.0}};
-}
-
-io::Json codeq_layers(const nn::Module& model) {
-  io::Json layers = io::Json::array();
-  for (const codeq::LayerReport& layer : codeq::layer_states(model).layers) {
-    const double weights = static_cast<double>(std::max<int64_t>(layer.weights, 1));
-    layers.push_back(io::Json::object({{"name", layer.name},
-                                       {"bits", layer.bits},
-                                       {"sparsity", static_cast<double>(layer.zeros) / weights},
-                                       {"clamped", static_cast<double>(layer.clamped) / weights},
-                                       {"dead_zone", dead_zone_share(layer)},
-                                       {"range", layer.dead_zone.range},
-                                       {"logit_dz", layer.logit_dz},
-                                       {"logit_bit", layer.logit_bit}}));
-  }
-  return layers;
 }
 
 }  // namespace tern::train

@@ -9,8 +9,6 @@
 #include <tern/data/loader.h>
 #include <tern/data/transforms.h>
 #include <tern/nn/models/model.h>
-#include <tern/optim/optimizer.h>
-#include <tern/train/loop/metrics.h>
 #include <tern/train/vision/classifier_config.h>
 #include <tern/train/weights/checkpoint.h>
 
@@ -19,10 +17,6 @@ namespace tern::train {
 /// The model of that name and those sizes; inputs have 3 channels. Throws ValueError for an unknown name, sizes that do
 /// not fit together, or 0 classes.
 std::shared_ptr<nn::models::Model> make_image_model(const ModelSpec& spec);
-
-/// The model that a checkpoint of ours describes, with its quantizers and weights. Throws FormatError for a file that
-/// does not name its model or whose description is broken, ValueError where the weights do not fit it.
-std::shared_ptr<nn::models::Model> model_of(const Checkpoint& checkpoint);
 
 /// Outputs of the model that a checkpoint of ours describes; 0 if it does not say.
 int64_t outputs_of(const Checkpoint& checkpoint);
@@ -71,23 +65,5 @@ int64_t input_side(const Preprocessing& preprocessing, const ImageData& images);
 /// broken files; ValueError, with_train, if the two splits have not the same classes.
 ImageData open_image_data(const std::string& kind, const std::string& path, bool with_train, int64_t train_limit = 0,
                           int64_t test_limit = 0);
-
-/// The optimizer over a model's parameters, in groups: weights that decay, weights that do not (with optim.decay_norms
-/// off), and for CoDeQ the dead-zone and (mode "mixed") the bit-width logits. Every parameter is named as in the model.
-/// Throws ValueError for settings out of range.
-std::unique_ptr<optim::Optimizer> make_optimizer(const nn::Module& model, const ClassifierConfig& config);
-
-/// Attaches quantizers as the configuration says (nothing for mode "none"); returns the lines that say what was
-/// attached and what not. Quantizers that the model has already give way and hand their logits on. Throws as
-/// quant::codeq::attach; the model is then as it was.
-std::string attach_codeq(nn::Module& model, const ClassifierConfig::Codeq& config);
-
-/// Mean bits and zeros over all convolution and linear weights, and the mean over layers of the dead-zone's share of
-/// the range, d / 2A, as "mean_bits", "sparsity" and "dead_zone"; empty for a model without quantizers.
-MetricRow observe_codeq(const nn::Module& model);
-
-/// The state of every layer, for layers.jsonl: an array of {"name", "bits", "sparsity", "clamped" (shares of the
-/// layer's weights), "dead_zone" (d / 2A), "range" (A), "logit_dz", "logit_bit"}.
-io::Json codeq_layers(const nn::Module& model);
 
 }  // namespace tern::train

@@ -65,31 +65,7 @@ void declare(Schema& schema, ClassifierConfig& c) {
   schema.add("optim.label_smoothing", c.label_smoothing, kBelowOne, "share of the target spread over all classes");
   declare(schema, c.schedule, "epoch");
 
-  auto& q = c.codeq;
-  schema.add("codeq.mode", q.mode, {"none", "fixed", "mixed"},
-             "compression while training: fixed bits or learned bits (mixed)");
-  schema.add("codeq.bits", q.bits, {.min = 2, .max = 16}, "fixed: bits of every layer");
-  schema.add("codeq.min_bits", q.min_bits, {.min = 2, .max = 16}, "mixed: fewest bits of a layer");
-  schema.add("codeq.max_bits", q.max_bits, {.min = 2, .max = 16}, "mixed: most bits of a layer");
-  schema.add("codeq.exclude", q.exclude, "layers left in full precision, as paths with * and ?");
-  schema.add("codeq.exclude_rule", q.exclude_rule, {"glob", "substring"}, "substring: the rule of the published code");
-  schema.add("codeq.dz_lr", q.dz_lr, kNotNegative, "learning rate of the dead-zone logits at its highest");
-  schema.add("codeq.dz_decay", q.dz_decay, kNotNegative, "decay of the dead-zone logits: what makes zeros");
-  schema.add("codeq.bit_lr", q.bit_lr, kNotNegative, "learning rate of the bit-width logits at its highest");
-  schema.add("codeq.bit_decay", q.bit_decay, kNotNegative, "decay of the bit-width logits: what lowers bits");
-  schema.add("codeq.init_logit_dz", q.init_logit_dz, {.min = -10, .max = 10}, "dead-zone logit at the start");
-  schema.add("codeq.init_logit_bit", q.init_logit_bit, {.min = -10, .max = 10}, "bit-width logit at the start");
-  schema.add("codeq.start_uniform", q.start_uniform, "start with the dead-zone of plain uniform quantization");
-  schema.add("codeq.true_maximum", q.true_maximum, "range from the largest weight instead of the 0.99 quantile");
-  schema.add("codeq.relative_eps", q.relative_eps, "safeguard: eps relative to the range");
-  schema.add("codeq.mask_clamped", q.mask_clamped, "safeguard: clamped weights do not move the logits");
-  schema.add("codeq.mask_weight_gradient", q.mask_weight_gradient,
-             "safeguard: weights beyond the largest level get no gradient");
-  schema.add("codeq.max_logit_gradient", q.max_logit_gradient, kNotNegative,
-             "safeguard: largest absolute gradient of a logit; 0: no limit");
-  schema.add("codeq.min_abs_logit", q.min_abs_logit, {.min = 0, .max = 1}, "safeguard: smallest absolute logit in use");
-
-  declare(schema, c.bitnet);
+  c.methods.declare(schema);
 
   schema.add("epochs", c.epochs, {.min = 1, .max = 100000}, "passes over the training images");
   schema.add("seed", c.seed, {.min = 0, .max = 0x1p53}, "of initial weights, order and augmentation");
@@ -106,11 +82,8 @@ void check(const ClassifierConfig& c) {
   const auto need = [](bool condition, auto&&... text) {
     if (!condition) throw UsageError(concat("[config] ", text...));
   };
-  need(c.codeq.mode != "mixed" || c.codeq.min_bits <= c.codeq.max_bits,
-       "expected codeq.min_bits of at most codeq.max_bits, got ", c.codeq.min_bits, " and ", c.codeq.max_bits);
-  need(c.codeq.mode == "none" || !c.bitnet.enabled, "expected codeq.mode none with bitnet.enabled, got ", c.codeq.mode);
   need(!c.new_head || !c.weights.empty(), "expected model.weights with model.new_head, got none");
-  check(c.bitnet);
+  c.methods.check();
   check(c.optim, c.schedule, "epoch", c.epochs);
 }
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <tern/train/methods/bitnet_method.h>
+#include <tern/train/methods/registry.h>
 #include <tern/train/settings/optimization.h>
 #include <tern/train/settings/schema.h>
 
@@ -61,26 +61,7 @@ struct ClassifierConfig {
   double label_smoothing = 0;  ///< "optim.label_smoothing", as in CrossEntropyOptions
   ScheduleConfig schedule;     ///< in epochs
 
-  /// Settings of quant::codeq::AttachOptions and DeadZoneOptions.
-  struct Codeq {
-    std::string mode = "none";               ///< or fixed (bits), mixed (learned bits)
-    int64_t bits = 4;                        ///< fixed
-    int64_t min_bits = 2, max_bits = 8;      ///< mixed
-    std::vector<std::string> exclude = {};   ///< layers left in full precision
-    std::string exclude_rule = "glob";       ///< or substring
-    double dz_lr = 1e-3, dz_decay = 0.01;    ///< rate and decay of the dead-zone logits
-    double bit_lr = 1e-3, bit_decay = 0.01;  ///< of the bit-width logits
-    double init_logit_dz = 3, init_logit_bit = 3;
-    bool start_uniform = false;
-    bool true_maximum = false;  ///< Range::kMaximum; the rest are safeguards under their own names
-    bool relative_eps = false;
-    bool mask_clamped = false;
-    bool mask_weight_gradient = false;
-    double max_logit_gradient = 0;
-    double min_abs_logit = 0;
-  } codeq;
-
-  BitnetConfig bitnet;  ///< of the linear layers; not with codeq
+  MethodSet methods;  ///< of compression and learning, each under keys of its own
 
   int64_t epochs = 10;
   int64_t seed = 0;        ///< of initial weights, order and augmentation

@@ -3,9 +3,11 @@
 #include <tern/core/error.h>
 #include <tern/core/io/hash.h>
 #include <tern/core/io/safetensors.h>
-#include <tern/quant/bitnet/convert.h>
-#include <tern/quant/codeq/codeq.h>
-#include <tern/quant/codeq/describe.h>
+#include <tern/nn/models/registry.h>
+#include <tern/nn/structure.h>
+#include <tern/quant/method.h>
+#include <tern/quant/packed/file.h>
+#include <tern/quant/packed/linear.h>
 #include <tern/train/settings/environment.h>
 #include <tern/train/weights/checkpoint.h>
 
@@ -95,30 +97,61 @@ std::string checksum(const io::TensorMap& tensors, const io::Metadata& metadata)
 Checkpoint weights_of(const nn::Module& model) {
   Checkpoint checkpoint;
   checkpoint.weights = io::TensorMap(model.state_dict());
-  if (!quant::codeq::attached_layers(model).empty())
-    checkpoint.metadata[meta::kQuantizers] = quant::codeq::describe_attachment(model);
-  if (quant::bitnet::is_bitnet(model)) checkpoint.metadata[meta::kBitnet] = quant::bitnet::describe_conversion(model);
+  for (const quant::Method& method : quant::methods())
+    if (method.is_in(model)) checkpoint.metadata[method.metadata_key] = method.describe(model);
   return checkpoint;
 }
 
 void load_weights(nn::Module& model, const Checkpoint& checkpoint) {
-  const auto conversion = checkpoint.metadata.find(meta::kBitnet);
-  if (checkpoint.is_ours() && conversion != checkpoint.metadata.end() && !quant::bitnet::is_bitnet(model))
-    quant::bitnet::restore_conversion(model, conversion->second);
-  const auto quantizers = checkpoint.metadata.find(meta::kQuantizers);
-  const bool attach =
-      checkpoint.is_ours() && quantizers != checkpoint.metadata.end() && quant::codeq::attached_layers(model).empty();
-  if (attach) quant::codeq::restore_attachment(model, quantizers->second);
+  nn::StructureGuard structure(model);
   try {
-    model.load_state_dict(checkpoint.weights.entries());
+    if (checkpoint.is_ours())
+      for (const quant::Method& method : quant::methods()) {
+        const auto description = checkpoint.metadata.find(method.metadata_key);
+        if (description != checkpoint.metadata.end() && !method.is_in(model))
+          method.restore(model, description->second);
+      }
+    if (checkpoint.is_ours() && checkpoint.metadata.contains(quant::packed::kMetadataKey))
+      quant::packed::load_into(model, {checkpoint.weights, checkpoint.metadata});
+    else
+      model.load_state_dict(checkpoint.weights.entries());
   } catch (const ValueError& error) {
-    if (attach) quant::codeq::detach(model);
     if (checkpoint.path.empty()) throw;
     throw ValueError(concat(error.message(), "; the file is ", checkpoint.path));
-  } catch (...) {
-    if (attach) quant::codeq::detach(model);
-    throw;
   }
+  structure.keep();
+}
+
+std::shared_ptr<nn::models::Model> model_of(const Checkpoint& checkpoint) {
+  const auto name = checkpoint.metadata.find(nn::models::kModelKey),
+             config = checkpoint.metadata.find(nn::models::kConfigKey);
+  TERN_CHECK(name != checkpoint.metadata.end() && config != checkpoint.metadata.end(), FormatError,
+             "[checkpoint] expected a file that names its model, got one that does not; say which with --model");
+  std::shared_ptr<nn::models::Model> model =
+      nn::models::create(name->second, io::Json::parse("checkpoint", nn::models::kConfigKey, config->second));
+  load_weights(*model, checkpoint);
+  return model;
+}
+
+void pack_weights(nn::Module& model, const std::string& weights) {
+  const bool is_packed = quant::packed::is_packed(model);
+  std::vector<const quant::Method*> found;
+  for (const quant::Method& method : quant::methods())
+    if (method.is_in(model)) found.push_back(&method);
+  TERN_CHECK(is_packed || !found.empty(), ValueError, "[pack] expected weights with compressed layers in '", weights,
+             "', got a model in full precision");
+  for (const quant::Method* method : found)
+    TERN_CHECK(method->pack != nullptr, ValueError, "[pack] expected layers of a method that has a packed form in '",
+               weights, "', got those of ", method->title, ", which has none");
+  nn::StructureGuard structure(model);
+  for (const quant::Method* method : found) method->pack(model);
+  structure.keep();
+}
+
+void save_packed(const io::FilePath& path, const nn::models::Model& model, quant::packed::TernaryFormat format) {
+  quant::packed::Content content = quant::packed::state_of(model, format);
+  for (const auto& [key, value] : model.metadata()) content.metadata[key] = value;
+  save_checkpoint(path, {.weights = std::move(content.tensors), .state = {}, .metadata = std::move(content.metadata)});
 }
 
 }  // namespace tern::train

@@ -2,24 +2,26 @@
 // metadata, and a training run's state may lie beside the weights.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include <tern/core/io/directory.h>
 #include <tern/core/io/tensor_map.h>
+#include <tern/nn/models/model.h>
 #include <tern/nn/module.h>
+#include <tern/quant/packed/ternary.h>
 
 namespace tern::train {
 
 /// Metadata keys of our own files, beside those of the zoo's models (nn/models/model.h: tern.model, tern.model_config).
-/// All values are texts; those marked JSON hold an object or list.
+/// All values are texts; those marked JSON hold an object or list. What a method of compression says of a model is
+/// under the method's own key (quant::Method::metadata_key).
 namespace meta {
-inline constexpr const char* kVersion = "tern.version";        ///< version that wrote the file; marks it as ours
-inline constexpr const char* kFormat = "tern.format";          ///< kCheckpointFormat of the Tern that wrote it
-inline constexpr const char* kChecksum = "tern.checksum";      ///< of everything else in the file, as checksum() has it
-inline constexpr const char* kConfig = "tern.config";          ///< JSON: the configuration of the run
-inline constexpr const char* kQuantizers = "tern.quantizers";  ///< JSON: what quant::codeq::describe_attachment says
-inline constexpr const char* kBitnet = "tern.bitnet";          ///< JSON: what quant::bitnet::describe_conversion says
+inline constexpr const char* kVersion = "tern.version";    ///< version that wrote the file; marks it as ours
+inline constexpr const char* kFormat = "tern.format";      ///< kCheckpointFormat of the Tern that wrote it
+inline constexpr const char* kChecksum = "tern.checksum";  ///< of everything else in the file, as checksum() has it
+inline constexpr const char* kConfig = "tern.config";      ///< JSON: the configuration of the run
 inline constexpr const char* kPreprocessing = "tern.preprocessing";  ///< JSON: mean, std, resize, crop
 inline constexpr const char* kClasses = "tern.classes";  ///< JSON: names of the classes, one per output (classes.h)
 inline constexpr const char* kTrainState = "tern.train_state";  ///< JSON: what Trainer needs to go on
@@ -59,14 +61,29 @@ Checkpoint load_checkpoint(const io::FilePath& path);
 /// every tensor in the order of the file.
 [[nodiscard]] std::string checksum(const io::TensorMap& tensors, const io::Metadata& metadata);
 
-/// A module's parameters and buffers with the description of its quantizers and converted layers, ready to be saved.
+/// A module's parameters and buffers with the descriptions of its compressed layers, ready to be saved.
 /// The tensors are the module's own.
 Checkpoint weights_of(const nn::Module& model);
 
-/// Puts a checkpoint's weights into a model: first converts the layers and attaches the quantizers that the file
-/// describes, unless the model has some, then loads strictly (ValueError with the missing, unexpected and misshapen
-/// names, and the file; quantizers are then taken off again, converted layers stay). Throws as
-/// quant::codeq::restore_attachment and quant::bitnet::restore_conversion where they do not fit.
+/// Puts a checkpoint's weights into a model: first the layers of every method of compression that the file describes
+/// (quant/method.h), unless the model has some of that method, then values, strictly (ValueError with the missing,
+/// unexpected and misshapen names, and the file); a file of packed weights as quant::packed::load_into does. Throws as
+/// quant::Method::restore where a description does not fit.
+/// When it throws the model is as it was.
 void load_weights(nn::Module& model, const Checkpoint& checkpoint);
+
+/// The model of the zoo that a checkpoint of ours describes, with its compressed layers and its weights. Throws
+/// FormatError for a file that does not name its model or whose description is broken, and as load_weights.
+[[nodiscard]] std::shared_ptr<nn::models::Model> model_of(const Checkpoint& checkpoint);
+
+/// Puts packed layers (quant/packed) in the place of a model's compressed ones, for inference or a smaller file;
+/// nothing happens to a model that is packed already. Throws ValueError for a model without compressed layers and for
+/// one with layers of a method that has no packed form, naming it, and as quant::Method::pack. `weights` is for the
+/// message.
+void pack_weights(nn::Module& model, const std::string& weights);
+
+/// Writes a packed model as a checkpoint that model_of() reads, its ternary weights in that format. Throws as
+/// save_checkpoint.
+void save_packed(const io::FilePath& path, const nn::models::Model& model, quant::packed::TernaryFormat format);
 
 }  // namespace tern::train

@@ -24,9 +24,12 @@ function layerHistory(history, key, title, note, value_format, top) {
   });
 }
 
+// The figures of a quantizer with a dead zone and levels (CoDeQ); null for layers without.
+const deadZoneOf = layer => layer.quantizer && known(layer.quantizer.dead_zone) ? layer.quantizer : null;
+
 // Bars of one layer's weights: those that become zero, those that keep a value, those beyond the largest level.
 function histogramPicture(layer, width, height, axis) {
-  const { low, high, counts } = layer.histogram, quantizer = layer.quantizer;
+  const { low, high, counts } = layer.histogram, quantizer = deadZoneOf(layer);
   const bottom = axis ? height - 42 : height - 1, top = 4, left = axis ? 6 : 0, right = width - left;
   const most = Math.max(...counts, 1), step = (high - low) / counts.length;
   const to_x = v => left + (v - low) / (high - low) * (right - left);
@@ -58,7 +61,7 @@ function histogramPicture(layer, width, height, axis) {
 }
 
 function histogramChart(layer, row) {
-  const { low, high, counts, below, above } = layer.histogram, quantizer = layer.quantizer, step = (high - low) / counts.length;
+  const { low, high, counts, below, above } = layer.histogram, quantizer = deadZoneOf(layer), step = (high - low) / counts.length;
   const height = 250, to_bin = (x, width) => Math.floor((x - 6) / (width - 12) * counts.length);
   const drawing = width => {
     const picture = svg("svg", { height, viewBox: `0 0 ${width} ${height}`, tabindex: 0, role: "img",
@@ -153,7 +156,7 @@ function layerExplorer(run) {
   choose(Math.min(2, layers.length - 1));
   return [
     element("div", { class: "card" }, element("h3", null, "All layers"),
-      element("p", { class: "note" }, (layers.some(l => l.quantizer) ? "Latent weights; the shaded band is the dead zone. " : "") + "Choose one to see it in full."),
+      element("p", { class: "note" }, (layers.some(deadZoneOf) ? "Latent weights; the shaded band is the dead zone. " : "") + "Choose one to see it in full."),
       element("div", { class: "small-multiples" }, buttons)),
     element("div", { class: "picker", style: "margin-top:18px" }, element("label", { for: "layer" }, "Layer"),
       stepper("\u2039", "previous layer", -1), select, stepper("\u203a", "next layer", 1)),
@@ -162,16 +165,20 @@ function layerExplorer(run) {
 }
 
 // Layers with what they cost; totals against the same model in dense fp32.
+// What every method tells of a layer; all else is a figure of one method, a share.
+const common = ["name", "shape", "weights", "zeros", "sparsity", "bits", "quantized", "range", "macs", "bops"];
+
 function layerTable(table) {
   const layers = table.layers, totals = table.totals;
+  const figures = [...new Set(layers.flatMap(Object.keys))].filter(key => !common.includes(key));
   const has = key => layers.some(l => l[key] !== undefined && l[key] !== null);
   const columns = [
     ["layer", l => l.name, true],
     ["weights", l => format.count(l.weights), has("weights")],
     ["zeros", l => format.percent(l.sparsity), true],
     ["bits", l => format.bits(l.bits), true],
-    ["d / 2A", l => known(l.dead_zone) ? fixed(l.dead_zone, 4) : "\u2013", has("dead_zone")],
-    ["range A", l => known(l.range) ? fixed(l.range, 4) : "\u2013", has("range")],
+    ...figures.map(key => [key.replaceAll("_", " "), l => known(l[key]) ? format.percent(l[key]) : "\u2013", true]),
+    ["range", l => known(l.range) ? fixed(l.range, 4) : "\u2013", has("range")],
     ["MACs", l => format.big(l.macs), has("macs")],
     ["BOPs", l => format.big(l.bops), has("bops")],
     ["of all BOPs", l => totals && totals.bops > 0 ? format.percent(l.bops / totals.bops) : "\u2013", has("bops")],
@@ -188,13 +195,13 @@ function layerTable(table) {
     element("thead", null, element("tr", null, columns.map(c => element("th", { scope: "col" }, c[0])))),
     element("tbody", null, layers.map(row)),
     foot.length ? element("tfoot", null, foot.map((f, i) => element("tr", null, columns.map(([name, text], c) => {
-      const shown = name === "shape" || name === "range A" || name === "d / 2A" ? "" : name === "of all BOPs"
+      const shown = name === "shape" || name === "range" || figures.includes(name.replaceAll(" ", "_")) ? "" : name === "of all BOPs"
         ? (i === 0 ? "100 %" : "") : text(f);
       return c === 0 ? element("th", { scope: "row" }, shown) : element("td", null, shown);
     })))) : null));
   const words = [];
   if (totals && known(totals.rel_bops)) words.push(`${format.percent(totals.rel_bops)} of the bit operations of dense fp32 ` +
-    `(density \u00d7 MACs \u00d7 weight bits \u00d7 32 activation bits).`);
+    `(density \u00d7 MACs \u00d7 weight bits \u00d7 activation bits).`);
   if (totals) words.push(`Codes take ${format.big(totals.weights * totals.bits / 8)}B in place of ${format.big(totals.weights * 4)}B, before zeros are packed.`);
   words.push(`State after epoch ${format.count(table.epoch)}.`);
   return element("div", { class: "card wide" }, node, element("p", { class: "note", style: "margin-top:10px" }, words.join(" ")));

@@ -161,11 +161,9 @@ function status(run) {
 
 const noWeights = run => `Weights cannot be shown: ${run.weights_problem}.`;
 
-const modes = { none: "full precision", fixed: "CoDeQ, fixed bits", mixed: "CoDeQ, learned bits" };
-
 function showRun(run) {
   const f = run.figures, e = run.evaluation, quantized = known(f.mean_bits) && f.mean_bits < 32;
-  const about = [run.model, modes[run.codeq] || run.codeq, run.dataset && run.dataset !== "auto" ? run.dataset : ""].filter(Boolean).join(", ");
+  const about = [run.model, run.methods && (run.methods.join(" and ") || "full precision"), run.dataset && run.dataset !== "auto" ? run.dataset : ""].filter(Boolean).join(", ");
   page.append(element("header", null, element("h1", null, run.name),
     element("p", { class: "lead" }, status(run), about ? " \u00b7 " + about : ""),
     tiles([

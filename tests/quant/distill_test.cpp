@@ -13,11 +13,11 @@
 #include <tern/nn/models/llama.h>
 #include <tern/optim/adam.h>
 #include <tern/quant/bitnet/convert.h>
-#include <tern/quant/bitnet/distill.h>
+#include <tern/quant/distill.h>
 
 #include "message_of.h"
 
-namespace tern::quant::bitnet {
+namespace tern::quant {
 namespace {
 
 using test::message_of;
@@ -116,7 +116,7 @@ TEST(Distill, AStudentLearnsFromItsTeacher) {
     for (Tensor p : teacher->parameters()) p.mul_(8);  // logits that differ
   }
   const auto student = nn::clone(*teacher);
-  convert(*student, {.subln = SubLn::kOutputProjections});
+  bitnet::convert(*student, {.subln = bitnet::SubLn::kOutputProjections});
   Distillation distillation(*student, teacher,
                             {.relation_weight = 1,
                              .splits = 4,
@@ -172,4 +172,4 @@ TEST(Distill, TokensOfZerosHaveFiniteGradients) {
 }
 
 }  // namespace
-}  // namespace tern::quant::bitnet
+}  // namespace tern::quant

@@ -1,9 +1,10 @@
-// Distillation after conversion (BitDistill, arXiv 2510.13998): a BitNet learns to give its float teacher's logits, and
-// to relate the tokens of a text to one another as the teacher does.
+// Distillation (BitDistill, arXiv 2510.13998): a compressed model learns to give its float teacher's logits, and to
+// relate the tokens of a text to one another as the teacher does.
 //
 //   L = task loss + logits_weight KL(teacher || student) + relation_weight relation loss
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,7 +12,7 @@
 #include <tern/core/tensor.h>
 #include <tern/nn/module.h>
 
-namespace tern::quant::bitnet {
+namespace tern::quant {
 
 /// KL(softmax(teacher / T) || softmax(student / T)), the mean over rows, without a factor T^2. Both [..., classes], f32
 /// or f64, of one shape and dtype (ShapeError, DTypeError); the student alone gets a gradient. Throws ValueError for a
@@ -38,6 +39,8 @@ struct DistillationOptions {
   std::vector<std::string> relation_layers = {};
   /// For each of the student's outputs the teacher's one of the same class; empty: the same places.
   std::vector<int64_t> teacher_outputs = {};
+  /// Turns the student's input into the teacher's, where they are prepared in different ways; empty: they are the same.
+  std::function<Tensor(const Tensor& input)> teacher_input = {};
 };
 
 /// A teacher at work: looks at what the student's tapped layers give as it runs, runs the teacher on the same input
@@ -71,4 +74,4 @@ class Distillation {
   std::vector<nn::HookHandle> hooks_;
 };
 
-}  // namespace tern::quant::bitnet
+}  // namespace tern::quant

@@ -15,9 +15,9 @@
 #include <tern/core/ops/softmax.h>
 #include <tern/nn/child.h>
 #include <tern/nn/eval_mode.h>
-#include <tern/quant/bitnet/distill.h>
+#include <tern/quant/distill.h>
 
-namespace tern::quant::bitnet {
+namespace tern::quant {
 namespace {
 
 constexpr double kLeastProbability = 1e-8;
@@ -111,7 +111,7 @@ Tensor Distillation::loss(const Tensor& logits, const Tensor& input) {
   {
     const NoGradGuard no_grad;
     const nn::EvalModeGuard eval(*teacher_);
-    taught = (*teacher_)(input);
+    taught = (*teacher_)(options_.teacher_input ? options_.teacher_input(input) : input);
     if (const auto& outputs = options_.teacher_outputs; !outputs.empty())
       taught = index_select(taught, -1, tensor(outputs, {static_cast<int64_t>(outputs.size())}));
   }
@@ -125,4 +125,4 @@ Tensor Distillation::loss(const Tensor& logits, const Tensor& input) {
   return total;
 }
 
-}  // namespace tern::quant::bitnet
+}  // namespace tern::quant
