@@ -150,9 +150,12 @@
 #include <tern/quant/selection.h>
 #include <tern/train/insight/evaluation.h>
 #include <tern/train/insight/inspect.h>
+#include <tern/train/insight/inspection_text.h>
+#include <tern/train/insight/model_summary.h>
 #include <tern/train/insight/report.h>
 #include <tern/train/insight/run_record.h>
 #include <tern/train/insight/tensorboard.h>
+#include <tern/train/insight/value_stats.h>
 #include <tern/train/language/generation.h>
 #include <tern/train/language/language.h>
 #include <tern/train/language/language_config.h>

@@ -13,6 +13,8 @@
 #include <tern/nn/models/registry.h>
 #include <tern/quant/codeq/codeq.h>
 #include <tern/train/insight/inspect.h>
+#include <tern/train/insight/inspection_text.h>
+#include <tern/train/insight/model_summary.h>
 #include <tern/train/weights/checkpoint.h>
 
 #include "apps/chain_model.h"

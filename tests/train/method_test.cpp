@@ -20,6 +20,8 @@
 #include <tern/quant/codeq/codeq.h>
 #include <tern/quant/method.h>
 #include <tern/train/insight/inspect.h>
+#include <tern/train/insight/inspection_text.h>
+#include <tern/train/insight/model_summary.h>
 #include <tern/train/insight/report.h>
 #include <tern/train/insight/tensorboard.h>
 #include <tern/train/loop/classifier_task.h>

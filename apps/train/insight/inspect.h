@@ -9,30 +9,10 @@
 #include <tern/core/io/json.h>
 #include <tern/core/io/tensor_map.h>
 #include <tern/core/tensor.h>
-#include <tern/nn/summary.h>
 #include <tern/quant/layer_state.h>
+#include <tern/train/insight/value_stats.h>
 
 namespace tern::train {
-
-/// Distinct values are counted up to this many.
-inline constexpr int64_t kMostDistinct = 65536;
-
-/// The elements of a tensor in figures. Those that are NaN or infinite count in `non_finite` alone.
-struct ValueStats {
-  int64_t count = 0;  ///< elements
-  double min = 0, max = 0, mean = 0;
-  double deviation = 0;    ///< standard deviation, of all elements and not of a sample (divided by their number)
-  int64_t zeros = 0;       ///< of either sign
-  int64_t non_finite = 0;  ///< NaN and infinities
-  int64_t distinct = 0;    ///< different finite values; kMostDistinct + 1 stands for "more"
-  std::vector<int64_t> histogram;  ///< finite elements in bins of equal width from min to max
-
-  int64_t finite() const { return count - non_finite; }
-  double zero_share() const { return count > 0 ? static_cast<double>(zeros) / static_cast<double>(count) : 0; }
-};
-
-/// Reads a tensor of any dtype and layout. Throws ValueError for fewer than 1 bin.
-[[nodiscard]] ValueStats value_stats(const Tensor& x, int64_t bins = 24);
 
 /// One tensor of a file.
 struct TensorInspection {
@@ -83,40 +63,5 @@ struct Inspection {
 /// describe a quantizer which the file's tensors do not fit; ValueError for a filter that no tensor fits or bins
 /// below 1.
 [[nodiscard]] Inspection inspect_file(const std::string& path, const InspectOptions& options = {});
-
-/// As aligned lines: a line a tensor, then metadata and totals. unicode: histograms as block elements (UTF-8), else as
-/// ASCII. Control characters in names and metadata are shown escaped; long metadata are cut.
-[[nodiscard]] std::string to_text(const Inspection& inspection, bool unicode = false);
-/// All of it, metadata uncut, as one object.
-[[nodiscard]] io::Json to_json(const Inspection& inspection);
-
-/// Bins as one character each, the highest bin filling its character: " .:-=+*#%@" or the eight block elements; a bin
-/// that is not empty never looks so.
-[[nodiscard]] std::string histogram_sketch(const std::vector<int64_t>& bins, bool unicode);
-
-/// What summary_of_file cannot learn from a file.
-struct ModelQuestion {
-  std::string model = {};             ///< name of a zoo model, for a file that does not say; else empty
-  std::string config = {};            ///< config.json of a foreign llama
-  std::vector<std::string> set = {};  ///< sizes of that model, "model.depth=6"
-  int64_t side = 0;                   ///< of the square input image; 0: as the file or the model says
-  int64_t tokens = 0;                 ///< length of a language model's input; 0: 128 or what the model can take
-};
-
-/// A model's modules, and its weights where a method of compression is at work.
-struct ModelSummary {
-  nn::Summary modules;
-  std::optional<quant::LayerTable> compression;  ///< nothing for a model in full precision
-};
-
-/// The summary of the model that a file's weights belong to, with the weights and compressed layers of the file, for
-/// one example. Our own checkpoints and llama2.c files say which model that is; for others `question` does, and the
-/// number of classes is that of the file's last layer. Throws UsageError where the model is not known or said
-/// otherwise, ValueError where the weights do not fit it, and what the readers throw.
-[[nodiscard]] ModelSummary summary_of_file(const std::string& path, const ModelQuestion& question = {});
-[[nodiscard]] std::string to_text(const ModelSummary& summary);
-/// {"layers", "parameters", "trainable", "macs", "bits", "zero_share", "model_bytes"}, and "compression", the table as
-/// quant::to_json has it, if there is one.
-[[nodiscard]] io::Json to_json(const ModelSummary& summary);
 
 }  // namespace tern::train
