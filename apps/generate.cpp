@@ -37,7 +37,7 @@ int generate(int argc, char** argv) {
   cli.option("--top-p", options.sample.top_p, {.min = 0, .max = 1, .above = true}, "P",
              "draw from the likeliest tokens that reach P together; 0.9 if not given");
   cli.option("--seed", seed, {.min = 0}, "S", "the same seed gives the same text; 0 if not given");
-  cli.flag("--packed", packed, "computes a BitNet's layers with packed integers");
+  cli.flag("--packed", packed, "computes compressed layers with packed integers, where their method has such");
   cli.option("--threads", threads, {.min = 0, .max = 1024}, "N", "threads; 0 for as many as there are processors");
   if (!cli.parse(argc, argv)) return 0;
   set_num_threads(static_cast<int>(threads));

@@ -26,6 +26,16 @@ grep -nE '#include [<"]tern/(nn|quant|optim|data|train)/' $(sources core) | rule
 grep -nE '#include [<"]tern/(quant|optim|data|train)/' $(sources nn) | rule "nn sees core alone"
 grep -nE '#include [<"]tern/(optim|data|train)/' $(sources quant) | rule "quant sees nn and core alone"
 grep -nE '#include [<"]tern/quant/(codeq|bitnet|ptq|awq)/' $(sources quant/packed quant/kernels) | rule "quant/packed and its kernels know no method"
+# Methods of compression: none sees another, and what they share and the programs go through quant/method.h and
+# apps/train/methods, where alone they are named.
+methods="bitnet codeq ptq awq"
+for method in $methods; do
+  [ -d quant/$method ] || continue
+  grep -nE "#include [<\"]tern/quant/(${methods// /|})/" $(sources quant/$method) | grep -v "<tern/quant/$method/" |
+    rule "quant/$method sees no other method"
+done
+grep -nE "#include [<\"]tern/quant/(${methods// /|})/" $(sources quant apps) |
+  grep -vE "^(quant/(${methods// /|})|apps/train/methods|apps/bench)/|^apps/train/tern\.h:" | rule "methods are known to their rooms and to apps/train/methods alone"
 grep -nE '#include [<"]tern/(nn|quant|data|train)/' $(sources optim) | rule "optim sees core alone"
 grep -nE '#include [<"]tern/(nn|quant|optim|train)/' $(sources data) | rule "data sees core alone"
 grep -nE '#include [<"]tern/data/' $(sources data/text) | grep -v '<tern/data/text/' | rule "data/text sees core alone"
