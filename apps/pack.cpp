@@ -3,7 +3,7 @@
 #include <iostream>
 
 #include <tern/core/error.h>
-#include <tern/quant/packed/linear.h>
+#include <tern/quant/layers/packed_linear.h>
 #include <tern/train/loop/process.h>
 #include <tern/train/settings/cli.h>
 #include <tern/train/weights/checkpoint.h>
@@ -15,7 +15,7 @@ namespace {
 int64_t float_bytes(const nn::Module& model) {
   int64_t elements = model.parameter_count(false);
   for (const auto& [path, module] : model.named_modules())
-    if (const auto* layer = dynamic_cast<const quant::packed::PackedTernaryLinear*>(module.get()))
+    if (const auto* layer = dynamic_cast<const quant::PackedLinear*>(module.get()))
       elements += layer->options().out_features * (layer->options().in_features + (layer->options().bias ? 1 : 0));
   return 4 * elements;
 }
@@ -26,11 +26,12 @@ int pack(int argc, char** argv) {
   cli.option("--weights", weights, "FILE", "checkpoint of train_classifier or train_lm").required();
   cli.option("--out", out, "FILE", "what to write; of a language model, put it beside the run's tokenizer.json")
       .required();
-  cli.option(
-      "--format", format, "NAME",
-      "pack3_fixed or pack3_digits (1.6 bits a weight), pack2_linear or pack2_block128 (2); pack3_fixed if not given");
+  std::string known;
+  for (const packed::Format* f : packed::formats())
+    known += concat(known.empty() ? "" : ", ", f->name, " (", f->bits, " bits per weight)");
+  cli.option("--format", format, "NAME", concat(known, "; pack3_fixed if not given"));
   if (!cli.parse(argc, argv)) return 0;
-  const quant::packed::TernaryFormat chosen = quant::packed::ternary_format(format);
+  const packed::Format& chosen = packed::format_of(format);
   const auto model = train::model_of(train::load_checkpoint(weights));
   const int64_t before = float_bytes(*model);
   train::pack_weights(*model, weights);

@@ -51,7 +51,7 @@ struct Subject {
 
 std::shared_ptr<nn::models::Llama> start_from(const train::LanguageConfig& config) {
   auto model = train::load_llama(config.weights, config.weights_config);
-  if (quant::packed::is_packed(*model))
+  if (quant::is_packed(*model))
     throw train::UsageError(
         concat("[train_lm] expected weights that can be trained, got packed ones in ", config.weights));
   return model;

@@ -2,7 +2,7 @@
 add_library(tern_all INTERFACE)
 add_library(tern::tern ALIAS tern_all)
 set_target_properties(tern_all PROPERTIES EXPORT_NAME tern)
-target_link_libraries(tern_all INTERFACE tern::train tern::text tern::data tern::optim tern::quant tern::nn tern::core)
+target_link_libraries(tern_all INTERFACE tern::train tern::text tern::data tern::optim tern::quant tern::packed tern::nn tern::core)
 file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/include/all/tern)
 file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR}/apps/train/tern.h ${CMAKE_BINARY_DIR}/include/all/tern/tern.h SYMBOLIC)
 target_include_directories(tern_all INTERFACE $<BUILD_INTERFACE:${CMAKE_BINARY_DIR}/include/all>

@@ -1,10 +1,10 @@
-# tern_room(NAME [DEPENDS room...] [APART regex...] [SKIP regex...])
+# tern_room(NAME [DEPENDS room...] [APART regex...] [SKIP regex...] [ALSO header...])
 #
 # A room is a directory with a static library tern_NAME (alias tern::NAME) of all its sources. A header's place in the tree is its
 # include path: core/ops/conv.h is <tern/core/ops/conv.h>; apps/train/loop/trainer.h alone drops its first folder,
 # <tern/train/loop/trainer.h>. Headers are reached through a directory of symbolic links of the room's own, so that a room sees
 # the headers of the rooms it depends on and no others. Files whose path matches an APART expression are no part of the room;
-# sources that match a SKIP expression are left to the room's own CMakeLists.
+# sources that match a SKIP expression are left to the room's own CMakeLists. ALSO names headers of another folder that are the room's.
 
 set(TERN_WARNINGS -Wall -Wextra -Wpedantic -Wshadow)
 
@@ -62,17 +62,17 @@ function(tern_public_headers name)
   string(REGEX REPLACE "^apps/" "" place ${place})
   file(REMOVE_RECURSE ${CMAKE_BINARY_DIR}/include/${name})  # a header that has moved must not be found where it was
   foreach(header ${ARGN})
-    set(link ${CMAKE_BINARY_DIR}/include/${name}/tern/${place}/${header})
+    get_filename_component(link ${CMAKE_BINARY_DIR}/include/${name}/tern/${place}/${header} ABSOLUTE)
     get_filename_component(folder ${link} DIRECTORY)
     file(MAKE_DIRECTORY ${folder})
     file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR}/${header} ${link} SYMBOLIC)
-    get_filename_component(folder ${place}/${header} DIRECTORY)
+    file(RELATIVE_PATH folder ${CMAKE_BINARY_DIR}/include/${name}/tern ${folder})
     install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tern/${folder})
   endforeach()
 endfunction()
 
 function(tern_room name)
-  cmake_parse_arguments(ARG "" "" "APART;DEPENDS;SKIP" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "ALSO;APART;DEPENDS;SKIP" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.cpp)
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.h)
   foreach(expression ${ARG_APART})
@@ -82,7 +82,7 @@ function(tern_room name)
   foreach(expression ${ARG_SKIP})
     list(FILTER sources EXCLUDE REGEX ${expression})
   endforeach()
-  tern_public_headers(${name} ${headers})
+  tern_public_headers(${name} ${headers} ${ARG_ALSO})
   add_library(tern_${name} STATIC ${sources})
   add_library(tern::${name} ALIAS tern_${name})
   set_target_properties(tern_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
@@ -97,7 +97,7 @@ function(tern_room name)
   install(TARGETS tern_${name} EXPORT ternTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endfunction()
 
-# tern_room_kernels(NAME [INT source...]): compiles the room's kernels/*.cpp once per instruction set (TERN_ISAS), each time into the
+# tern_room_kernels(NAME [SOURCES source...] [INT source...]): compiles the sources, kernels/*.cpp by default, once per instruction set (TERN_ISAS), each time into the
 # namespace that TERN_ISA names, and adds them to the room's library. For avx2_vnni, whose instructions are for integers, the sources
 # of INT alone. See core/kernels/kernel.h.
 set(isa_flags_portable "")
@@ -114,8 +114,11 @@ foreach(isa ${TERN_ISAS})
 endforeach()
 
 function(tern_room_kernels name)
-  cmake_parse_arguments(ARG "" "" "INT" ${ARGN})
-  file(GLOB all CONFIGURE_DEPENDS kernels/*.cpp)
+  cmake_parse_arguments(ARG "" "" "SOURCES;INT" ${ARGN})
+  set(all ${ARG_SOURCES})
+  if(NOT all)
+    file(GLOB all CONFIGURE_DEPENDS kernels/*.cpp)
+  endif()
   foreach(isa ${TERN_ISAS})
     set(kernels ${all})
     if(isa STREQUAL "avx2_vnni")

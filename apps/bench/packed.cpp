@@ -3,7 +3,7 @@
 
 #include <tern/core/ops/create.h>
 #include <tern/core/ops/linear.h>
-#include <tern/quant/packed/linear.h>
+#include <tern/quant/layers/packed_linear.h>
 
 #include "machine.h"
 #include "workload.h"
@@ -11,7 +11,7 @@
 namespace tern::bench {
 namespace {
 
-using quant::packed::PackedTernary;
+using packed::PackedWeight;
 
 constexpr int64_t kFeatures = 4096;
 constexpr double kProducts = static_cast<double>(kFeatures * kFeatures);
@@ -23,10 +23,10 @@ std::function<int64_t()> rotation(int64_t count) {
 }
 
 // Packed matrices of `sweep` bytes together, or one, each as good as any other: one is drawn, the others are copies.
-std::vector<PackedTernary> packed_weights(int64_t sweep) {
-  const PackedTernary first = quant::packed::pack(randint(-1, 2, {kFeatures, kFeatures}).to(DType::kI8), 0.02F,
-                                                  quant::packed::kExecutionFormat);
-  std::vector<PackedTernary> weights{first};
+std::vector<PackedWeight> packed_weights(int64_t sweep) {
+  const PackedWeight first =
+      packed::pack(randint(-1, 2, {kFeatures, kFeatures}).to(DType::kI8), 0.02F, packed::pack2_block128);
+  std::vector<PackedWeight> weights{first};
   while (static_cast<int64_t>(weights.size()) * first.bytes.bytes() < sweep) {
     weights.push_back(first);
     weights.back().bytes = first.bytes.clone();
@@ -34,14 +34,14 @@ std::vector<PackedTernary> packed_weights(int64_t sweep) {
   return weights;
 }
 
-std::function<void()> packed_step(const Tensor& x, const std::vector<PackedTernary>& weights) {
+std::function<void()> packed_step(const Tensor& x, const std::vector<PackedWeight>& weights) {
   return [x, weights, next = rotation(static_cast<int64_t>(weights.size()))]() mutable {
-    static_cast<void>(quant::packed::packed_linear(x, weights[static_cast<size_t>(next())]));
+    static_cast<void>(packed::packed_linear(x, weights[static_cast<size_t>(next())]));
   };
 }
 
 // Reads the bytes of one matrix after the other, and does nothing with them.
-std::function<void()> read_step(const std::vector<PackedTernary>& weights) {
+std::function<void()> read_step(const std::vector<PackedWeight>& weights) {
   return [weights, next = rotation(static_cast<int64_t>(weights.size()))]() mutable {
     const Tensor& bytes = weights[static_cast<size_t>(next())].bytes;
     volatile uint64_t kept = read_all(bytes.raw(), bytes.bytes());
@@ -59,7 +59,7 @@ std::function<void()> float_step(const Tensor& x) {
 
 Prepared gemv() {
   const Tensor x = randn({1, kFeatures});
-  const std::vector<PackedTernary> weights = packed_weights(kSweep);
+  const std::vector<PackedWeight> weights = packed_weights(kSweep);
   return {.step = packed_step(x, weights),
           .beside = {
               {"fp32_ms", float_step(x)}, {"warm_ms", packed_step(x, {weights[0]})}, {"read_ms", read_step(weights)}}};

@@ -143,8 +143,11 @@
 #include <tern/quant/distill.h>
 #include <tern/quant/layer_state.h>
 #include <tern/quant/method.h>
+#include <tern/quant/layers/packed_linear.h>
+#include <tern/quant/layers/packed_state.h>
 #include <tern/quant/packed/file.h>
-#include <tern/quant/packed/linear.h>
+#include <tern/quant/packed/format.h>
+#include <tern/quant/packed/product.h>
 #include <tern/quant/packed/ternary.h>
 #include <tern/quant/packed/tokens.h>
 #include <tern/quant/selection.h>

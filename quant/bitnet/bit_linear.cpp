@@ -4,13 +4,14 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
 #include <tern/core/ops/copy.h>
+#include <tern/core/ops/create.h>
 #include <tern/core/ops/linear.h>
 #include <tern/core/ops/matmul.h>
 #include <tern/core/ops/reduce.h>
 #include <tern/nn/init.h>
 #include <tern/quant/bitnet/bit_linear.h>
 #include <tern/quant/kernels/bitnet.h>
-#include <tern/quant/packed/linear.h>
+#include <tern/quant/packed/product.h>
 #include <tern/quant/packed/ternary.h>
 
 namespace tern::quant::bitnet {
@@ -187,12 +188,17 @@ const Ternary& detail::CachedTernary::of(const Tensor& weight) {
   return codes_;
 }
 
-const Ternary& detail::CachedTernary::of(const Tensor& packed, const Tensor& scale, int64_t in_features) {
+const Ternary& detail::CachedTernary::of(const Tensor& bytes, const Tensor& scale, int64_t in_features) {
   const double delta = scale.item();
-  if (!source_.is_of(packed) || codes_.scale != delta) {
+  if (!source_.is_of(bytes) || codes_.scale != delta) {
     TERN_CHECK(delta > 0 && std::isfinite(delta), FormatError, "[BitLinear] expected a scale above 0, got ", delta);
-    codes_ = {packed::unpack({packed::kExecutionFormat, packed.size(0), in_features, packed, 1}), delta};
-    source_ = TensorStamp(packed);
+    const packed::PackedWeight weight{.format = &packed::pack2_block128,
+                                      .out_features = bytes.size(0),
+                                      .in_features = in_features,
+                                      .bytes = bytes,
+                                      .scales = ones({})};
+    codes_ = {packed::unpack(weight), delta};
+    source_ = TensorStamp(bytes);
   }
   return codes_;
 }

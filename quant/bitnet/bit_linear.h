@@ -58,7 +58,7 @@ namespace detail {
 class CachedTernary {
  public:
   const Ternary& of(const Tensor& weight);
-  /// The same for a weight that was stored: rows of `in_features` in packed::kExecutionFormat, u8, and their scale.
+  /// The same for a weight that was stored: rows of `in_features` in packed::pack2_block128, u8, and their scale.
   /// Throws FormatError for bytes that are no codes or a scale that is not above 0 and finite.
   const Ternary& of(const Tensor& packed, const Tensor& scale, int64_t in_features);
 

@@ -110,7 +110,7 @@ std::shared_ptr<BitLinearLrc> corrected(const Chosen& c, const LrcOptions& optio
                                              .keep_weight = options.keep_weight});
   if (!options.keep_weight) {
     const Ternary& ternary = from.ternary();
-    layer->weight_packed.set(packed::pack(ternary.codes, 1, packed::kExecutionFormat).bytes);
+    layer->weight_packed.set(packed::pack(ternary.codes, 1, packed::pack2_block128).bytes);
     layer->weight_scale.set(full({}, ternary.scale, from.weight.latent().dtype()));
   }
   if (from.subln.has_value()) layer->subln->set(from.subln->module());
@@ -186,7 +186,7 @@ BitLinearLrc::BitLinearLrc(const Options& options)
                     options.keep_weight
                         ? Tensor()
                         : packed::pack(zeros({options.layer.out_features, options.layer.in_features}, DType::kI8), 1,
-                                       packed::kExecutionFormat)
+                                       packed::pack2_block128)
                               .bytes),
       weight_scale(this, "weight_scale", options.keep_weight ? Tensor() : full({}, packed::kMinScale)) {
   const NoGradGuard no_grad;

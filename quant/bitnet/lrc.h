@@ -43,7 +43,7 @@ struct LrcFactors {
 [[nodiscard]] LrcFactors activation_svd(const Tensor& weight, const Tensor& tokens, int64_t rank, double ridge = 1e-6);
 
 /// The layer. Parameters: weight (unless dropped), bias, lrc_U, lrc_V, subln.weight; a dropped weight leaves its codes
-/// and scale as the buffers weight_packed, u8 as packed::kExecutionFormat has it, and weight_scale. lambda does not
+/// and scale as the buffers weight_packed, u8 as packed::pack2_block128 has it, and weight_scale. lambda does not
 /// concern it. x: [..., in_features]; the result has out_features in their place. Throws as bit_linear, FormatError for
 /// packed codes that are none.
 class BitLinearLrc : public nn::Module {

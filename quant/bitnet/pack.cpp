@@ -6,27 +6,27 @@
 #include <tern/quant/bitnet/bit_linear.h>
 #include <tern/quant/bitnet/lrc.h>
 #include <tern/quant/bitnet/pack.h>
-#include <tern/quant/packed/linear.h>
+#include <tern/quant/layers/packed_linear.h>
 
 namespace tern::quant::bitnet {
 namespace {
 
 constexpr const char* kName = "pack";
 
-std::shared_ptr<packed::PackedTernaryLinear> packed_layer(BitLinear& layer) {
+std::shared_ptr<PackedLinear> packed_layer(BitLinear& layer) {
   const BitLinear::Options& o = layer.options();
   TERN_CHECK(o.lambda == 1, StateError, "[", kName, "] expected lambda 1, got ", o.lambda);
   TERN_CHECK(o.quantize_weight && o.quantize_activation, StateError, "[", kName,
              "] expected a layer that quantizes weight and activations, got one that does not");
   TERN_CHECK(layer.weight.latent().dtype() == DType::kF32, StateError, "[", kName, "] expected an f32 weight, got ",
              layer.weight.latent().dtype());
-  const auto out = nn::make<packed::PackedTernaryLinear>({.in_features = o.in_features,
-                                                          .out_features = o.out_features,
-                                                          .bias = o.bias,
-                                                          .subln = o.subln,
-                                                          .subln_eps = o.subln_eps});
+  const auto out = nn::make<PackedLinear>({.in_features = o.in_features,
+                                           .out_features = o.out_features,
+                                           .bias = o.bias,
+                                           .subln = o.subln,
+                                           .subln_eps = o.subln_eps});
   const Ternary& ternary = layer.ternary();
-  out->set_weight(packed::pack(ternary.codes, static_cast<float>(ternary.scale), packed::kExecutionFormat));
+  out->set_weight(packed::pack(ternary.codes, static_cast<float>(ternary.scale), packed::pack2_block128));
   if (o.bias) out->set_bias(layer.bias().detach());
   if (o.subln && o.subln_affine) Tensor((*out->subln)->weight.latent()).copy_((*layer.subln)->weight().detach());
   out->eval();
@@ -37,7 +37,7 @@ std::shared_ptr<packed::PackedTernaryLinear> packed_layer(BitLinear& layer) {
 
 std::vector<std::string> pack(nn::Module& model) {
   const NoGradGuard no_grad;
-  std::vector<std::pair<std::string, std::shared_ptr<packed::PackedTernaryLinear>>> layers;
+  std::vector<std::pair<std::string, std::shared_ptr<PackedLinear>>> layers;
   for (const auto& [path, module] : model.named_modules()) {
     TERN_CHECK(dynamic_cast<BitLinearLrc*>(module.get()) == nullptr, StateError, "[", kName,
                "] expected layers without low-rank corrections, got one in ", path);

@@ -6,7 +6,7 @@
 #include <tern/quant/kernels/tokens.h>
 #include <tern/quant/packed/tokens.h>
 
-namespace tern::quant::packed {
+namespace tern::packed {
 namespace {
 
 constexpr const char* kQuantize = "quantize_tokens";
@@ -125,4 +125,4 @@ Tensor blend(const Tensor& x, const TokenCodes& tokens, double lambda) {
   return out;
 }
 
-}  // namespace tern::quant::packed
+}  // namespace tern::packed

@@ -11,7 +11,7 @@
 
 #include <tern/core/tensor.h>
 
-namespace tern::quant::packed {
+namespace tern::packed {
 
 /// gamma, and the scale of a ternary weight, are never below this: zeros have codes of zero.
 inline constexpr double kMinScale = 1e-5;
@@ -45,4 +45,4 @@ struct TokenCodes {
 /// x + lambda (xq - x). x: of gamma's dtype, of the codes' shape.
 [[nodiscard]] Tensor blend(const Tensor& x, const TokenCodes& tokens, double lambda);
 
-}  // namespace tern::quant::packed
+}  // namespace tern::packed

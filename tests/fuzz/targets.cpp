@@ -22,7 +22,8 @@
 #include <tern/nn/layers/containers.h>
 #include <tern/nn/layers/linear.h>
 #include <tern/nn/models/llama.h>
-#include <tern/quant/packed/file.h>
+#include <tern/quant/layers/packed_state.h>
+#include <tern/quant/packed/ternary.h>
 #include <tern/train/vision/classifier_config.h>
 #include <tern/train/weights/checkpoint.h>
 
@@ -283,12 +284,11 @@ Seeds seeds_checkpoint() {
 // -- packed weights: what is read can be repacked and stored again, and a model takes it or stays as it was
 
 void run_packed(const std::string& bytes) {
-  namespace packed = quant::packed;
   const packed::Content content = io::parse_safetensors(io::bytes_of(bytes));
   const packed::WeightInfos infos = packed::read_infos(content.metadata);
   for (const auto& [name, info] : infos) {
-    const packed::PackedTernary weight = packed::load(content, name);
-    const packed::PackedTernary other = packed::repack(weight, packed::TernaryFormat::kPack3Fixed);
+    const packed::PackedWeight weight = packed::load(content, name);
+    const packed::PackedWeight other = packed::repack(weight, packed::pack3_fixed);
     check(packed::unpack(other).to_vector<int8_t>() == packed::unpack(weight).to_vector<int8_t>(),
           "codes do not come back");
     packed::Content again;
@@ -299,21 +299,19 @@ void run_packed(const std::string& bytes) {
   nn::Sequential model;
   model.append(nn::make<nn::Linear>({.in_features = 7, .out_features = 3}));
   try {
-    packed::load_into(model, content);
+    quant::load_into(model, content);
   } catch (const Error&) {
     check(model.state_dict().contains("0.weight"), "a refused file changed the model");
     throw;
   }
 }
 Seeds seeds_packed() {
-  namespace packed = quant::packed;
   Seeds seeds;
-  for (const packed::TernaryFormat format : {packed::TernaryFormat::kPack2Linear, packed::TernaryFormat::kPack2Block128,
-                                             packed::TernaryFormat::kPack3Digits, packed::TernaryFormat::kPack3Fixed}) {
+  for (const packed::Format* format : packed::formats()) {
     Tensor codes = empty({3, 7}, DType::kI8);
     for (int64_t i = 0; i < codes.numel(); ++i) codes.data<int8_t>()[i] = static_cast<int8_t>(i * i % 3 - 1);
     packed::Content content;
-    packed::store(content, "0.weight", packed::pack(codes, 0.25F, format), {{packed::kSublnEps, 1e-6}});
+    packed::store(content, "0.weight", packed::pack(codes, 0.25F, *format), {{quant::kSublnEps, 1e-6}});
     content.tensors.insert("0.bias", empty({3}).fill_(0.5));
     content.tensors.insert("0.subln.weight", empty({7}).fill_(1));
     seeds.push_back(io::serialize_safetensors(content.tensors, content.metadata));

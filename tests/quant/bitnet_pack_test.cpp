@@ -14,7 +14,8 @@
 #include <tern/quant/bitnet/convert.h>
 #include <tern/quant/bitnet/lrc.h>
 #include <tern/quant/bitnet/pack.h>
-#include <tern/quant/packed/file.h>
+#include <tern/quant/layers/packed_state.h>
+#include <tern/quant/packed/ternary.h>
 
 #include "message_of.h"
 
@@ -70,11 +71,10 @@ TEST(BitnetPack, ComesBackFromItsState) {
   pack(*model);
   const Tensor tokens = randint(0, 40, {2, 9});
   const std::vector<float> reference = (*model)(tokens).to_vector<float>();
-  for (const auto format : {packed::TernaryFormat::kPack2Linear, packed::TernaryFormat::kPack2Block128,
-                            packed::TernaryFormat::kPack3Digits, packed::TernaryFormat::kPack3Fixed}) {
+  for (const packed::Format* format : packed::formats()) {
     const auto other = nn::make<nn::models::Llama>(kSizes);
-    packed::load_into(*other, packed::state_of(*model, format));
-    EXPECT_EQ((*other)(tokens).to_vector<float>(), reference) << name_of(format);
+    load_into(*other, state_of(*model, *format));
+    EXPECT_EQ((*other)(tokens).to_vector<float>(), reference) << format->name;
   }
 }
 

@@ -21,13 +21,8 @@ namespace {
 
 std::shared_ptr<nn::models::Vit> small_vit() {
   manual_seed(4);
-  return nn::make<nn::models::Vit>(nn::models::VitOptions{.image_size = 16,
-                                    .patch_size = 8,
-                                    .num_classes = 4,
-                                    .width = 16,
-                                    .depth = 2,
-                                    .num_heads = 2,
-                                    .mlp_ratio = 2});
+  return nn::make<nn::models::Vit>(nn::models::VitOptions{
+      .image_size = 16, .patch_size = 8, .num_classes = 4, .width = 16, .depth = 2, .num_heads = 2, .mlp_ratio = 2});
 }
 
 TEST(LayerTable, OfFullPrecisionHasTheLayersThatAreUsuallyCompressed) {

@@ -17,8 +17,9 @@
 #include <tern/quant/bitnet/lrc.h>
 #include <tern/quant/bitnet/pack.h>
 #include <tern/quant/codeq/codeq.h>
-#include <tern/quant/packed/file.h>
-#include <tern/quant/packed/linear.h>
+#include <tern/quant/layers/packed_linear.h>
+#include <tern/quant/layers/packed_state.h>
+#include <tern/quant/packed/ternary.h>
 
 #include "message_of.h"
 
@@ -89,10 +90,10 @@ TEST(SharedLayer, IsCorrectedAndPackedAndRestored) {
 
   net.eval();
   EXPECT_EQ(bitnet::pack(net).size(), 1u);
-  expect_one<packed::PackedTernaryLinear>(net);
+  expect_one<PackedLinear>(net);
   Shared loaded;
-  packed::load_into(loaded, packed::state_of(net, packed::TernaryFormat::kPack2Linear));
-  expect_one<packed::PackedTernaryLinear>(loaded);
+  load_into(loaded, state_of(net, packed::pack2_linear));
+  expect_one<PackedLinear>(loaded);
   EXPECT_TRUE(equal(loaded(x), net(x)));
 }
 
@@ -101,11 +102,11 @@ TEST(SharedLayer, FailedLoadPutsTheOldOneBackEverywhere) {
   bitnet::convert(converted, {.exclude = {"b"}});
   converted.replace("b", converted.get_module("a"));
   bitnet::pack(converted);
-  packed::Content content = packed::state_of(converted, packed::TernaryFormat::kPack2Linear);
+  packed::Content content = state_of(converted, packed::pack2_linear);
   content.tensors.insert("c.weight", zeros({1}));
   Shared net;
   const auto before = net.get_module("a");
-  EXPECT_THROW(packed::load_into(net, content), ValueError);
+  EXPECT_THROW(load_into(net, content), ValueError);
   EXPECT_EQ(net.get_module("a"), before);
   EXPECT_EQ(net.get_module("b"), before);
 }

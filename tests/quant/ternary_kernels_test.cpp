@@ -17,12 +17,13 @@
 #include <tern/core/parallel.h>
 #include <tern/quant/affine.h>
 #include <tern/quant/kernels/ternary_gemm.h>
-#include <tern/quant/packed/linear.h>
+#include <tern/quant/packed/product.h>
+#include <tern/quant/packed/ternary.h>
 
 #include "message_of.h"
 #include "quant/emulated_kernels.h"
 
-namespace tern::quant::packed {
+namespace tern::packed {
 namespace {
 
 using nlohmann::json;
@@ -81,7 +82,7 @@ std::vector<int32_t> plain_sums(const Tensor& x, const Tensor& codes) {
 }
 
 void expect_plain_sums(const Tensor& x, const Tensor& codes, const std::string& what) {
-  const Tensor sums = ternary_sums(tokens_of(x), pack(codes, 1, kExecutionFormat));
+  const Tensor sums = ternary_sums(tokens_of(x), pack(codes, 1, pack2_block128));
   ASSERT_EQ(sums.to_vector<int32_t>(), plain_sums(x, codes)) << what;
 }
 
@@ -91,7 +92,7 @@ TEST(TernaryKernels, GoldenAccumulators) {
   const Tensor x = numbers<int8_t>(c["x_int8"], {c["batch"], c["K"]});
   const TokenCodes tokens = tokens_of(x);
   EXPECT_EQ(tokens.sums.to_vector<int32_t>(), c["x_row_sums"].get<std::vector<int32_t>>());
-  EXPECT_EQ(ternary_sums(tokens, pack(codes, 1, kExecutionFormat)).to_vector<int32_t>(),
+  EXPECT_EQ(ternary_sums(tokens, pack(codes, 1, pack2_block128)).to_vector<int32_t>(),
             c["acc_int32"].get<std::vector<int32_t>>());
   for (int64_t t = 0; t < x.size(0); ++t) {  // one token takes another path
     const Tensor one = x.slice(0, t, t + 1).contiguous();
@@ -137,7 +138,7 @@ TEST(TernaryKernels, ExtremesDoNotWrap) {
 
 TEST(TernaryKernels, SameBitsAtAnyNumberOfThreads) {
   const TokenCodes one = quantize_tokens(randn({1, 700})), many = quantize_tokens(randn({37, 700}));
-  const PackedTernary w = pack(integers({1000, 700}, -1, 1, 4), 0.5F, kExecutionFormat);
+  const PackedWeight w = pack(integers({1000, 700}, -1, 1, 4), 0.5F, pack2_block128);
   std::vector<std::vector<int32_t>> results;
   for (const int threads : {1, 2, 5}) {
     set_num_threads(threads);
@@ -166,7 +167,7 @@ TEST(TernaryKernels, SameSumsOnEveryInstructionSet) {
            {1, 3000}, {6, 3000}, {300, 3000}, {1030, 3000}, {5, 290}, {300, 290}, {1030, 290}}) {
     const TokenCodes x = tokens_of(integers({tokens, n}, -128, 127, 11));
     const Tensor codes = integers({45, n}, -1, 1, 12);
-    const PackedTernary w = pack(codes, 1, kExecutionFormat);
+    const PackedWeight w = pack(codes, 1, pack2_block128);
     const auto sums = [&, tokens = tokens, n = n](auto* version, bool packed) {
       kernels::TernaryProduct p;
       p.tokens = tokens;
@@ -211,15 +212,15 @@ TEST(QuantizeTokens, TokensOfZerosAndOfTinyNumbers) {
 
 TEST(QuantizeTokens, IsASymmetricAffineQuantizer) {
   const Tensor x = randn({7, 90});
-  const AffineOptions options{
-      .granularity = Granularity::channel(0),
-      .rule = {.symmetric = true, .divisor = Divisor::kTop, .min_range = kMinScale, .min_scale = 0},
-      .order = AffineOrder::kReciprocal};
-  const Affine affine = affine_of(x, options);
+  const quant::AffineOptions options{
+      .granularity = quant::Granularity::channel(0),
+      .rule = {.symmetric = true, .divisor = quant::Divisor::kTop, .min_range = kMinScale, .min_scale = 0},
+      .order = quant::AffineOrder::kReciprocal};
+  const quant::Affine affine = quant::affine_of(x, options);
   const TokenCodes q = quantize_tokens(x);
   EXPECT_EQ(affine.scale.to_vector<float>(), (q.gamma / 127.0).to_vector<float>());
   // The factor 127 / gamma is rounded once, 1 / (gamma / 127) twice: codes may differ where a value is next to a half.
-  const auto codes = q.codes.to_vector<int>(), other = quantize(x, affine).to_vector<int>();
+  const auto codes = q.codes.to_vector<int>(), other = quant::quantize(x, affine).to_vector<int>();
   int different = 0;
   for (size_t i = 0; i < codes.size(); ++i) {
     EXPECT_LE(std::abs(codes[i] - other[i]), 1);
@@ -285,7 +286,7 @@ TEST(PackedLinear, GoldenIntegerInference) {
   for (int64_t i = 0; i < w.numel(); ++i)
     codes.data<int8_t>()[i] =
         static_cast<int8_t>(std::fmin(1.0F, std::fmax(-1.0F, std::nearbyint(w.data<float>()[i] * (1 / delta)))));
-  const PackedTernary packed = pack(codes, delta, kExecutionFormat);
+  const PackedWeight packed = pack(codes, delta, pack2_block128);
   const TokenCodes q = quantize_tokens(x);
   EXPECT_EQ(ternary_sums(q, packed).to_vector<int32_t>(), c["acc_int32"].get<std::vector<int32_t>>());
   const auto gamma = c["x_gamma"].get<std::vector<float>>();
@@ -297,7 +298,7 @@ TEST(PackedLinear, GoldenIntegerInference) {
 }
 
 // The same layer in floats: dequantized activations times dequantized weights.
-Tensor float_path(const Tensor& x, const PackedTernary& weight, const Tensor& bias) {
+Tensor float_path(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
   const TokenCodes q = quantize_tokens(x);
   const int64_t in = weight.in_features;
   Tensor values = empty({q.codes.size(0), in});
@@ -313,7 +314,7 @@ TEST(PackedLinear, AgreesWithTheFloatPath) {
   for (const int64_t in : {1, 5, 130, 768, 4096})
     for (const int64_t tokens : {1, 6}) {
       const Tensor x = randn({tokens, in});
-      const PackedTernary w = pack(integers({33, in}, -1, 1, 21), 0.037F, kExecutionFormat);
+      const PackedWeight w = pack(integers({33, in}, -1, 1, 21), 0.037F, pack2_block128);
       for (const Tensor& bias : {Tensor(), randn({33})}) {
         const Tensor y = packed_linear(x, w, bias), wanted = float_path(x, w, bias);
         ASSERT_EQ(y.shape(), (Shape{tokens, 33}));
@@ -328,13 +329,13 @@ TEST(PackedLinear, AgreesWithTheFloatPath) {
 
 TEST(PackedLinear, ScalesWithItsInput) {
   const Tensor x = randn({4, 200});
-  const PackedTernary w = pack(integers({20, 200}, -1, 1, 31), 0.25F, kExecutionFormat);
+  const PackedWeight w = pack(integers({20, 200}, -1, 1, 31), 0.25F, pack2_block128);
   const Tensor y = packed_linear(x, w), y8 = packed_linear(x * 8.0, w);
   for (int64_t i = 0; i < y.numel(); ++i) EXPECT_EQ(y.data<float>()[i] * 8, y8.data<float>()[i]);
 }
 
 TEST(PackedLinear, TakesAnyAxesAndLayout) {
-  const PackedTernary w = pack(integers({6, 10}, -1, 1, 41), 1, kExecutionFormat);
+  const PackedWeight w = pack(integers({6, 10}, -1, 1, 41), 1, pack2_block128);
   const Tensor x = randn({10, 3, 2});
   const Tensor y = packed_linear(x.transpose(0, 2), w), same = packed_linear(x.transpose(0, 2).contiguous(), w);
   EXPECT_EQ(y.shape(), (Shape{2, 3, 6}));
@@ -347,7 +348,7 @@ TEST(PackedLinear, TakesCodesAsItTakesBytes) {
   const Tensor x = randn({5, 300}), codes = integers({6, 300}, -1, 1, 61), bias = randn({6});
   const TokenCodes tokens = quantize_tokens(x);
   EXPECT_EQ(ternary_linear(tokens, codes, 0.25F, bias).to_vector<float>(),
-            packed_linear(x, pack(codes, 0.25F, kExecutionFormat), bias).to_vector<float>());
+            packed_linear(x, pack(codes, 0.25F, pack2_block128), bias).to_vector<float>());
   // Codes that lie otherwise than quantize_tokens() leaves them have no zeros after their rows.
   const TokenCodes dense{tokens.codes.contiguous(), tokens.gamma, tokens.sums};
   EXPECT_FALSE(dense.is_padded());
@@ -360,25 +361,26 @@ TEST(PackedLinear, TakesCodesAsItTakesBytes) {
 }
 
 TEST(PackedLinear, AZeroTokenGivesTheBias) {
-  const PackedTernary w = pack(integers({6, 10}, -1, 1, 51), 1, kExecutionFormat);
+  const PackedWeight w = pack(integers({6, 10}, -1, 1, 51), 1, pack2_block128);
   const Tensor bias = randn({6});
   EXPECT_EQ(packed_linear(zeros({1, 10}), w, bias).to_vector<float>(), bias.to_vector<float>());
 }
 
 TEST(PackedLinear, RefusesWhatDoesNotFit) {
   const Tensor codes = integers({6, 10}, -1, 1, 61);
-  const PackedTernary w = pack(codes, 1, kExecutionFormat);
+  const PackedWeight w = pack(codes, 1, pack2_block128);
   EXPECT_EQ(message_of<ShapeError>([&] {
               (void)packed_linear(randn({2, 9}), w);
             }),
             "[packed_linear] expected activations of width 10, got 9");
   EXPECT_EQ(message_of<ValueError>([&] {
-              (void)packed_linear(randn({2, 10}), pack(codes, 1, TernaryFormat::kPack3Fixed));
+              (void)packed_linear(randn({2, 10}), pack(codes, 1, pack3_fixed));
             }),
-            "[packed_linear] expected a weight in pack2_block128, got pack3_fixed (repack() converts it)");
+            "[packed_linear] expected a weight in a format with a product, got pack3_fixed (repack() to pack2_block128 "
+            "converts it)");
   EXPECT_THROW((void)packed_linear(randn({2, 10}), w, randn({5})), ShapeError);
   EXPECT_THROW((void)packed_linear(randn({2, 10}), w, ones({6}, DType::kF64)), DTypeError);
-  PackedTernary cut = w;
+  PackedWeight cut = w;
   cut.bytes = w.bytes.slice(0, 0, 5);
   EXPECT_THROW((void)packed_linear(randn({2, 10}), cut), ShapeError);
   cut.bytes = Tensor();
@@ -389,4 +391,4 @@ TEST(PackedLinear, RefusesWhatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace tern::quant::packed
+}  // namespace tern::packed

@@ -19,6 +19,7 @@
 #include <tern/quant/bitnet/convert.h>
 #include <tern/quant/codeq/codeq.h>
 #include <tern/quant/method.h>
+#include <tern/quant/packed/ternary.h>
 #include <tern/train/insight/inspect.h>
 #include <tern/train/insight/inspection_text.h>
 #include <tern/train/insight/model_summary.h>
@@ -271,7 +272,7 @@ TEST(MethodSet, PacksAVitOfTernaryLayers) {
   run.model->eval();
   const Tensor x = randn({2, 3, 8, 8}), wanted = (*run.model)(x);
   pack_weights(*run.model, "w");
-  save_packed(directory / "packed.safetensors", *run.model, quant::packed::TernaryFormat::kPack3Fixed);
+  save_packed(directory / "packed.safetensors", *run.model, packed::pack3_fixed);
   const auto packed = model_of(load_checkpoint(directory / "packed.safetensors"));
   packed->eval();
   const NoGradGuard no_grad;
@@ -280,6 +281,16 @@ TEST(MethodSet, PacksAVitOfTernaryLayers) {
   const auto plain = make_image_model(kVit);
   EXPECT_EQ(message_of<ValueError>([&] { pack_weights(*plain, "w"); }),
             "[pack] expected weights with compressed layers in 'w', got a model in full precision");
+}
+
+// Written by an earlier Tern.
+TEST(PackedFile, OfAnEarlierTernStaysReadable) {
+  const auto model =
+      model_of(load_checkpoint(std::string(TERN_GOLDEN_DIR) + "/packed/llama_pack3_fixed.safetensors"));
+  model->eval();
+  const NoGradGuard no_grad;
+  const Tensor logits = (*model)(arange(8).reshape({1, 8}));
+  EXPECT_NEAR(sum(mul(logits, logits)).item(), 234.7387, 1e-3);
 }
 
 // -- distillation

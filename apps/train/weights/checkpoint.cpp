@@ -5,9 +5,8 @@
 #include <tern/core/io/safetensors.h>
 #include <tern/nn/models/registry.h>
 #include <tern/nn/structure.h>
+#include <tern/quant/layers/packed_state.h>
 #include <tern/quant/method.h>
-#include <tern/quant/packed/file.h>
-#include <tern/quant/packed/linear.h>
 #include <tern/train/settings/environment.h>
 #include <tern/train/weights/checkpoint.h>
 
@@ -111,8 +110,8 @@ void load_weights(nn::Module& model, const Checkpoint& checkpoint) {
         if (description != checkpoint.metadata.end() && !method.is_in(model))
           method.restore(model, description->second);
       }
-    if (checkpoint.is_ours() && checkpoint.metadata.contains(quant::packed::kMetadataKey))
-      quant::packed::load_into(model, {checkpoint.weights, checkpoint.metadata});
+    if (checkpoint.is_ours() && checkpoint.metadata.contains(packed::kMetadataKey))
+      quant::load_into(model, {checkpoint.weights, checkpoint.metadata});
     else
       model.load_state_dict(checkpoint.weights.entries());
   } catch (const ValueError& error) {
@@ -134,7 +133,7 @@ std::shared_ptr<nn::models::Model> model_of(const Checkpoint& checkpoint) {
 }
 
 void pack_weights(nn::Module& model, const std::string& weights) {
-  const bool is_packed = quant::packed::is_packed(model);
+  const bool is_packed = quant::is_packed(model);
   std::vector<const quant::Method*> found;
   for (const quant::Method& method : quant::methods())
     if (method.is_in(model)) found.push_back(&method);
@@ -148,8 +147,8 @@ void pack_weights(nn::Module& model, const std::string& weights) {
   structure.keep();
 }
 
-void save_packed(const io::FilePath& path, const nn::models::Model& model, quant::packed::TernaryFormat format) {
-  quant::packed::Content content = quant::packed::state_of(model, format);
+void save_packed(const io::FilePath& path, const nn::models::Model& model, const packed::Format& format) {
+  packed::Content content = quant::state_of(model, format);
   for (const auto& [key, value] : model.metadata()) content.metadata[key] = value;
   save_checkpoint(path, {.weights = std::move(content.tensors), .state = {}, .metadata = std::move(content.metadata)});
 }

@@ -10,7 +10,7 @@
 #include <tern/core/io/tensor_map.h>
 #include <tern/nn/models/model.h>
 #include <tern/nn/module.h>
-#include <tern/quant/packed/ternary.h>
+#include <tern/quant/packed/format.h>
 
 namespace tern::train {
 
@@ -67,7 +67,7 @@ Checkpoint weights_of(const nn::Module& model);
 
 /// Puts a checkpoint's weights into a model: first the layers of every method of compression that the file describes
 /// (quant/method.h), unless the model has some of that method, then values, strictly (ValueError with the missing,
-/// unexpected and misshapen names, and the file); a file of packed weights as quant::packed::load_into does. Throws as
+/// unexpected and misshapen names, and the file); a file of packed weights as quant::load_into does. Throws as
 /// quant::Method::restore where a description does not fit.
 /// When it throws the model is as it was.
 void load_weights(nn::Module& model, const Checkpoint& checkpoint);
@@ -76,14 +76,14 @@ void load_weights(nn::Module& model, const Checkpoint& checkpoint);
 /// FormatError for a file that does not name its model or whose description is broken, and as load_weights.
 [[nodiscard]] std::shared_ptr<nn::models::Model> model_of(const Checkpoint& checkpoint);
 
-/// Puts packed layers (quant/packed) in the place of a model's compressed ones, for inference or a smaller file;
+/// Puts packed layers (quant/layers) in the place of a model's compressed ones, for inference or a smaller file;
 /// nothing happens to a model that is packed already. Throws ValueError for a model without compressed layers and for
 /// one with layers of a method that has no packed form, naming it, and as quant::Method::pack. `weights` is for the
 /// message.
 void pack_weights(nn::Module& model, const std::string& weights);
 
-/// Writes a packed model as a checkpoint that model_of() reads, its ternary weights in that format. Throws as
+/// Writes a packed model as a checkpoint that model_of() reads, its weights in that format (quant::state_of). Throws as
 /// save_checkpoint.
-void save_packed(const io::FilePath& path, const nn::models::Model& model, quant::packed::TernaryFormat format);
+void save_packed(const io::FilePath& path, const nn::models::Model& model, const packed::Format& format);
 
 }  // namespace tern::train
