@@ -22,6 +22,7 @@
 #include <tern/nn/layers/linear.h>
 #include <tern/nn/parametrization.h>
 #include <tern/nn/places.h>
+#include <tern/nn/scoped_hooks.h>
 
 namespace tern::nn {
 namespace {
@@ -53,7 +54,6 @@ struct Seen {
   int64_t calls = 0;
   std::shared_ptr<Node> input{}, output{};  // what made the tensors, in the last call
   Shape input_shape{};
-  HookHandle hook{};
 };
 
 template <class T>
@@ -151,26 +151,19 @@ FusionReport fuse_for_inference(Module& model, const Tensor& example) {
     obstacles[module.get()] = obstacle(*module);
     seen.push_back(std::make_unique<Seen>(Seen{.path = path, .module = module, .places = paths.size()}));
   }
-  for (const auto& s : seen)
-    s->hook =
-        s->module->register_forward_hook([&s = *s](Module&, std::span<const Tensor> inputs, const Tensor& output) {
-          ++s.calls;
-          if (!inputs.empty()) {
-            s.input = inputs[0].grad_fn();
-            s.input_shape = inputs[0].shape();
-          }
-          s.output = output.grad_fn();
-        });
-
   Tensor before;
   std::map<const Node*, int64_t> readers;
   {
-    struct RemoveHooks {
-      std::vector<std::unique_ptr<Seen>>& seen;
-      ~RemoveHooks() {
-        for (const auto& s : seen) s->hook.remove();
-      }
-    } remove{seen};
+    ScopedHooks hooks;
+    for (const auto& s : seen)
+      hooks.after(*s->module, [&s = *s](Module&, std::span<const Tensor> inputs, const Tensor& output) {
+        ++s.calls;
+        if (!inputs.empty()) {
+          s.input = inputs[0].grad_fn();
+          s.input_shape = inputs[0].shape();
+        }
+        s.output = output.grad_fn();
+      });
     const EnableGradGuard record;
     Tensor input = example.detach();
     if (is_floating(input.dtype())) input.requires_grad_();

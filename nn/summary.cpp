@@ -9,6 +9,7 @@
 #include <tern/core/text.h>
 #include <tern/nn/eval_mode.h>
 #include <tern/nn/parametrization.h>
+#include <tern/nn/scoped_hooks.h>
 #include <tern/nn/summary.h>
 
 namespace tern::nn {
@@ -42,7 +43,7 @@ Summary summary(Module& model, const std::function<void()>& run) {
   const NamedModules modules = model.named_modules();
   Summary out;
   std::unordered_map<const Module*, size_t> row_of;
-  std::vector<HookHandle> hooks;
+  ScopedHooks hooks;
   for (const auto& [name, module] : modules) {
     row_of[module.get()] = out.rows.size();
     const std::string settings = module->extra_text();
@@ -51,21 +52,14 @@ Summary summary(Module& model, const std::function<void()>& run) {
     row.type = settings.empty() ? module->type_name() : concat(module->type_name(), "(", settings, ")");
     out.rows.push_back(std::move(row));
   }
-  try {
-    for (const auto& [name, module] : modules) {
-      hooks.push_back(
-          module->register_forward_hook([&](Module& m, std::span<const Tensor> inputs, const Tensor& output) {
-            SummaryRow& row = out.rows[row_of.at(&m)];
-            if (row.calls++ == 0) row.output = output.shape();
-            if (!inputs.empty()) row.macs += m.macs(inputs[0].shape(), output.shape());
-          }));
-    }
-    run();
-  } catch (...) {
-    for (HookHandle& hook : hooks) hook.remove();
-    throw;
-  }
-  for (HookHandle& hook : hooks) hook.remove();
+  for (const auto& [name, module] : modules)
+    hooks.after(*module, [&](Module& m, std::span<const Tensor> inputs, const Tensor& output) {
+      SummaryRow& row = out.rows[row_of.at(&m)];
+      if (row.calls++ == 0) row.output = output.shape();
+      if (!inputs.empty()) row.macs += m.macs(inputs[0].shape(), output.shape());
+    });
+  run();
+  hooks.remove();
 
   std::unordered_set<const void*> seen;
   double bits = 0;

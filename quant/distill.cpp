@@ -92,15 +92,11 @@ Distillation::Distillation(nn::Module& student, std::shared_ptr<nn::Module> teac
   for (size_t i = 0; i < layers.size(); ++i) {
     taps_.push_back(std::make_shared<Tap>(Tap{options.relation_layers[i], {}, {}}));
     const auto& tap = taps_.back();
-    hooks_.push_back(layers[i].first->register_forward_hook(
-        [tap](nn::Module&, std::span<const Tensor>, const Tensor& output) { tap->student = output; }));
-    hooks_.push_back(layers[i].second->register_forward_hook(
-        [tap](nn::Module&, std::span<const Tensor>, const Tensor& output) { tap->teacher = output; }));
+    hooks_.after(*layers[i].first,
+                 [tap](nn::Module&, std::span<const Tensor>, const Tensor& output) { tap->student = output; });
+    hooks_.after(*layers[i].second,
+                 [tap](nn::Module&, std::span<const Tensor>, const Tensor& output) { tap->teacher = output; });
   }
-}
-
-Distillation::~Distillation() {
-  for (nn::HookHandle& hook : hooks_) hook.remove();
 }
 
 Tensor Distillation::loss(const Tensor& logits, const Tensor& input) {

@@ -11,6 +11,7 @@
 
 #include <tern/core/tensor.h>
 #include <tern/nn/module.h>
+#include <tern/nn/scoped_hooks.h>
 
 namespace tern::quant {
 
@@ -54,7 +55,6 @@ class Distillation {
  public:
   /// Throws ValueError for options out of range, paths that a model lacks, or no teacher.
   Distillation(nn::Module& student, std::shared_ptr<nn::Module> teacher, const DistillationOptions& options = {});
-  ~Distillation();
   Distillation(const Distillation&) = delete;
   Distillation& operator=(const Distillation&) = delete;
 
@@ -71,7 +71,7 @@ class Distillation {
   std::shared_ptr<nn::Module> teacher_;
   DistillationOptions options_;
   std::vector<std::shared_ptr<Tap>> taps_;
-  std::vector<nn::HookHandle> hooks_;
+  nn::ScopedHooks hooks_;
 };
 
 }  // namespace tern::quant

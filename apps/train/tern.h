@@ -119,6 +119,7 @@
 #include <tern/nn/module.h>
 #include <tern/nn/parameter.h>
 #include <tern/nn/parametrization.h>
+#include <tern/nn/scoped_hooks.h>
 #include <tern/nn/structure.h>
 #include <tern/nn/summary.h>
 #include <tern/nn/weight_decay.h>
@@ -136,6 +137,7 @@
 #include <tern/quant/bitnet/lrc.h>
 #include <tern/quant/bitnet/method.h>
 #include <tern/quant/bitnet/pack.h>
+#include <tern/quant/capture.h>
 #include <tern/quant/codeq/codeq.h>
 #include <tern/quant/codeq/dead_zone.h>
 #include <tern/quant/codeq/describe.h>

@@ -8,7 +8,6 @@
 #include <tern/core/ops/copy.h>
 #include <tern/core/ops/create.h>
 #include <tern/core/ops/elementwise.h>
-#include <tern/core/ops/join.h>
 #include <tern/core/ops/linear.h>
 #include <tern/core/ops/matmul.h>
 #include <tern/core/ops/shape.h>
@@ -16,6 +15,7 @@
 #include <tern/nn/parametrization.h>
 #include <tern/nn/places.h>
 #include <tern/quant/bitnet/lrc.h>
+#include <tern/quant/capture.h>
 #include <tern/quant/packed/ternary.h>
 
 namespace tern::quant::bitnet {
@@ -39,46 +39,33 @@ LrcFactors as_type(const Tensor& u, const Tensor& v, DType dtype) {
   return {u.to(dtype), v.to(dtype)};
 }
 
-// What a layer's product was given, in calibration.
-struct Collected {
-  std::vector<Tensor> pieces;
-  int64_t tokens = 0;
-};
-
 struct Chosen {
   std::string path;
   std::shared_ptr<BitLinear> layer;
   int64_t rank = 0;
-  std::shared_ptr<Collected> inputs = std::make_shared<Collected>();
+  Tensor inputs = {};  // for kActivationSvd: tokens that the layer's product was given in calibration
 };
 
 void collect_inputs(nn::Module& model, std::vector<Chosen>& chosen, const LrcOptions& options) {
   TERN_CHECK(options.calibrate != nullptr, ValueError,
              "[convert_to_lrc] expected a function `calibrate` for activation_svd, got none");
-  std::vector<nn::HookHandle> hooks;
-  for (Chosen& c : chosen)
-    hooks.push_back(
-        c.layer->register_forward_pre_hook([inputs = c.inputs, most = options.calibration_tokens](
-                                               nn::Module& module, std::span<const Tensor> given, const Tensor&) {
-          if (inputs->tokens >= most) return;
-          const NoGradGuard no_grad;
-          auto& layer = static_cast<BitLinear&>(module);
-          const Tensor x = layer.subln.has_value() ? (*layer.subln)(given[0]) : given[0];
-          const Tensor rows = x.reshape({-1, x.size(-1)}).slice(0, 0, most - inputs->tokens);
-          inputs->pieces.push_back(rows.clone());
-          inputs->tokens += rows.size(0);
-        }));
-  try {
+  CaptureOptions capture{.reservoir = options.calibration_tokens, .view = [](nn::Module& module, const Tensor& x) {
+                           auto& layer = static_cast<BitLinear&>(module);
+                           return layer.subln.has_value() ? (*layer.subln)(x) : x;
+                         }};
+  for (const Chosen& c : chosen) capture.layers.push_back(c.path);
+  const Capture seen(model, capture);
+  {
     const NoGradGuard no_grad;
     options.calibrate(model);
-  } catch (...) {
-    for (nn::HookHandle& hook : hooks) hook.remove();
-    throw;
   }
-  for (nn::HookHandle& hook : hooks) hook.remove();
-  for (const Chosen& c : chosen)
-    TERN_CHECK(c.inputs->tokens > 0, ValueError,
-               "[convert_to_lrc] expected calibration to reach every layer, got nothing for ", c.path);
+  for (Chosen& c : chosen) {
+    try {
+      c.inputs = seen.at(c.path).sample();
+    } catch (const StateError&) {
+      throw ValueError(concat("[convert_to_lrc] expected calibration to reach every layer, got nothing for ", c.path));
+    }
+  }
 }
 
 LrcFactors start(const Chosen& c, const LrcOptions& options) {
@@ -89,7 +76,7 @@ LrcFactors start(const Chosen& c, const LrcOptions& options) {
     case LrcInit::kSvdResidual:
       return svd_residual(weight, c.rank);
     case LrcInit::kActivationSvd:
-      return activation_svd(weight, cat(c.inputs->pieces, 0), c.rank);
+      return activation_svd(weight, c.inputs, c.rank);
     case LrcInit::kZeros:
       return {zeros({out, c.rank}, weight.dtype()), zeros({in, c.rank}, weight.dtype())};
     case LrcInit::kKaiming:

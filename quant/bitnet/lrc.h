@@ -92,7 +92,7 @@ struct LrcOptions {
   bool keep_weight = true;                ///< likewise
   /// For kActivationSvd: runs the model over calibration data; what every layer is given meanwhile is collected.
   std::function<void(nn::Module& model)> calibrate = {};
-  int64_t calibration_tokens = 4096;  ///< a layer keeps at most so many, the first ones
+  int64_t calibration_tokens = 4096;  ///< a layer keeps at most so many, of more a random sample (quant/capture.h)
 };
 
 /// The rank that the options give a layer of these sizes.
