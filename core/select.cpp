@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include <tern/core/parallel.h>
@@ -11,8 +12,9 @@
 namespace tern {
 namespace {
 
-constexpr int kBins = 2048;             // leading 11 bits of a key
-constexpr int kTables = 4;              // neighbouring elements count in different tables: no waiting for each other
+constexpr int kBins = 2048;  // leading 11 bits of a key
+constexpr int kTables = 4;   // neighbouring elements count in different tables: no waiting for each other
+constexpr int64_t kFew = 4096;
 constexpr int64_t kChunk = 128 * 1024;  // elements that one table of counts covers
 
 template <class T>
@@ -39,12 +41,38 @@ T value_of(KeyOf<T> key) {
 
 using Counts = std::array<uint32_t, kBins>;
 
+// Of candidates, in any order, the one at a place of their sorted order and the next; `above` follows the last.
+template <class T, SelectKey kKey, class Key>
+OrderStatistics<T> among(std::vector<Key>& candidates, int64_t place, Key above, bool is_last, Key largest) {
+  const T top = value_of<T, kKey>(largest);
+  if (top != top) return {top, top, true};
+  const auto at = candidates.begin() + place;
+  std::nth_element(candidates.begin(), at, candidates.end());
+  Key next = *at;
+  if (at + 1 != candidates.end())
+    next = *std::min_element(at + 1, candidates.end());
+  else if (!is_last)
+    next = above;
+  return {value_of<T, kKey>(*at), value_of<T, kKey>(next), false};
+}
+
 template <class T, SelectKey kKey>
 OrderStatistics<T> select(const T* x, int64_t n, int64_t k) {
   using Key = KeyOf<T>;
   // A magnitude's leading bit is always 0, so its next eleven count.
   constexpr int kShift = std::numeric_limits<Key>::digits - 11 - (kKey == SelectKey::kMagnitude ? 1 : 0);
   const auto bin_of = [](Key key) { return static_cast<size_t>(key >> kShift); };
+
+  if (n <= kFew) {  // counting would take longer than it saves
+    thread_local std::vector<Key> keys;
+    keys.resize(static_cast<size_t>(n));
+    Key largest = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      keys[static_cast<size_t>(i)] = key_of<T, kKey>(x[i]);
+      largest = std::max(largest, keys[static_cast<size_t>(i)]);
+    }
+    return among<T, kKey>(keys, k, Key{0}, k + 1 == n, largest);
+  }
 
   std::vector<Counts> counts(static_cast<size_t>(chunk_count(n, kChunk)));
   parallel_for(n, kChunk, [&](int64_t begin, int64_t end) {
@@ -66,28 +94,32 @@ OrderStatistics<T> select(const T* x, int64_t n, int64_t k) {
     below += inside;
   }
 
-  std::vector<Key> candidates;
+  struct Part {
+    std::vector<Key> candidates;
+    Key above = std::numeric_limits<Key>::max(), largest = 0;  // the least key beyond the bin, and the largest of all
+  };
+  std::vector<Part> parts(counts.size());
+  parallel_for(n, kChunk, [&](int64_t begin, int64_t end) {
+    Part& part = parts[static_cast<size_t>(begin / kChunk)];
+    part.candidates.reserve(counts[static_cast<size_t>(begin / kChunk)][bin]);
+    for (int64_t i = begin; i < end; ++i) {
+      const Key key = key_of<T, kKey>(x[i]);
+      part.largest = std::max(part.largest, key);
+      if (bin_of(key) == bin)
+        part.candidates.push_back(key);
+      else if (bin_of(key) > bin)
+        part.above = std::min(part.above, key);
+    }
+  });
+  std::vector<Key> candidates = std::move(parts[0].candidates);
   candidates.reserve(static_cast<size_t>(inside));
-  Key above = std::numeric_limits<Key>::max(), largest = 0;  // the least key beyond the bin, and the largest of all
-  for (int64_t i = 0; i < n; ++i) {
-    const Key key = key_of<T, kKey>(x[i]);
-    largest = std::max(largest, key);
-    if (bin_of(key) == bin)
-      candidates.push_back(key);
-    else if (bin_of(key) > bin)
-      above = std::min(above, key);
+  Key above = parts[0].above, largest = parts[0].largest;
+  for (size_t p = 1; p < parts.size(); ++p) {
+    candidates.insert(candidates.end(), parts[p].candidates.begin(), parts[p].candidates.end());
+    above = std::min(above, parts[p].above);
+    largest = std::max(largest, parts[p].largest);
   }
-  const auto at = candidates.begin() + (k - below);
-  std::nth_element(candidates.begin(), at, candidates.end());
-  Key next = *at;
-  if (at + 1 != candidates.end())
-    next = *std::min_element(at + 1, candidates.end());
-  else if (k + 1 < n)
-    next = above;
-
-  const T top = value_of<T, kKey>(largest);
-  if (top != top) return {top, top, true};
-  return {value_of<T, kKey>(*at), value_of<T, kKey>(next), false};
+  return among<T, kKey>(candidates, k - below, above, k + 1 == n, largest);
 }
 
 }  // namespace

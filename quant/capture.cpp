@@ -7,6 +7,7 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
+#include <tern/core/finite.h>
 #include <tern/core/ops/create.h>
 #include <tern/core/ops/elementwise.h>
 #include <tern/core/ops/matmul.h>
@@ -37,8 +38,9 @@ Tensor vector_of(const std::vector<double>& values, double scale = 1) {
   return out;
 }
 
+// Names the first of the values that are not finite.
 template <class T>
-void check_finite(const T* x, int64_t rows, int64_t features) {
+void refuse_non_finite(const T* x, int64_t rows, int64_t features) {
   for (int64_t i = 0; i < rows * features; ++i)
     TERN_CHECK(std::isfinite(x[i]), NonFiniteError, "[capture] expected finite values, got ", x[i], " in row ",
                i / features, ", feature ", i % features);
@@ -71,7 +73,7 @@ void RowStatistics::add(const Tensor& x) {
   if (count == 0) return;
   dispatch_float("capture", dense.dtype(), [&]<class T>() {
     const T* data = dense.data<T>();
-    check_finite(data, count, features_);
+    if (!all_finite(dense)) refuse_non_finite(data, count, features_);
     const int64_t strips = (features_ + kStripFeatures - 1) / kStripFeatures;
     parallel_for(strips, 1, [&](int64_t begin, int64_t end) {
       const int64_t first = begin * kStripFeatures, last = std::min(features_, end * kStripFeatures);

@@ -4,8 +4,10 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
+#include <tern/core/finite.h>
 #include <tern/core/ops/copy.h>
 #include <tern/core/rounding.h>
+#include <tern/core/select.h>
 #include <tern/quant/codeq/dead_zone.h>
 #include <tern/quant/kernels/dead_zone.h>
 
@@ -22,25 +24,6 @@ double clamped_logit(double logit, double min_abs) {
 
 double sign(double v) {
   return static_cast<double>(v > 0) - static_cast<double>(v < 0);
-}
-
-// Order statistic lo of |w| and the one after it, interpolated; T is the weight's type, as the reference interpolates
-// in it.
-template <class T>
-T select_quantile(const T* w, int64_t n, double p) {
-  thread_local std::vector<T> magnitudes;  // reused: the quantile is taken at every step
-  magnitudes.resize(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; ++i) magnitudes[static_cast<size_t>(i)] = std::abs(w[i]);
-  const double position = p * static_cast<double>(n - 1);
-  const auto low = static_cast<int64_t>(std::floor(position));
-  const auto at = magnitudes.begin() + low;
-  std::nth_element(magnitudes.begin(), at, magnitudes.end());
-  const T a = *at;
-  if (position == static_cast<double>(low)) return a;
-  const T b = *std::min_element(at + 1, magnitudes.end());
-  const T weight = static_cast<T>(position - static_cast<double>(low));
-  // Anchored at the nearer end, as torch.lerp is.
-  return weight < T(0.5) ? a + weight * (b - a) : b - (b - a) * (T(1) - weight);
 }
 
 struct DeadZoneBackward {
@@ -106,8 +89,9 @@ double abs_quantile(const Tensor& w, double p) {
   TERN_CHECK(p >= 0 && p <= 1, ValueError, "[abs_quantile] expected p in [0, 1], got ", p);
   const NoGradGuard no_grad;
   const Tensor x = dense(w);
-  return dispatch_float("abs_quantile", x.dtype(),
-                        [&]<class T>() -> double { return select_quantile(x.data<T>(), x.numel(), p); });
+  return dispatch_float("abs_quantile", x.dtype(), [&]<class T>() -> double {
+    return quantile_of(x.data<T>(), x.numel(), p, SelectKey::kMagnitude);
+  });
 }
 
 int bits_of(double logit_bit, const DeadZoneOptions& options) {
@@ -148,13 +132,7 @@ Tensor dead_zone_quantize(const Tensor& w, const Tensor& logit_dz, const Tensor&
   if (options.check_finite) {
     TERN_CHECK(std::isfinite(theta_z) && std::isfinite(theta_b), NonFiniteError, "[", DeadZoneBackward::kName,
                "] expected finite logits, got dead-zone ", theta_z, " and bit-width ", theta_b);
-    const bool finite = dispatch_float(DeadZoneBackward::kName, x.dtype(), [&]<class T>() {
-      T differences = 0;  // v - v is 0 for a finite v and NaN otherwise
-      const T* v = x.data<T>();
-      for (int64_t i = 0; i < x.numel(); ++i) differences += v[i] - v[i];
-      return differences == T(0);
-    });
-    TERN_CHECK(finite, NonFiniteError, "[", DeadZoneBackward::kName,
+    TERN_CHECK(all_finite(x), NonFiniteError, "[", DeadZoneBackward::kName,
                "] expected finite weights, got NaN or infinity in a weight of ", describe(x));
   }
   const DeadZone z = dead_zone_of(x, theta_z, theta_b, options);

@@ -16,6 +16,7 @@ step("configure" ${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -G ${GENERATOR} 
      -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER})
 step("build" ${CMAKE_COMMAND} --build ${WORK}/build)
 step("smallnet" ${WORK}/build/smallnet ${DATA} 1)
+step("packed" ${WORK}/build/packed)
 foreach(model mobilenetv2 resnext29 unet)
   step("${model}" ${WORK}/build/models ${model} ${GOLDEN} ${DATA} ${WORK} ${INSPECT})
 endforeach()

@@ -552,5 +552,29 @@ TEST(PackedFile, SizesOfFilesOfThreeMillionWeights) {
   EXPECT_GE(floats / file_bytes(pack2_linear), 14);
 }
 
+// Files of tests/golden/packed, written by the first version of the formats.
+TEST(PackedFile, FilesOfEarlierVersionsAreReadAndWrittenAlike) {
+  Tensor codes = empty({3, 131}, DType::kI8);
+  for (int64_t i = 0; i < codes.numel(); ++i) codes.data<int8_t>()[i] = static_cast<int8_t>(i * i % 7 % 3 - 1);
+  for (const Format& format : all_formats()) {
+    const Content content = io::load_safetensors(concat(TERN_GOLDEN_DIR, "/packed/", format.name, ".safetensors"));
+    const PackedWeight weight = load(content, "0.weight");
+    EXPECT_EQ(weight.format, &format);
+    EXPECT_EQ(unpack(weight).to_vector<int8_t>(), codes.to_vector<int8_t>()) << format.name;
+    EXPECT_EQ(weight.scale(), 0.25F);
+    nn::Sequential model;
+    model.append(nn::make<nn::Linear>({.in_features = 131, .out_features = 3}));
+    load_into(model, content);
+    const auto* layer = dynamic_cast<PackedLinear*>(model.get_module("0").get());
+    ASSERT_NE(layer, nullptr) << format.name;
+    EXPECT_EQ(layer->options().subln_eps, 1e-5);
+    EXPECT_EQ(layer->bias().to_vector<float>(), (std::vector<float>{0.5F, -1, 2}));
+    const Content again = state_of(model, format);
+    EXPECT_EQ(io::serialize_safetensors(again.tensors, again.metadata),
+              io::serialize_safetensors(content.tensors, content.metadata))
+        << format.name;
+  }
+}
+
 }  // namespace
 }  // namespace tern::packed

@@ -5,6 +5,7 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
+#include <tern/core/finite.h>
 #include <tern/core/io/json.h>
 #include <tern/core/ops/compare.h>
 #include <tern/core/ops/elementwise.h>
@@ -71,14 +72,6 @@ struct Trainer::State : TrainState {
   }
 };
 
-namespace {
-
-bool is_finite(const Tensor& x) {
-  return !x.is_floating() || all(isfinite(x)).item() != 0;
-}
-
-}  // namespace
-
 Trainer::Trainer(nn::Module& model, const TrainerOptions& options)
     : model_(model), options_(options), state_(std::make_unique<State>()) {
   const auto check = [](bool ok, const char* name, double got) {
@@ -143,8 +136,8 @@ void Trainer::diverged(const std::string& expected, const Task& task, std::span<
     const autograd::AnomalyGuard anomaly;
     for (const Batch& batch : batches) {
       const NoGradGuard no_grad;
-      if (!is_finite(batch.inputs)) where = "; the batch itself holds NaN or infinity";
-      if (!is_finite(batch.targets)) where = "; the targets of the batch hold NaN or infinity";
+      if (!all_finite(batch.inputs)) where = "; the batch itself holds NaN or infinity";
+      if (!all_finite(batch.targets)) where = "; the targets of the batch hold NaN or infinity";
     }
     for (const Batch& batch : batches) {
       if (!where.empty()) break;
@@ -191,7 +184,7 @@ double Trainer::step(const Task& task, std::span<const Batch> batches) {
   if (!std::isfinite(optim::grad_norm(params))) {
     const NoGradGuard no_grad;
     for (const auto& [name, parameter] : model_.named_parameters())
-      if (const Tensor grad = parameter.grad(); grad.defined() && !is_finite(grad))
+      if (const Tensor grad = parameter.grad(); grad.defined() && !all_finite(grad))
         diverged(concat("finite gradients, got NaN or infinity in that of ", name), task, batches);
   }
   if (options_.clip_value > 0) optim::clip_grad_value_(params, options_.clip_value);
@@ -359,7 +352,7 @@ struct Trainer::Loop {
   void need_finite_parameters() const {  // the loss was looked at before the last update
     const NoGradGuard no_grad;
     for (const auto& [name, parameter] : trainer.model_.named_parameters())
-      TERN_CHECK(is_finite(parameter), NonFiniteError, "[trainer] expected finite parameters, got NaN or infinity in ",
+      TERN_CHECK(all_finite(parameter), NonFiniteError, "[trainer] expected finite parameters, got NaN or infinity in ",
                  name, " after ", trainer.place(task, state.step), state.last_good());
   }
 
