@@ -267,7 +267,7 @@ int run(int argc, char** argv) {
   if (run.lacks("evaluation.json", "step", made)) {
     run.remove("report.html");  // it tells of the evaluation
     run.try_to_write("evaluation.json", [&](const io::FilePath& path) {
-      train::write_evaluation(path, model, test_loader, made, {.stop = train::TrainingRun::is_interrupted});
+      train::write_classification_report(path, model, test_loader, made, {.stop = train::TrainingRun::is_interrupted});
     });
   }
   if (run.lacks_page()) run.write_page();

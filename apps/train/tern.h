@@ -56,10 +56,10 @@
 #include <tern/core/ops/softmax.h>
 #include <tern/core/ops/sort.h>
 #include <tern/core/ops/ste.h>
+#include <tern/core/order_statistics.h>
 #include <tern/core/parallel.h>
 #include <tern/core/random.h>
 #include <tern/core/rounding.h>
-#include <tern/core/select.h>
 #include <tern/core/size2.h>
 #include <tern/core/storage.h>
 #include <tern/core/tensor.h>
@@ -79,7 +79,6 @@
 #include <tern/data/text/token_windows.h>
 #include <tern/data/text/tokenizer.h>
 #include <tern/data/transforms.h>
-#include <tern/nn/checkpoint.h>
 #include <tern/nn/child.h>
 #include <tern/nn/eval_mode.h>
 #include <tern/nn/functional.h>
@@ -119,6 +118,7 @@
 #include <tern/nn/module.h>
 #include <tern/nn/parameter.h>
 #include <tern/nn/parametrization.h>
+#include <tern/nn/recompute.h>
 #include <tern/nn/scoped_hooks.h>
 #include <tern/nn/structure.h>
 #include <tern/nn/summary.h>
@@ -144,16 +144,16 @@
 #include <tern/quant/codeq/method.h>
 #include <tern/quant/distill.h>
 #include <tern/quant/layer_state.h>
-#include <tern/quant/method.h>
 #include <tern/quant/layers/packed_linear.h>
 #include <tern/quant/layers/packed_state.h>
+#include <tern/quant/method.h>
 #include <tern/quant/packed/file.h>
 #include <tern/quant/packed/format.h>
 #include <tern/quant/packed/product.h>
 #include <tern/quant/packed/ternary.h>
 #include <tern/quant/packed/tokens.h>
 #include <tern/quant/selection.h>
-#include <tern/train/insight/evaluation.h>
+#include <tern/train/insight/classification_report.h>
 #include <tern/train/insight/inspect.h>
 #include <tern/train/insight/inspection_text.h>
 #include <tern/train/insight/model_summary.h>

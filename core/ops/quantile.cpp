@@ -9,9 +9,9 @@
 #include <tern/core/ops/detail/reduce_plan.h>
 #include <tern/core/ops/quantile.h>
 #include <tern/core/ops/shape.h>
+#include <tern/core/order_statistics.h>
 #include <tern/core/parallel.h>
 #include <tern/core/rounding.h>
-#include <tern/core/select.h>
 
 namespace tern {
 namespace {

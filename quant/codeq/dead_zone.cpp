@@ -6,8 +6,8 @@
 #include <tern/core/error.h>
 #include <tern/core/finite.h>
 #include <tern/core/ops/copy.h>
+#include <tern/core/order_statistics.h>
 #include <tern/core/rounding.h>
-#include <tern/core/select.h>
 #include <tern/quant/codeq/dead_zone.h>
 #include <tern/quant/kernels/dead_zone.h>
 

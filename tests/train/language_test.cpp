@@ -50,7 +50,7 @@ std::shared_ptr<Llama> tiny_model(int64_t vocab_size = 257) {
   return make_llama(config, vocab_size);
 }
 
-std::string hash_of(const nn::Module& model) {
+std::string weights_hash(const nn::Module& model) {
   return checksum(io::TensorMap(model.state_dict()), {});
 }
 
@@ -205,7 +205,7 @@ TEST(LanguageRun, ResumedEqualsUndisturbed) {
     trainer.load(directory / "half.safetensors");
     EXPECT_EQ(second.method.steps, std::vector<int64_t>{stop - 1}) << "as it was in the last step";
     const FitResult result = trainer.fit(second.task);
-    EXPECT_EQ(hash_of(*second.model), hash_of(*whole.model)) << stop;
+    EXPECT_EQ(weights_hash(*second.model), weights_hash(*whole.model)) << stop;
     EXPECT_EQ(result.validation.loss, expected.validation.loss) << stop;
     EXPECT_EQ(result.best, expected.best) << stop;
     EXPECT_EQ(number_of(second.method.metrics(), "batches_seen", 0), 24) << stop;
@@ -220,8 +220,8 @@ TEST(LanguageRun, SameBitsAtAnyNumberOfThreads) {
     set_num_threads(n);
     TinyRun run;
     (void)Trainer(*run.model, run.options(6)).fit(run.task);
-    if (expected.empty()) expected = hash_of(*run.model);
-    EXPECT_EQ(hash_of(*run.model), expected) << n;
+    if (expected.empty()) expected = weights_hash(*run.model);
+    EXPECT_EQ(weights_hash(*run.model), expected) << n;
   }
   set_num_threads(threads);
 }

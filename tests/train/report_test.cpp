@@ -143,7 +143,7 @@ TEST(Report, ConfusionAndWorstMistakes) {
                     {0, std::log(8), 0},   // 0 taken for 1, 0.8 sure
                     {1, 1, 1},             // 1: a tie is the lower class, a third sure
                     {0, std::log(8), 0}};  // 2 taken for 1, as sure as the other
-  const Evaluation e = examine(oracle, loader, {.mistakes = 3});
+  const ClassificationReport e = examine(oracle, loader, {.mistakes = 3});
   EXPECT_EQ(e.result.n, 6);
   EXPECT_DOUBLE_EQ(e.result.top1, 2.0 / 6);
   EXPECT_EQ(e.confusion, (std::vector<std::vector<int64_t>>{{1, 1, 0}, {1, 0, 1}, {0, 1, 1}}));
@@ -157,7 +157,7 @@ TEST(Report, ConfusionAndWorstMistakes) {
   EXPECT_NEAR(e.worst[2].probability, 0.5, 1e-7);
   EXPECT_EQ(e.worst[0].png.substr(1, 3), "PNG");
 
-  const Evaluation again = evaluation_from(to_json(e));
+  const ClassificationReport again = classification_report_from(to_json(e));
   EXPECT_EQ(e.confused, (std::vector<ConfusedPair>{{0, 1, 1}, {1, 0, 1}, {1, 2, 1}, {2, 1, 1}}));
   EXPECT_EQ(again.confusion, e.confusion);
   EXPECT_EQ(again.confused, e.confused);
@@ -179,11 +179,11 @@ TEST(Report, BrokenEvaluations) {
   const std::string good =
       R"({"step": 1, "top1": 0.5, "top5": 1.0, "loss": 1.0, "n": 2, "classes": ["a", "b"], "confusion": [[1, 0], [1, 0]],)"
       R"( "worst": [{"index": 1, "label": 1, "predicted": 0, "probability": 0.9, "png": "QUJD"}]})";
-  EXPECT_EQ(evaluation_from(json(good)).worst.at(0).png, "ABC");
+  EXPECT_EQ(classification_report_from(json(good)).worst.at(0).png, "ABC");
   const auto with = [&](const std::string& from, const std::string& to) {
     std::string text = good;
     text.replace(text.find(from), from.size(), to);
-    return message_of<FormatError>([&] { (void)evaluation_from(json(text)); });
+    return message_of<FormatError>([&] { (void)classification_report_from(json(text)); });
   };
   EXPECT_EQ(with("[[1, 0], [1, 0]]", "[[1, 0]]"),
             "[evaluation] expected a row of confusion for each of 2 classes, got 1");
@@ -209,7 +209,7 @@ TEST(Report, PicturesAreWhole) {
   data::DataLoader loader(large, {.batch_size = 2});
   Oracle oracle;
   oracle.answers = {{0, 1, 0}, {1, 0, 0}};
-  const Evaluation e = examine(oracle, loader, {.side = 5});
+  const ClassificationReport e = examine(oracle, loader, {.side = 5});
   ASSERT_EQ(e.worst.size(), 2u);
   const Tensor small = data::decode_image(std::as_bytes(std::span(e.worst[0].png)), "png");
   ASSERT_EQ(small.shape(), (Shape{3, 5, 4}));

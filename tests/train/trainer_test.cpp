@@ -237,7 +237,7 @@ std::pair<double, double> change_of_a_step(double clip_norm, double clip_value) 
   const std::vector<Tensor> parameters = run.net.parameters();
   std::vector<Tensor> before;
   for (const Tensor& p : parameters) before.push_back(p.detach().clone());
-  const data::Batch images = *data::DataLoader(run.images, {.batch_size = 16}).begin();
+  const data::ImageBatch images = *data::DataLoader(run.images, {.batch_size = 16}).begin();
   const Batch batch{images.images, images.labels};
   Trainer trainer(run.net, {.optimizer = plain, .clip_norm = clip_norm, .clip_value = clip_value});
   (void)trainer.step(run.task(false, false), {&batch, 1});

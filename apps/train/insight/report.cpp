@@ -268,7 +268,7 @@ Json figures(const RunRecord& run) {
 constexpr size_t kMaxPairs = 12, kMaxPairsAlone = 40;
 constexpr size_t kMaxSamples = 20;
 
-Json evaluation_data(const Evaluation& e) {
+Json evaluation_data(const ClassificationReport& e) {
   Json out = to_json(e);
   const size_t most = e.confusion.empty() ? kMaxPairsAlone : kMaxPairs;
   Json list = Json::array();

@@ -332,7 +332,7 @@ RunRecord read_run(const io::DirectoryHandle& directory, bool with_weights, cons
   }
   if (evaluation.exists()) {
     const Json json = read_object(evaluation);
-    Evaluation read = naming(evaluation.text(), [&] { return evaluation_from(json); });
+    ClassificationReport read = naming(evaluation.text(), [&] { return classification_report_from(json); });
     if (is_current(json, "step")) run.evaluation = std::move(read);
   }
   if (with_weights && last.exists()) {

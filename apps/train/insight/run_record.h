@@ -12,7 +12,7 @@
 #include <tern/core/io/json.h>
 #include <tern/nn/module.h>
 #include <tern/quant/layer_state.h>
-#include <tern/train/insight/evaluation.h>
+#include <tern/train/insight/classification_report.h>
 
 namespace tern::train {
 
@@ -76,18 +76,18 @@ using Setting = std::pair<std::string, std::string>;
 
 /// A run.
 struct RunRecord {
-  std::string name;                      ///< the directory's, with as much before it as tells runs apart
-  std::vector<Setting> config;           ///< config.json without the environment; empty if there is none
-  std::vector<Setting> environment;      ///< where it ran
-  std::vector<io::Json> epochs;          ///< rows of metrics.jsonl, one a complete epoch
-  std::vector<io::Json> steps;           ///< rows of metrics.jsonl within epochs (--log-every)
-  std::vector<io::Json> layers;          ///< rows of layers.jsonl
-  std::vector<io::Json> samples;         ///< rows of samples.jsonl
-  io::Json summary;                      ///< summary.json; null if there is none, or only one of an earlier end
-  std::optional<Evaluation> evaluation;  ///< evaluation.json, likewise
-  std::optional<WeightsRecord> weights;  ///< of last.safetensors
-  std::string weights_problem = {};      ///< why they are not there although the file is: one sentence
-  double seconds = 0;                    ///< to the end of the last complete epoch, in all programs that trained it
+  std::string name;                  ///< the directory's, with as much before it as tells runs apart
+  std::vector<Setting> config;       ///< config.json without the environment; empty if there is none
+  std::vector<Setting> environment;  ///< where it ran
+  std::vector<io::Json> epochs;      ///< rows of metrics.jsonl, one a complete epoch
+  std::vector<io::Json> steps;       ///< rows of metrics.jsonl within epochs (--log-every)
+  std::vector<io::Json> layers;      ///< rows of layers.jsonl
+  std::vector<io::Json> samples;     ///< rows of samples.jsonl
+  io::Json summary;                  ///< summary.json; null if there is none, or only one of an earlier end
+  std::optional<ClassificationReport> evaluation;  ///< evaluation.json, likewise
+  std::optional<WeightsRecord> weights;            ///< of last.safetensors
+  std::string weights_problem = {};                ///< why they are not there although the file is: one sentence
+  double seconds = 0;  ///< to the end of the last complete epoch, in all programs that trained it
 
   /// Whether all epochs were trained and measured.
   bool finished() const { return !summary.is_null(); }

@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include <tern/core/order_statistics.h>
 #include <tern/core/parallel.h>
-#include <tern/core/select.h>
 
 namespace tern {
 namespace {

@@ -6,7 +6,7 @@
 #include <tern/core/ops/create.h>
 #include <tern/data/dataset.h>
 #include <tern/data/loader.h>
-#include <tern/train/insight/evaluation.h>
+#include <tern/train/insight/classification_report.h>
 #include <tern/train/insight/report.h>
 
 #include "message_of.h"
@@ -50,14 +50,14 @@ struct Reader : nn::Module {
   int64_t count, wrong;
 };
 
-Evaluation evaluation_of(int64_t classes, int64_t wrong) {
+ClassificationReport evaluation_of(int64_t classes, int64_t wrong) {
   Reader model(classes, wrong);
   data::DataLoader loader(data::share(ManyClasses(classes)), {.batch_size = 50});
   return examine(model, loader, {.mistakes = 2});
 }
 
-TEST(Evaluation, OfManyClassesHasTheLargestConfusionsAlone) {
-  const Evaluation e = evaluation_of(2100, 700);
+TEST(ClassificationReport, OfManyClassesHasTheLargestConfusionsAlone) {
+  const ClassificationReport e = evaluation_of(2100, 700);
   EXPECT_EQ(e.result.n, 4200);
   EXPECT_TRUE(e.confusion.empty());
   EXPECT_EQ(e.confused_pairs, 3);
@@ -66,7 +66,8 @@ TEST(Evaluation, OfManyClassesHasTheLargestConfusionsAlone) {
   EXPECT_FALSE(json.contains("confusion"));
   EXPECT_EQ(json.at("confused").dump(), "[[0,1,2],[700,1,2],[1400,1,2]]");
   EXPECT_LT(json.dump().size(), 100'000u);
-  const Evaluation again = evaluation_from(io::Json::parse("test", "evaluation.json", json.dump()));
+  const ClassificationReport again =
+      classification_report_from(io::Json::parse("test", "evaluation.json", json.dump()));
   EXPECT_EQ(again.confused, e.confused);
   EXPECT_EQ(again.confused_pairs, 3);
   EXPECT_EQ(again.classes, e.classes);
@@ -77,15 +78,15 @@ TEST(Evaluation, OfManyClassesHasTheLargestConfusionsAlone) {
   EXPECT_EQ(page.at("confused")[1].dump(), R"({"count":2,"label":700,"predicted":1})");
 }
 
-TEST(Evaluation, KeepsSoManyPairs) {
-  const Evaluation e = evaluation_of(3000, 2);
+TEST(ClassificationReport, KeepsSoManyPairs) {
+  const ClassificationReport e = evaluation_of(3000, 2);
   EXPECT_EQ(e.confused_pairs, 1500);
   EXPECT_EQ(e.confused.size(), kMaxConfusedPairs);
   EXPECT_EQ(to_json(e).at("confused_pairs").as_int(), 1500);
 }
 
-TEST(Evaluation, HasTheMatrixOfFewClasses) {
-  const Evaluation e = evaluation_of(128, 64);
+TEST(ClassificationReport, HasTheMatrixOfFewClasses) {
+  const ClassificationReport e = evaluation_of(128, 64);
   ASSERT_EQ(e.confusion.size(), 128u);
   EXPECT_EQ(e.confusion[64][1], 2);
   EXPECT_EQ(e.confusion[63][63], 2);
@@ -94,7 +95,7 @@ TEST(Evaluation, HasTheMatrixOfFewClasses) {
 }
 
 // What was written when every file had the matrix.
-TEST(Evaluation, ReadsALargeMatrixOfBefore) {
+TEST(ClassificationReport, ReadsALargeMatrixOfBefore) {
   io::Json names = io::Json::array(), rows = io::Json::array();
   for (int64_t c = 0; c < 200; ++c) {
     names.push_back(concat("c", c));
@@ -111,19 +112,20 @@ TEST(Evaluation, ReadsALargeMatrixOfBefore) {
                                     {"classes", names},
                                     {"confusion", rows},
                                     {"worst", io::Json::array()}});
-  const Evaluation e = evaluation_from(json);
+  const ClassificationReport e = classification_report_from(json);
   EXPECT_TRUE(e.confusion.empty());
   EXPECT_EQ(e.confused, (std::vector<ConfusedPair>{{150, 3, 7}}));
   json.erase("confusion");
   json["confused_pairs"] = 1;
   for (const char* bad : {"[[1,2]]", "[[1,1,2]]", "[[1,200,2]]", "[[-1,2,3]]", "[[1,2,0]]", "[3]", "3"}) {
     json["confused"] = io::Json::parse("test", "bad", bad);
-    EXPECT_THROW((void)evaluation_from(json), FormatError) << bad;
+    EXPECT_THROW((void)classification_report_from(json), FormatError) << bad;
   }
   json["confused"] = io::Json::parse("test", "good", "[[1,2,3],[4,5,6]]");
-  EXPECT_EQ(evaluation_from(json).confused, (std::vector<ConfusedPair>{{4, 5, 6}, {1, 2, 3}}));
+  EXPECT_EQ(classification_report_from(json).confused, (std::vector<ConfusedPair>{{4, 5, 6}, {1, 2, 3}}));
   json.erase("confused");
-  EXPECT_NE(message_of<FormatError>([&] { (void)evaluation_from(json); }).find("'confused'"), std::string::npos);
+  EXPECT_NE(message_of<FormatError>([&] { (void)classification_report_from(json); }).find("'confused'"),
+            std::string::npos);
 }
 
 }  // namespace

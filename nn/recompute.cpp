@@ -2,13 +2,13 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/random.h>
-#include <tern/nn/checkpoint.h>
+#include <tern/nn/recompute.h>
 
 namespace tern::nn {
 namespace {
 
 struct CheckpointBackward {
-  static constexpr const char* kName = "checkpoint";
+  static constexpr const char* kName = "recompute";
   std::function<Tensor(std::span<const Tensor>)> fn;
   std::vector<SavedTensor> inputs;      // what fn is called with
   std::vector<SavedTensor> parameters;  // what else it reads
@@ -49,9 +49,9 @@ struct CheckpointBackward {
 
 }  // namespace
 
-Tensor checkpoint(const std::function<Tensor(std::span<const Tensor>)>& fn, const std::vector<Tensor>& inputs,
-                  const std::vector<Tensor>& parameters) {
-  TERN_CHECK(fn != nullptr, ValueError, "[checkpoint] expected a function, got an empty one");
+Tensor recompute(const std::function<Tensor(std::span<const Tensor>)>& fn, const std::vector<Tensor>& inputs,
+                 const std::vector<Tensor>& parameters) {
+  TERN_CHECK(fn != nullptr, ValueError, "[recompute] expected a function, got an empty one");
   CheckpointBackward saved;
   saved.fn = fn;
   saved.inputs.assign(inputs.begin(), inputs.end());
@@ -73,7 +73,7 @@ Tensor checkpoint(const std::function<Tensor(std::span<const Tensor>)>& fn, cons
 
 namespace detail {
 
-Tensor checkpoint_module(const std::function<Tensor(const Tensor&)>& call, Module& module, const Tensor& x) {
+Tensor recompute_module(const std::function<Tensor(const Tensor&)>& call, Module& module, const Tensor& x) {
   const auto first = std::make_shared<bool>(true);  // shared by the copies of fn
   const auto fn = [call, &module, first](std::span<const Tensor> in) {
     if (std::exchange(*first, false)) return call(in[0]);
@@ -88,13 +88,13 @@ Tensor checkpoint_module(const std::function<Tensor(const Tensor&)>& call, Modul
     }
     return output;
   };
-  return checkpoint(fn, {x}, module.parameters());
+  return recompute(fn, {x}, module.parameters());
 }
 
 }  // namespace detail
 
-Tensor checkpoint(Module& module, const Tensor& x) {
-  return detail::checkpoint_module([&module](const Tensor& input) { return module(input); }, module, x);
+Tensor recompute(Module& module, const Tensor& x) {
+  return detail::recompute_module([&module](const Tensor& input) { return module(input); }, module, x);
 }
 
 }  // namespace tern::nn

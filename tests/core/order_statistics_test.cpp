@@ -5,8 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <tern/core/order_statistics.h>
 #include <tern/core/random.h>
-#include <tern/core/select.h>
 
 namespace tern {
 namespace {

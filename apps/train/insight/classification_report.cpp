@@ -10,7 +10,7 @@
 #include <tern/core/io/file.h>
 #include <tern/core/ops/create.h>
 #include <tern/nn/eval_mode.h>
-#include <tern/train/insight/evaluation.h>
+#include <tern/train/insight/classification_report.h>
 
 namespace tern::train {
 namespace {
@@ -58,7 +58,7 @@ class Worst {
 };
 
 // The largest of all pairs.
-void set_pairs(Evaluation& e, std::vector<ConfusedPair> pairs) {
+void set_pairs(ClassificationReport& e, std::vector<ConfusedPair> pairs) {
   e.confused_pairs = static_cast<int64_t>(pairs.size());
   const auto before = [](const ConfusedPair& a, const ConfusedPair& b) {
     return a.count != b.count ? a.count > b.count : std::pair(a.label, a.predicted) < std::pair(b.label, b.predicted);
@@ -75,7 +75,7 @@ class Predictions {
   void add(int64_t label, int64_t predicted) {
     taken_.push_back(static_cast<uint64_t>(label) << 32 | static_cast<uint64_t>(predicted));
   }
-  void count(Evaluation& e) {
+  void count(ClassificationReport& e) {
     std::sort(taken_.begin(), taken_.end());
     const bool matrix = e.classes.size() <= kMaxMatrixClasses;
     if (matrix) e.confusion.assign(e.classes.size(), std::vector<int64_t>(e.classes.size()));
@@ -103,14 +103,14 @@ int64_t count_at(const Json& json, const char* key) {
 
 }  // namespace
 
-Evaluation examine(nn::Module& model, data::DataLoader& loader, const EvaluationOptions& options) {
+ClassificationReport examine(nn::Module& model, data::DataLoader& loader, const ClassificationReportOptions& options) {
   TERN_CHECK(options.mistakes >= 0 && options.side >= 1, ValueError,
              "[evaluation] expected mistakes of at least 0 and a side of at least 1, got ", options.mistakes, " and ",
              options.side);
   const data::Dataset& dataset = loader.dataset();
   const nn::EvalModeGuard eval_mode(model);
   const NoGradGuard no_grad;
-  Evaluation out;
+  ClassificationReport out;
   out.classes = dataset.class_names();
   Accuracy accuracy;
   Worst worst(options.mistakes);
@@ -150,7 +150,7 @@ Evaluation examine(nn::Module& model, data::DataLoader& loader, const Evaluation
   return out;
 }
 
-Json to_json(const Evaluation& e) {
+Json to_json(const ClassificationReport& e) {
   Json worst = Json::array();
   for (const Mistake& m : e.worst)
     worst.push_back(Json::object({{"index", m.index},
@@ -179,7 +179,7 @@ Json to_json(const Evaluation& e) {
 namespace {
 
 // What a file has of the matrix.
-void read_matrix(Evaluation& e, const Json& rows) {
+void read_matrix(ClassificationReport& e, const Json& rows) {
   const auto classes = static_cast<int64_t>(e.classes.size());
   TERN_CHECK(rows.size() == e.classes.size(), FormatError, "[evaluation] expected a row of confusion for each of ",
              classes, " classes, got ", rows.size());
@@ -200,7 +200,7 @@ void read_matrix(Evaluation& e, const Json& rows) {
 }
 
 // What it has instead for many classes.
-void read_pairs(Evaluation& e, const Json& json) {
+void read_pairs(ClassificationReport& e, const Json& json) {
   const auto classes = static_cast<int64_t>(e.classes.size());
   std::vector<ConfusedPair> pairs;
   for (const Json& item : json.at("confused").items()) {
@@ -218,8 +218,8 @@ void read_pairs(Evaluation& e, const Json& json) {
 
 }  // namespace
 
-Evaluation evaluation_from(const Json& json) {
-  Evaluation e;
+ClassificationReport classification_report_from(const Json& json) {
+  ClassificationReport e;
   e.step = count_at(json, "step");
   e.result = {.top1 = json.at("top1").as_number(),
               .top5 = json.at("top5").as_number(),
@@ -246,9 +246,9 @@ Evaluation evaluation_from(const Json& json) {
   return e;
 }
 
-void write_evaluation(const io::FilePath& path, nn::Module& model, data::DataLoader& loader, int64_t step,
-                      const EvaluationOptions& options) {
-  Evaluation evaluation = examine(model, loader, options);
+void write_classification_report(const io::FilePath& path, nn::Module& model, data::DataLoader& loader, int64_t step,
+                                 const ClassificationReportOptions& options) {
+  ClassificationReport evaluation = examine(model, loader, options);
   evaluation.step = step;
   io::write_file_atomic("evaluation", path, to_json(evaluation).dump() + "\n");
 }

@@ -15,24 +15,24 @@ namespace tern::nn {
 /// generator), and its graph is walked then. inputs: any, also undefined. `parameters` are the further tensors that fn
 /// reads and that want gradients; a gradient of a tensor that is in neither list is lost. fn must compute the same both
 /// times. Throws ValueError for an empty fn, and what fn throws.
-[[nodiscard]] Tensor checkpoint(const std::function<Tensor(std::span<const Tensor>)>& fn,
-                                const std::vector<Tensor>& inputs, const std::vector<Tensor>& parameters);
+[[nodiscard]] Tensor recompute(const std::function<Tensor(std::span<const Tensor>)>& fn,
+                               const std::vector<Tensor>& inputs, const std::vector<Tensor>& parameters);
 
 /// The same for a module called with one tensor. Its buffers keep what the first run left in them, so running
 /// statistics count a batch once. The module must live, in the same mode, until the backward has run.
-[[nodiscard]] Tensor checkpoint(Module& module, const Tensor& x);
+[[nodiscard]] Tensor recompute(Module& module, const Tensor& x);
 
 /// The same for a child, inside its scope.
 template <class T>
-[[nodiscard]] Tensor checkpoint(const Child<T>& child, const Tensor& x);
+[[nodiscard]] Tensor recompute(const Child<T>& child, const Tensor& x);
 
 namespace detail {
-Tensor checkpoint_module(const std::function<Tensor(const Tensor&)>& call, Module& module, const Tensor& x);
+Tensor recompute_module(const std::function<Tensor(const Tensor&)>& call, Module& module, const Tensor& x);
 }
 
 template <class T>
-Tensor checkpoint(const Child<T>& child, const Tensor& x) {
-  return detail::checkpoint_module([&child](const Tensor& input) { return child(input); }, *child.module(), x);
+Tensor recompute(const Child<T>& child, const Tensor& x) {
+  return detail::recompute_module([&child](const Tensor& input) { return child(input); }, *child.module(), x);
 }
 
 }  // namespace tern::nn

@@ -34,12 +34,12 @@ struct ConfusedPair {
   bool operator==(const ConfusedPair&) const = default;
 };
 
-/// Up to so many classes an Evaluation has the whole matrix; and it has at most so many pairs.
+/// Up to so many classes a ClassificationReport has the whole matrix; and it has at most so many pairs.
 inline constexpr size_t kMaxMatrixClasses = 128;
 inline constexpr size_t kMaxConfusedPairs = 1000;
 
 /// What examine() finds.
-struct Evaluation {
+struct ClassificationReport {
   EvalResult result;
   int64_t step = 0;                             ///< optimizer steps that the model had seen
   std::vector<std::string> classes;             ///< names; as many as there are labels and outputs
@@ -50,7 +50,7 @@ struct Evaluation {
 };
 
 /// Settings of examine().
-struct EvaluationOptions {
+struct ClassificationReportOptions {
   int64_t mistakes = 24;  ///< how many to keep, at least 0
   int64_t side = 96;  ///< at least 1: pictures with a longer side are made smaller by a whole factor, to at most this
   std::function<bool()> stop = {};  ///< asked after every batch: true ends it with a StateError
@@ -62,20 +62,21 @@ struct EvaluationOptions {
 /// are called "class N". Memory: 8 bytes an example beside the result, however many classes there are. Throws
 /// ValueError for another order, labels that the outputs lack and options out of range, NonFiniteError for a logit that
 /// is not finite, ShapeError for a mistake whose image has neither 1 nor 3 channels.
-Evaluation examine(nn::Module& model, data::DataLoader& loader, const EvaluationOptions& options = {});
+ClassificationReport examine(nn::Module& model, data::DataLoader& loader,
+                             const ClassificationReportOptions& options = {});
 
 /// {"step", "top1", "top5", "loss", "n", "classes": [name], "confusion": [[count]], "worst": [{"index", "label",
 /// "predicted", "probability", "png" (base64)}]}; with more than kMaxMatrixClasses classes, instead of "confusion",
 /// "confused": [[label, predicted, count]] and "confused_pairs".
-io::Json to_json(const Evaluation& evaluation);
+io::Json to_json(const ClassificationReport& evaluation);
 /// The same back, a matrix of any size. Throws FormatError for anything else, counts below 0, classes out of range and
 /// pictures that are no base64 included.
-Evaluation evaluation_from(const io::Json& json);
+ClassificationReport classification_report_from(const io::Json& json);
 
 /// Examines a model that has seen `step` optimizer steps and writes the result as a file, atomically. Throws as
 /// examine() does, and IoError.
-void write_evaluation(const io::FilePath& path, nn::Module& model, data::DataLoader& loader, int64_t step,
-                      const EvaluationOptions& options = {});
+void write_classification_report(const io::FilePath& path, nn::Module& model, data::DataLoader& loader, int64_t step,
+                                 const ClassificationReportOptions& options = {});
 
 /// A PNG of an image u8 [C, H, W] with 1 or 3 channels. Throws ShapeError for others and empty ones, DTypeError.
 std::string encode_png(const Tensor& image);

@@ -2,9 +2,9 @@
 
 #include <tern/core/ops/dropout.h>
 #include <tern/core/random.h>
-#include <tern/nn/checkpoint.h>
 #include <tern/nn/layers/dropout.h>
 #include <tern/nn/layers/linear.h>
+#include <tern/nn/recompute.h>
 
 #include "nn/toys.h"
 
@@ -26,7 +26,7 @@ struct Body : Module {
 };
 
 struct TwoBlocks : Module {
-  Tensor forward(const Tensor& x) override { return again ? checkpoint(body, x) : body(x); }
+  Tensor forward(const Tensor& x) override { return again ? recompute(body, x) : body(x); }
   bool again = false;
   Child<Body> body{this, "body"};
 };
