@@ -2,8 +2,8 @@
 
 #include <tern/core/error.h>
 #include <tern/optim/clip.h>
+#include <tern/optim/detail/segments.h>
 #include <tern/optim/kernels/update.h>
-#include <tern/optim/segments.h>
 
 namespace tern::optim {
 namespace {

@@ -3,9 +3,9 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
+#include <tern/optim/detail/segments.h>
 #include <tern/optim/ema.h>
 #include <tern/optim/kernels/update.h>
-#include <tern/optim/segments.h>
 
 namespace tern::optim {
 namespace {

@@ -3,8 +3,8 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
 #include <tern/core/name_list.h>
+#include <tern/optim/detail/segments.h>
 #include <tern/optim/optimizer.h>
-#include <tern/optim/segments.h>
 
 namespace tern::optim {
 namespace {

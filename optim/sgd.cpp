@@ -1,8 +1,8 @@
 #include <cmath>
 
 #include <tern/core/error.h>
+#include <tern/optim/detail/segments.h>
 #include <tern/optim/kernels/update.h>
-#include <tern/optim/segments.h>
 #include <tern/optim/sgd.h>
 
 namespace tern::optim {

@@ -169,7 +169,6 @@
 #include <tern/train/language/perplexity.h>
 #include <tern/train/language/sampling.h>
 #include <tern/train/language/text_tokenizer.h>
-#include <tern/train/loop/classifier_task.h>
 #include <tern/train/loop/evaluate.h>
 #include <tern/train/loop/method.h>
 #include <tern/train/loop/metrics.h>
@@ -191,6 +190,7 @@
 #include <tern/train/settings/schema.h>
 #include <tern/train/vision/classifier.h>
 #include <tern/train/vision/classifier_config.h>
+#include <tern/train/vision/classifier_task.h>
 #include <tern/train/vision/teacher.h>
 #include <tern/train/weights/checkpoint.h>
 #include <tern/train/weights/classes.h>

@@ -1,6 +1,6 @@
 #include <tern/core/error.h>
+#include <tern/nn/layers/detail/loss.h>
 #include <tern/nn/layers/loss.h>
-#include <tern/nn/layers/loss_detail.h>
 
 namespace tern::nn {
 

@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include <tern/nn/layers/loss_detail.h>
+#include <tern/nn/layers/detail/loss.h>
 #include <tern/nn/layers/margin_loss.h>
 
 namespace tern::nn {

@@ -108,7 +108,7 @@ void run_classifier(const std::string& name, const typename Net::Options& option
                                .overwrite = true,
                                .log_every = 1,
                                .on_row = std::ref(losses)});
-  trainer.fit(loader);
+  trainer.fit(train::ClassifierTask({.train = &loader}));
   losses.check();
   check_report(net, attached, codeq::report(net, {1, 3, 32, 32}));
   Net other(options);

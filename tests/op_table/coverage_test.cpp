@@ -19,10 +19,6 @@ const std::map<std::string, std::string> kExempt{
     {"copy_into", "in place; tests/core covers it"},
 };
 
-// Headers whose ops have their entries in the file of another family, with which they share references.
-const std::map<std::string, std::string> kFamily{
-    {"extreme", "reduce"}, {"quantile", "reduce"}, {"pair_loss", "loss"}, {"feed_forward", "linear"}};
-
 // Names of free functions declared at the outermost indentation of a header, by header.
 std::map<std::string, std::set<std::string>> declared_ops() {
   // [[nodiscard]] TYPE NAME( with TYPE mentioning Tensor or a struct of results, or void.
@@ -54,9 +50,7 @@ TEST(Coverage, EveryPublicOpHasAnEntry) {
   size_t declared = 0;
   for (const auto& [header, names] : declared_ops()) {
     const auto& families = op_families();
-    const auto elsewhere = kFamily.find(header);
-    const std::string& family = elsewhere == kFamily.end() ? header : elsewhere->second;
-    if (std::find(families.begin(), families.end(), family) == families.end()) {
+    if (std::find(families.begin(), families.end(), header) == families.end()) {
       EXPECT_TRUE(names.empty()) << "core/ops/" << header << ".h has no file tests/op_table/" << header << ".cpp";
       continue;
     }

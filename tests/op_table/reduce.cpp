@@ -1,52 +1,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include <tern/core/ops/extreme.h>
-#include <tern/core/ops/quantile.h>
 #include <tern/core/ops/reduce.h>
 
 #include "op_table/op_table.h"
+#include "op_table/over_axes.h"
 
 namespace tern::test {
 namespace {
-
-using Terms = std::vector<double>;
-
-Dims all_or(const Dims& axes, int64_t dim) {
-  Dims out;
-  for (int64_t a = 0; a < dim; ++a) {
-    bool wanted = axes.empty();
-    for (const int64_t b : axes) wanted = wanted || (b < 0 ? b + dim : b) == a;
-    if (wanted) out.push_back(a);
-  }
-  return out;
-}
-
-// f of the elements of each result, in row-major order.
-Array over(const Array& x, const Dims& wanted, bool keepdim, const std::function<double(const Terms&)>& f) {
-  const Dims axes = all_or(wanted, x.dim());
-  const auto reduces = [&](int64_t a) { return std::find(axes.begin(), axes.end(), a) != axes.end(); };
-  Shape shape, lines = x.shape;
-  for (int64_t a = 0; a < x.dim(); ++a) {
-    if (!reduces(a) || keepdim) shape.push_back(reduces(a) ? 1 : x.shape[a]);
-    if (reduces(a)) lines[a] = 1;
-  }
-  Array out(shape);
-  int64_t o = 0;
-  for_each_index(lines, [&](const Dims& line) {
-    Shape inside = x.shape;
-    for (int64_t a = 0; a < x.dim(); ++a)
-      if (!reduces(a)) inside[a] = 1;
-    Terms terms;
-    for_each_index(inside, [&](const Dims& at) {
-      Dims place = at;
-      for (int64_t a = 0; a < x.dim(); ++a) place[a] += line[a];
-      terms.push_back(x.at(place));
-    });
-    out.v[static_cast<size_t>(o++)] = f(terms);
-  });
-  return out;
-}
 
 double sum_of(const Terms& v) {
   double s = 0;
@@ -62,59 +23,8 @@ double variance_of(const Terms& v, int64_t correction) {
   for (const double x : v) s += (x - m) * (x - m);
   return s / std::max(static_cast<double>(v.size()) - static_cast<double>(correction), 0.0);
 }
-double largest_of(const Terms& v) {
-  double best = v[0];
-  for (const double x : v) best = x > best || std::isnan(x) ? x : best;
-  return best;
-}
-double smallest_of(const Terms& v) {
-  double best = v[0];
-  for (const double x : v) best = x < best || std::isnan(x) ? x : best;
-  return best;
-}
-// Place of the first extreme.
-double place_of(const Terms& v, bool largest) {
-  size_t best = 0;
-  for (size_t i = 1; i < v.size(); ++i) {
-    if (std::isnan(v[best])) break;
-    if (std::isnan(v[i]) || (largest ? v[i] > v[best] : v[i] < v[best])) best = i;
-  }
-  return static_cast<double>(best);
-}
-double quantile_of(Terms v, double q, Interpolation how) {
-  for (const double x : v)
-    if (std::isnan(x)) return x;
-  std::sort(v.begin(), v.end());
-  const double t = q * static_cast<double>(v.size() - 1);
-  const double low = v[static_cast<size_t>(std::floor(t))], high = v[static_cast<size_t>(std::ceil(t))];
-  switch (how) {
-    case Interpolation::kLinear:
-      return low + (t - std::floor(t)) * (high - low);
-    case Interpolation::kLower:
-      return low;
-    case Interpolation::kHigher:
-      return high;
-    case Interpolation::kMidpoint:
-      return (low + high) / 2;
-    case Interpolation::kNearest:
-      return v[static_cast<size_t>(std::nearbyint(t))];
-  }
-  return NAN;
-}
-
-// Inputs that between them take every path: rows, columns, several axes, holes, sizes of 0 and 1.
-std::vector<Inputs> samples(Tensor (*make)(const Shape&)) {
-  return {{make({3, 4})},          {make({2, 3, 5})},        {make({2, 3, 2, 4})}, {channels_last(make({2, 5, 2, 3}))},
-          {strided(make({3, 4}))}, {permuted(make({4, 3}))}, {make({1, 1})},       {make({5, 1})}};
-}
 Tensor usual(const Shape& shape) {
   return uniform(shape, -1, 2);
-}
-Tensor apart(const Shape& shape) {
-  return distinct(shape);
-}
-std::vector<Inputs> large(Tensor (*make)(const Shape&)) {
-  return {{make({1100, 45})}, {channels_last(make({3, 16, 40, 17}))}};
 }
 
 struct Reduction {
@@ -189,191 +99,6 @@ void add_over_axes(OpTable& table, const Reduction& r) {
           .f32 = tol::kExact,
       });
   }
-}
-
-Tensor values_with_ties() {
-  return values({4, 6}, {1,         2,         1,        -1,   2,        1,   //
-                         0,         -0.0,      0,        -0.0, 0,        0,   //
-                         3,         NAN,       2,        3,    NAN,      -5,  //
-                         -INFINITY, -INFINITY, INFINITY, 2,    INFINITY, 0});
-}
-
-void add_with_places(OpTable& table) {
-  for (const bool largest : {true, false}) {
-    const char* name = largest ? "max" : "min";
-    const auto extreme_of = largest ? largest_of : smallest_of;
-    for (const int64_t axis : {0, 1, -1}) {
-      for (const bool keepdim : {false, true}) {
-        const auto reference = [=](const Arrays& in) {
-          return Arrays{over(in[0], {axis}, keepdim, extreme_of),
-                        over(in[0], {axis}, keepdim, [=](const Terms& v) { return place_of(v, largest); })};
-        };
-        const auto call = [=](const Tensor& x) { return largest ? max(x, axis, keepdim) : min(x, axis, keepdim); };
-        const std::string variant = concat("axis ", axis, keepdim ? ", kept" : "");
-        table.add({
-            .name = name,
-            .variant = variant,
-            .call =
-                [=](const Inputs& in) {
-                  const ExtremeResult found = call(in[0]);
-                  return std::pair(found.values, found.indices);
-                },
-            .samples = samples(apart),
-            .large = large(apart),
-            .reference = reference,
-            .rejects = {{{uniform({2, 3})},
-                         concat("[", name, "] expected an axis in [-2, 1], got 2"),
-                         [=](const Inputs& in) { return (largest ? max(in[0], 2) : min(in[0], 2)).values; }},
-                        {{uniform({2, 0})},
-                         concat("[", name, "] expected at least one element along axis 1, got shape [2, 0]"),
-                         [=](const Inputs& in) { return (largest ? max(in[0], 1) : min(in[0], 1)).values; }}},
-            .f64 = tol::kExact,
-            .f32 = tol::kExact,
-        });
-        const std::vector<Inputs> hard = {{values_with_ties()}, {integers({4, 5}, -2, 3)}, {mask({3, 70})}};
-        table.add({
-            .name = name,
-            .variant = variant + ", ties, NaN and integers",
-            .call =
-                [=](const Inputs& in) {
-                  const ExtremeResult found = call(in[0]);
-                  return std::pair(found.values, found.indices);
-                },
-            .samples = hard,
-            .reference = reference,
-            .differentiable = std::vector<size_t>{},
-            .f64 = tol::kExact,
-            .f32 = tol::kExact,
-        });
-        table.add({
-            .name = largest ? "argmax" : "argmin",
-            .variant = variant,
-            .call =
-                [=](const Inputs& in) { return largest ? argmax(in[0], axis, keepdim) : argmin(in[0], axis, keepdim); },
-            .samples = hard,
-            .large = large(apart),
-            .reference = [=](const Arrays& in) { return reference(in)[1]; },
-            .differentiable = std::vector<size_t>{},
-            .f64 = tol::kExact,
-            .f32 = tol::kExact,
-        });
-      }
-    }
-    table.add({
-        .name = largest ? "argmax" : "argmin",
-        .variant = "all",
-        .call = [=](const Inputs& in) { return largest ? argmax(in[0]) : argmin(in[0]); },
-        .samples = samples(apart),
-        .large = large(apart),
-        .reference =
-            [=](const Arrays& in) {
-              return over(in[0], {}, false, [=](const Terms& v) { return place_of(v, largest); });
-            },
-        .rejects = {{{uniform({0})},
-                     concat(largest ? "[argmax]" : "[argmin]", " expected at least one element, got ", "shape [0]")}},
-        .differentiable = std::vector<size_t>{},
-        .f64 = tol::kExact,
-        .f32 = tol::kExact,
-    });
-    table.add({
-        .name = name,
-        .variant = "all",
-        .call = [=](const Inputs& in) { return largest ? max(in[0]) : min(in[0]); },
-        .samples = samples(apart),
-        .reference = [=](const Arrays& in) { return over(in[0], {}, false, extreme_of); },
-        .f64 = tol::kExact,
-        .f32 = tol::kExact,
-    });
-  }
-}
-
-void add_quantiles(OpTable& table) {
-  for (const Interpolation how : {Interpolation::kLinear, Interpolation::kLower, Interpolation::kHigher,
-                                  Interpolation::kMidpoint, Interpolation::kNearest}) {
-    for (const double q : {0.0, 0.3, 0.99, 1.0}) {
-      table.add({
-          .name = "quantile",
-          .variant = concat(q, ", interpolation ", static_cast<int>(how)),
-          .call = [=](const Inputs& in) { return quantile(in[0], q, {-1}, false, how); },
-          .samples = samples(apart),
-          .large = {{distinct({3, 40000}, 1e-4)}, {distinct({1100, 45})}},
-          .reference =
-              [=](const Arrays& in) {
-                return over(in[0], {-1}, false, [=](const Terms& v) { return quantile_of(v, q, how); });
-              },
-          .rejects = {{{uniform({3})},
-                       "[quantile] expected q in [0, 1], got 1.5",
-                       [](const Inputs& in) { return quantile(in[0], 1.5); }},
-                      {{uniform({0, 3})},
-                       "[quantile] expected at least one element to reduce, got shape [0, 3]",
-                       [](const Inputs& in) { return quantile(in[0], 0.5, {0}); }},
-                      {{int_range({3})}, "[quantile] expected f32 or f64, got i64"}},
-          .f64 = tol::kF64,
-          .f32 = tol::kF32Sum,
-      });
-    }
-  }
-  for (const Dims& axes : {Dims{}, Dims{0}, Dims{0, -1}}) {
-    table.add({
-        .name = "quantile",
-        .variant = concat("several, axes ", axes),
-        .call =
-            [=](const Inputs& in) {
-              return quantile(in[0], std::vector<double>{0.1, 0.5, 0.77}, axes, true);
-            },
-        .samples = samples(apart),
-        .reference =
-            [=](const Arrays& in) {
-              Array out;
-              for (const double q : {0.1, 0.5, 0.77}) {
-                const Array one =
-                    over(in[0], axes, true, [=](const Terms& v) { return quantile_of(v, q, Interpolation::kLinear); });
-                if (!out.defined) {
-                  Shape shape = one.shape;
-                  shape.insert(0, 3);
-                  out = Array(shape);
-                  out.v.clear();
-                }
-                out.v.insert(out.v.end(), one.v.begin(), one.v.end());
-              }
-              return out;
-            },
-        .rejects = {{{uniform({3})},
-                     "[quantile] expected at least one q, got none",
-                     [](const Inputs& in) { return quantile(in[0], std::vector<double>{}); }}},
-        .f64 = tol::kF64,
-        .f32 = tol::kF32Sum,
-    });
-  }
-  table.add({
-      .name = "quantile",
-      .variant = "equal elements, zeros of both signs, infinities and NaN",
-      .call = [](const Inputs& in) { return quantile(in[0], 0.4, {-1}); },
-      .samples = {{values({5, 6}, {1,         2,         1,     -1,     2,        1,         //
-                                   0,         -0.0,      0,     -0.0,   -1,       1,         //
-                                   NAN,       1,         2,     3,      -NAN,     5,         //
-                                   -INFINITY, -INFINITY, 1,     2,      INFINITY, INFINITY,  //
-                                   1e-300,    -1e-300,   1e300, -1e300, 5,        -5})}},
-      .reference =
-          [](const Arrays& in) {
-            return over(in[0], {-1}, false, [](const Terms& v) { return quantile_of(v, 0.4, Interpolation::kLinear); });
-          },
-      .differentiable = std::vector<size_t>{},
-      .f64 = tol::kF64,
-      .f32 = tol::kF32Sum,
-  });
-  table.add({
-      .name = "median",
-      .call = [](const Inputs& in) { return median(in[0], {-1}); },
-      .samples = samples(apart),
-      .reference =
-          [](const Arrays& in) {
-            return over(in[0], {-1}, false, [](const Terms& v) { return quantile_of(v, 0.5, Interpolation::kLower); });
-          },
-      .rejects = {{{uniform({2, 0})}, "[median] expected at least one element to reduce, got shape [2, 0]"}},
-      .f64 = tol::kExact,
-      .f32 = tol::kExact,
-  });
 }
 
 }  // namespace
@@ -491,16 +216,9 @@ TERN_OP_FAMILY(reduce) {
               .dtype = DType::kU8,
               .f64 = tol::kExact,
               .f32 = tol::kExact});
-  add_with_places(table);
-  add_quantiles(table);
 
-  const auto axes = [](const Json& a) {
-    if (!a.contains("dim")) return Dims{};
-    return a.at("dim").is_array() ? Dims(a.at("dim").get<std::vector<int64_t>>()) : Dims{a.at("dim").get<int64_t>()};
-  };
-  const auto keepdim = [](const Json& a) { return a.value("keepdim", false); };
   const auto golden = [&](const char* name, auto op) {
-    table.golden(name, [=](const Json& a, const Inputs& in) { return op(in[0], axes(a), keepdim(a)); });
+    table.golden(name, [=](const Json& a, const Inputs& in) { return op(in[0], golden_axes(a), golden_keepdim(a)); });
   };
   golden("sum", plain(&sum));
   golden("mean", plain(&mean));
@@ -508,46 +226,21 @@ TERN_OP_FAMILY(reduce) {
   golden("amin", plain(&amin));
   golden("logsumexp", plain(&logsumexp));
   golden("prod", plain(&prod));
-  golden("median", plain(&median));
   golden("any", plain(&any));
   golden("all", plain(&all));
   golden("count_nonzero", plain(&count_nonzero));
   table.golden("norm", [=](const Json& a, const Inputs& in) {
     const double p = a.at("p") == "1" ? 1 : a.at("p") == "2" ? 2 : kInf;
-    return norm(in[0], p, axes(a), keepdim(a));
+    return norm(in[0], p, golden_axes(a), golden_keepdim(a));
   });
   table.golden(
       "var",
       [=](const Json& a, const Inputs& in) {
-        return var(in[0], axes(a), a.at("unbiased").get<bool>() ? 1 : 0, keepdim(a));
+        return var(in[0], golden_axes(a), a.at("unbiased").get<bool>() ? 1 : 0, golden_keepdim(a));
       },
       tol::kF64FarFromZero);
   table.golden("std", [=](const Json& a, const Inputs& in) {
-    return stddev(in[0], axes(a), a.at("unbiased").get<bool>() ? 1 : 0, keepdim(a));
-  });
-  const auto with_places = [](const ExtremeResult& r) { return GoldenRun({r.values}, {{"indices", r.indices}}); };
-  table.golden("max_dim", [=](const Json& a, const Inputs& in) {
-    return with_places(max(in[0], a.at("dim").get<int64_t>(), keepdim(a)));
-  });
-  table.golden("min_dim", [=](const Json& a, const Inputs& in) {
-    return with_places(min(in[0], a.at("dim").get<int64_t>(), keepdim(a)));
-  });
-  table.golden("max", [](const Json&, const Inputs& in) { return max(in[0]); });
-  table.golden("min", [](const Json&, const Inputs& in) { return min(in[0]); });
-  const auto one_axis = [](const Json& a) {
-    return a.contains("dim") ? std::optional<int64_t>(a.at("dim").get<int64_t>()) : std::nullopt;
-  };
-  table.golden("argmax", [=](const Json& a, const Inputs& in) { return argmax(in[0], one_axis(a), keepdim(a)); });
-  table.golden("argmin", [=](const Json& a, const Inputs& in) { return argmin(in[0], one_axis(a), keepdim(a)); });
-  table.golden("quantile", [=](const Json& a, const Inputs& in) {
-    const std::string name = a.at("interpolation");
-    const Interpolation how = name == "linear"     ? Interpolation::kLinear
-                              : name == "lower"    ? Interpolation::kLower
-                              : name == "higher"   ? Interpolation::kHigher
-                              : name == "midpoint" ? Interpolation::kMidpoint
-                                                   : Interpolation::kNearest;
-    if (a.at("q").is_array()) return quantile(in[0], a.at("q").get<std::vector<double>>(), axes(a), keepdim(a), how);
-    return quantile(in[0], a.at("q").get<double>(), axes(a), keepdim(a), how);
+    return stddev(in[0], golden_axes(a), a.at("unbiased").get<bool>() ? 1 : 0, golden_keepdim(a));
   });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <tern/core/ops/loss.h>
 
@@ -29,6 +30,14 @@ inline Reduction reduction_of(const Json& a) {
          : name == "sum"  ? Reduction::kSum
          : name == "none" ? Reduction::kNone
                           : Reduction::kBatchMean;
+}
+
+/// The argument that golden cases call `name`, undefined where it is absent.
+inline Tensor argument(const Json& a, const Inputs& in, const std::string& name) {
+  const auto names = a.at("inputs").get<std::vector<std::string>>();
+  for (size_t i = 0; i < names.size(); ++i)
+    if (names[i] == name) return in[i];
+  return Tensor();
 }
 
 /// f64 [n]: 1, -1, 1, ...

@@ -97,7 +97,9 @@ TEST(Classes, AreTheSameForTrainingAndMeasuring) {
       "[classifier] expected the classes of the training images in their order, got \"cat\" as class 1 of the "
       "validation images; data::Relabeled gives the images other labels";
   Trainer trainer(run.net, run.options(1));
-  EXPECT_EQ(message_of<ValueError>([&] { (void)trainer.fit(train, lacking); }), shifted);
+  EXPECT_EQ(
+      message_of<ValueError>([&] { (void)trainer.fit(ClassifierTask({.train = &train, .validation = &lacking})); }),
+      shifted);
   ClassifierTask tested({.train = &train, .test = &other});
   EXPECT_EQ(message_of<ValueError>([&] { (void)trainer.fit(tested); }),
             "[classes] expected classes of the training images (\"ant\", \"bee\", \"cat\", \"dog\") alone, got also "
@@ -113,7 +115,7 @@ TEST(Classes, TravelWithCheckpointsOfATrainer) {
   const std::string last = directory / "last.safetensors";
   const auto fit = [&](Trainer& trainer, const SmallRun& run, const Names& names) {
     data::DataLoader loader(data::Relabeled(data::share(run.images), {0, 1, 2, 3}, names), {.batch_size = 16});
-    return trainer.fit(loader, loader);
+    return trainer.fit(ClassifierTask({.train = &loader, .validation = &loader}));
   };
   SmallRun run;
   TrainerOptions options = run.options(7);

@@ -26,8 +26,8 @@
 #include <tern/optim/sgd.h>
 #include <tern/quant/bitnet/convert.h>
 #include <tern/quant/codeq/codeq.h>
-#include <tern/train/loop/classifier_task.h>
 #include <tern/train/loop/trainer.h>
+#include <tern/train/vision/classifier_task.h>
 #include <tern/train/weights/checkpoint.h>
 
 #include "apps/process.h"
@@ -54,7 +54,7 @@ std::string image_run(nn::Module& model, bool codeq, int64_t workers) {
                                    .seed = 2,
                                    .transform = data::compose(data::random_crop(32, 4), data::horizontal_flip())});
   optim::Sgd optimizer(model.named_parameters(), {.lr = 0.1, .momentum = 0.9, .weight_decay = 5e-4, .nesterov = true});
-  (void)Trainer(model, {.optimizer = optimizer, .epochs = 1}).fit(loader);
+  (void)Trainer(model, {.optimizer = optimizer, .epochs = 1}).fit(ClassifierTask({.train = &loader}));
   return hash_of(model);
 }
 

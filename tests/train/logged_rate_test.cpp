@@ -15,8 +15,8 @@
 #include <tern/nn/layers/linear.h>
 #include <tern/optim/lr_scheduler.h>
 #include <tern/optim/sgd.h>
-#include <tern/train/loop/classifier_task.h>
 #include <tern/train/loop/trainer.h>
+#include <tern/train/vision/classifier_task.h>
 
 #include "temporary_directory.h"
 
@@ -88,7 +88,7 @@ TEST(LoggedRate, IsTheRateOfTheStep) {
   for (const MakeSchedule& make : schedules()) {
     const std::vector<double> want = rates_of(make);
     RatedRun run(make);
-    Trainer(run.net, run.options()).fit(run.loader);
+    Trainer(run.net, run.options()).fit(ClassifierTask({.train = &run.loader}));
     EXPECT_EQ(run.step_rates, want);
     EXPECT_EQ(run.epoch_rates, (std::vector<double>{want[3], want[7]}));
   }
@@ -111,7 +111,7 @@ TEST(LoggedRate, OfAnEpochThatIsMeasuredAfterAResume) {
     RatedRun second(make);
     Trainer trainer(second.net, second.options());
     trainer.load(directory / "half.safetensors");
-    EXPECT_TRUE(trainer.fit(second.loader).finished);
+    EXPECT_TRUE(trainer.fit(ClassifierTask({.train = &second.loader})).finished);
     EXPECT_EQ(second.epoch_rates, (std::vector<double>{want[3], want[7]}));
   }
 }
@@ -127,7 +127,7 @@ TEST(LoggedRate, OfAPlateauIsFromBeforeItIsLowered) {
   TrainerOptions options = run.options();
   options.epochs = 3;
   options.progress = &shown;
-  Trainer(run.net, options).fit(run.loader);
+  Trainer(run.net, options).fit(ClassifierTask({.train = &run.loader}));
   EXPECT_EQ(run.epoch_rates, (std::vector<double>{0.1, 0.1, 0.05}));
   EXPECT_EQ(run.optimizer.lr(), 0.025);
   EXPECT_NE(shown.str().find("lr 0.050000"), std::string::npos) << shown.str();

@@ -14,6 +14,7 @@
 #include <tern/quant/codeq/codeq.h>
 #include <tern/train/loop/profile.h>
 #include <tern/train/loop/trainer.h>
+#include <tern/train/vision/classifier_task.h>
 
 #include "message_of.h"
 #include "temporary_directory.h"
@@ -45,9 +46,8 @@ struct ProfiledRun {
   void train(Profiler* profiler, const std::string& out = "", int64_t accumulate = 1, int64_t epochs = 1) {
     (void)Trainer(
         *net, {.optimizer = *optimizer, .epochs = epochs, .accumulate = accumulate, .out = out, .profiler = profiler})
-        .fit(loader, loader_of_validation());
+        .fit(ClassifierTask({.train = &loader, .validation = &validation}));
   }
-  data::DataLoader* loader_of_validation() { return &validation; }
   data::DataLoader validation{images, {.batch_size = 12}};
 };
 

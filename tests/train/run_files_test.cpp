@@ -43,7 +43,7 @@ TEST(RunFiles, AveragesAreWhatIsRecorded) {
   };
   Trainer trainer(run.net, options);
   running = &trainer;
-  (void)trainer.fit(run.loader);
+  (void)trainer.fit(ClassifierTask({.train = &run.loader}));
   EXPECT_EQ(epochs, 4);
   EXPECT_GE(observed, 4);
   EXPECT_FALSE(run.ema->swapped());
@@ -61,7 +61,8 @@ TEST(RunFiles, ACompleteRunIsMeasuredAndLeftAsItIs) {
   SmallRun run;
   TrainerOptions options = run.options();
   options.out = directory.path();
-  const FitResult first = Trainer(run.net, options).fit(run.loader, run.test);
+  const FitResult first =
+      Trainer(run.net, options).fit(ClassifierTask({.train = &run.loader, .validation = &run.test}));
   std::map<std::string, std::string> before;
   for (const auto& entry : std::filesystem::directory_iterator(directory.path()))
     before[entry.path()] = io::read_file("test", entry.path());
@@ -75,7 +76,7 @@ TEST(RunFiles, ACompleteRunIsMeasuredAndLeftAsItIs) {
     Trainer trainer(again.net, more);
     trainer.load(directory / "last.safetensors");
     EXPECT_TRUE(trainer.is_complete());
-    const FitResult result = trainer.fit(again.loader, again.test);
+    const FitResult result = trainer.fit(ClassifierTask({.train = &again.loader, .validation = &again.test}));
     EXPECT_EQ(result.finished, !stops);
     EXPECT_EQ(result.train.loss, first.train.loss) << "of the last epoch, as it was";
     EXPECT_EQ(result.train.n, 100);
@@ -96,7 +97,8 @@ TEST(RunFiles, TheBestCheckpointBelongsToTheLastOne) {
   options.on_epoch = [&](int64_t, int64_t) {
     seen.emplace_back(mark_of(best).value_or(BestMark{}), std::filesystem::exists(previous));
   };
-  const FitResult result = Trainer(run.net, options).fit(run.loader, run.test);
+  const FitResult result =
+      Trainer(run.net, options).fit(ClassifierTask({.train = &run.loader, .validation = &run.test}));
   ASSERT_EQ(seen.size(), 4u);
   EXPECT_TRUE(seen[0].first.is_none());
   EXPECT_EQ(seen[1].first.step, 7);
@@ -120,7 +122,7 @@ TEST(RunFiles, TheBestCheckpointBelongsToTheLastOne) {
     more.out = directory.path();
     Trainer trainer(again.net, more);
     trainer.load(directory / "last.safetensors");
-    return trainer.fit(again.loader, again.test).best;
+    return trainer.fit(ClassifierTask({.train = &again.loader, .validation = &again.test})).best;
   };
   EXPECT_EQ(resumed(), result.best);
   EXPECT_TRUE(io::read_file("test", best) == content);
@@ -144,7 +146,7 @@ TEST(RunFiles, TheBestCheckpointBelongsToTheLastOne) {
   TrainerOptions other = fresh.options(1);
   other.out = directory.path();
   other.overwrite = true;
-  (void)Trainer(fresh.net, other).fit(fresh.loader, fresh.test);
+  (void)Trainer(fresh.net, other).fit(ClassifierTask({.train = &fresh.loader, .validation = &fresh.test}));
   EXPECT_FALSE(std::filesystem::exists(best));
 }
 

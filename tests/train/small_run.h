@@ -22,8 +22,8 @@
 #include <tern/nn/layers/pool.h>
 #include <tern/optim/sgd.h>
 #include <tern/quant/codeq/codeq.h>
-#include <tern/train/loop/classifier_task.h>
 #include <tern/train/loop/trainer.h>
+#include <tern/train/vision/classifier_task.h>
 
 namespace tern::train {
 

@@ -18,8 +18,8 @@
 #include <tern/nn/layers/pool.h>
 #include <tern/optim/sgd.h>
 #include <tern/quant/codeq/codeq.h>
-#include <tern/train/loop/classifier_task.h>
 #include <tern/train/loop/trainer.h>
+#include <tern/train/vision/classifier_task.h>
 
 #include "message_of.h"
 #include "temporary_directory.h"
@@ -36,7 +36,7 @@ void interrupted_equals_whole(bool codeq, bool averages, int64_t accumulate, int
   SmallRun whole(codeq, averages);
   TrainerOptions options = whole.options(all_steps);
   options.accumulate = accumulate;
-  const FitResult whole_result = Trainer(whole.net, options).fit(whole.loader);
+  const FitResult whole_result = Trainer(whole.net, options).fit(ClassifierTask({.train = &whole.loader}));
   EXPECT_EQ(whole_result.steps, all_steps);
 
   {
@@ -44,7 +44,7 @@ void interrupted_equals_whole(bool codeq, bool averages, int64_t accumulate, int
     TrainerOptions o = first.options(first_steps);
     o.accumulate = accumulate;
     Trainer trainer(first.net, o);
-    EXPECT_FALSE(trainer.fit(first.loader).finished);
+    EXPECT_FALSE(trainer.fit(ClassifierTask({.train = &first.loader})).finished);
     trainer.save(directory / "half.safetensors");
   }
   SmallRun second(codeq, averages);
@@ -54,7 +54,7 @@ void interrupted_equals_whole(bool codeq, bool averages, int64_t accumulate, int
   manual_seed(99);  // whatever happened since: the checkpoint has the generator's state
   trainer.load(directory / "half.safetensors");
   EXPECT_EQ(trainer.global_step(), first_steps);
-  const FitResult second_result = trainer.fit(second.loader);
+  const FitResult second_result = trainer.fit(ClassifierTask({.train = &second.loader}));
   EXPECT_EQ(second_result.steps, all_steps);
   expect_same_bits(whole.net, second.net);
   if (averages) {
@@ -86,7 +86,7 @@ TEST(Trainer, NothingToLearnFromIsRefused) {
   data::DataLoader none(data::Subset(run.images, {}), {.batch_size = 16});
   data::DataLoader small(run.images, {.batch_size = 128, .drop_last = true});
   for (data::DataLoader* loader : {&none, &small})
-    EXPECT_EQ(test::message_of<ValueError>([&] { (void)trainer.fit(*loader); }),
+    EXPECT_EQ(test::message_of<ValueError>([&] { (void)trainer.fit(ClassifierTask({.train = loader})); }),
               "[trainer] expected at least one batch of images an epoch, got none: the data set is empty, or smaller "
               "than the one batch that drop_last asks for");
   EXPECT_FALSE(std::filesystem::exists(directory / "run")) << "nothing is written";
@@ -94,7 +94,7 @@ TEST(Trainer, NothingToLearnFromIsRefused) {
 
 TEST(Trainer, GoesOnInTheSameTrainer) {
   SmallRun whole;
-  (void)Trainer(whole.net, whole.options(20)).fit(whole.loader);
+  (void)Trainer(whole.net, whole.options(20)).fit(ClassifierTask({.train = &whole.loader}));
   SmallRun parts;
   int64_t limit = 10;
   Trainer* running = nullptr;
@@ -102,9 +102,9 @@ TEST(Trainer, GoesOnInTheSameTrainer) {
   options.stop = [&] { return running->global_step() >= limit; };
   Trainer trainer(parts.net, options);
   running = &trainer;
-  EXPECT_FALSE(trainer.fit(parts.loader).finished);
+  EXPECT_FALSE(trainer.fit(ClassifierTask({.train = &parts.loader})).finished);
   limit = 20;
-  EXPECT_FALSE(trainer.fit(parts.loader).finished);
+  EXPECT_FALSE(trainer.fit(ClassifierTask({.train = &parts.loader})).finished);
   expect_same_bits(whole.net, parts.net);
 }
 
@@ -180,7 +180,7 @@ TEST(Trainer, ResumedMetricsHaveEveryEpochOnce) {
     SmallRun run;
     TrainerOptions options = run.options(14);
     options.out = directory.path();
-    (void)Trainer(run.net, options).fit(run.loader);
+    (void)Trainer(run.net, options).fit(ClassifierTask({.train = &run.loader}));
   }
   std::ofstream(directory / "metrics.jsonl", std::ios::app) << "{\"epoch\":3,\"step\":21,\"train_loss\":0}\n{\"epo";
   SmallRun run;
@@ -189,7 +189,7 @@ TEST(Trainer, ResumedMetricsHaveEveryEpochOnce) {
   Trainer trainer(run.net, options);
   trainer.load(directory / "last.safetensors");
   EXPECT_EQ(trainer.epoch(), 2);
-  (void)trainer.fit(run.loader);
+  (void)trainer.fit(ClassifierTask({.train = &run.loader}));
   const auto rows = rows_of(directory / "metrics.jsonl");
   ASSERT_EQ(rows.size(), 4u);
   for (size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i].at("epoch").as_int(), static_cast<int64_t>(i) + 1);
@@ -270,12 +270,13 @@ TEST(Trainer, TheBestOfARunIsNotForgotten) {
   SmallRun run;
   TrainerOptions options = run.options();
   options.out = directory.path();
-  const FitResult whole = Trainer(run.net, options).fit(run.loader, run.test);
+  const FitResult whole =
+      Trainer(run.net, options).fit(ClassifierTask({.train = &run.loader, .validation = &run.test}));
   EXPECT_GT(whole.best, 0);
   SmallRun again;
   Trainer trainer(again.net, again.options());
   trainer.load(directory / "last.safetensors");
-  EXPECT_EQ(trainer.fit(again.loader, again.test).best, whole.best);
+  EXPECT_EQ(trainer.fit(ClassifierTask({.train = &again.loader, .validation = &again.test})).best, whole.best);
 }
 
 TEST(Trainer, MeasuresAndSavesAsOftenAsItIsTold) {
@@ -357,7 +358,7 @@ TEST(Trainer, LoadingRefusesWhatDoesNotFitAndChangesNothing) {
   SmallRun source;
   {
     Trainer trainer(source.net, source.options(3));
-    (void)trainer.fit(source.loader);
+    (void)trainer.fit(ClassifierTask({.train = &source.loader}));
     trainer.save(directory / "good.safetensors");
     save_checkpoint(directory / "weights.safetensors", weights_of(source.net));
   }
@@ -415,7 +416,7 @@ TEST(Trainer, LoadingThatFailsLeavesTheMethodAsItWas) {
   TemporaryDirectory directory;
   SmallRun source(false, true);
   Trainer trained(source.net, source.options(3));
-  (void)trained.fit(source.loader);
+  (void)trained.fit(ClassifierTask({.train = &source.loader}));
   trained.save(directory / "good.safetensors");
   Checkpoint lacking = load_checkpoint(directory / "good.safetensors");
   io::TensorMap state;
@@ -443,13 +444,14 @@ TEST(Trainer, AnotherRunsDirectoryIsNotTouched) {
   TrainerOptions options = first.options(3);
   options.out = directory / "run";
   Trainer trainer(first.net, options);
-  trainer.fit(first.loader);
+  trainer.fit(ClassifierTask({.train = &first.loader}));
   const std::string file = directory / "run/last.safetensors", before = io::read_file("test", file);
   TrainerOptions other = second.options(3);
   other.out = options.out;
-  EXPECT_EQ(test::message_of<StateError>([&] { Trainer(second.net, other).fit(second.loader); }),
-            concat("[trainer] expected a directory without a run's checkpoint, got ", options.out,
-                   "; load() goes on from it, and TrainerOptions::overwrite replaces it"));
+  EXPECT_EQ(
+      test::message_of<StateError>([&] { Trainer(second.net, other).fit(ClassifierTask({.train = &second.loader})); }),
+      concat("[trainer] expected a directory without a run's checkpoint, got ", options.out,
+             "; load() goes on from it, and TrainerOptions::overwrite replaces it"));
   EXPECT_EQ(io::read_file("test", file), before);
   // What somebody has kept of a run, its best weights alone, is no less that run's.
   std::filesystem::create_directory(directory / "kept");
@@ -457,10 +459,10 @@ TEST(Trainer, AnotherRunsDirectoryIsNotTouched) {
   std::filesystem::copy_file(file, kept);
   TrainerOptions beside = second.options(3);
   beside.out = directory / "kept";
-  EXPECT_THROW(Trainer(second.net, beside).fit(second.loader), StateError);
+  EXPECT_THROW(Trainer(second.net, beside).fit(ClassifierTask({.train = &second.loader})), StateError);
   EXPECT_EQ(io::read_file("test", kept), before);
   other.overwrite = true;
-  EXPECT_EQ(Trainer(second.net, other).fit(second.loader).steps, 3);
+  EXPECT_EQ(Trainer(second.net, other).fit(ClassifierTask({.train = &second.loader})).steps, 3);
   trainer.load(file);
   EXPECT_EQ(trainer.global_step(), 3);
 }
@@ -469,7 +471,7 @@ TEST(Trainer, ARunIsNotCutShortAndItsStateNotPassedOver) {
   TemporaryDirectory directory;
   SmallRun run, shorter;
   Trainer trainer(run.net, run.options(15));
-  trainer.fit(run.loader);
+  trainer.fit(ClassifierTask({.train = &run.loader}));
   const std::string file = directory / "two.safetensors", more = directory / "more.safetensors";
   trainer.save(file);
   TrainerOptions options = shorter.options();
@@ -504,7 +506,7 @@ TEST(Trainer, TimeGoesOnWhereARunIsResumed) {
   SmallRun run;
   TrainerOptions options = run.options(7);
   options.out = directory / "run";
-  Trainer(run.net, options).fit(run.loader);
+  Trainer(run.net, options).fit(ClassifierTask({.train = &run.loader}));
   const std::string file = directory / "run/metrics.jsonl";
   std::vector<io::Json> rows = rows_of(file);
   ASSERT_EQ(rows.size(), 1u);
@@ -515,7 +517,7 @@ TEST(Trainer, TimeGoesOnWhereARunIsResumed) {
   more.out = directory / "run";
   Trainer trainer(rest.net, more);
   trainer.load(directory / "run/last.safetensors");
-  trainer.fit(rest.loader);
+  trainer.fit(ClassifierTask({.train = &rest.loader}));
   rows = rows_of(file);
   ASSERT_EQ(rows.size(), 2u);
   EXPECT_GT(rows[1].at("seconds").as_number(), 1000);

@@ -17,6 +17,8 @@ struct LoaderStats;
 
 namespace tern::train {
 
+struct ProfileRecorder;  // detail/profile_recorder.h
+
 /// Which steps a Profiler measures.
 struct ProfileOptions {
   int64_t warmup = 3;           ///< steps before the first one that is measured, at least 0: allocations settle
@@ -53,7 +55,7 @@ struct ProfilePhase {
 ///
 ///   train::Profiler profiler(nn::summary(net, {1, 3, 32, 32}));
 ///   train::Trainer trainer(net, {.optimizer = opt, .profiler = &profiler, ...});
-///   trainer.fit(loader);
+///   trainer.fit(train::ClassifierTask({.train = &loader}));
 ///   std::cout << profiler.table();
 ///   profiler.write("runs/a");
 ///
@@ -139,8 +141,7 @@ class Profiler {
   void write(const std::string& directory) const;
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<ProfileRecorder> recorder_;
 };
 
 }  // namespace tern::train

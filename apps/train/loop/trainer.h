@@ -8,7 +8,6 @@
 #include <span>
 #include <string>
 
-#include <tern/data/loader.h>
 #include <tern/nn/module.h>
 #include <tern/optim/ema.h>
 #include <tern/optim/lr_scheduler.h>
@@ -21,6 +20,8 @@
 #include <tern/train/weights/checkpoint.h>
 
 namespace tern::train {
+
+struct RunState;  // detail/run_checkpoint.h
 
 /// Settings of a Trainer. Counts and limits below 0, or epochs and accumulate below 1, throw ValueError.
 struct TrainerOptions {
@@ -72,7 +73,7 @@ struct FitResult {
 /// Trains a model with one output tensor for one input tensor; what these are, and what is learned, the task knows.
 ///
 ///   train::Trainer trainer(net, {.optimizer = opt, .schedule = &schedule, .epochs = 10, .out = "runs/a"});
-///   train::FitResult result = trainer.fit(task);
+///   train::FitResult result = trainer.fit(train::ClassifierTask({.train = &loader}));
 ///
 /// Files in `out`: metrics.jsonl, one JSON object an epoch; last.safetensors, weights and the whole state of the run,
 /// from before the first step on; best.safetensors, the weights of the epoch with the best validation. A run that is
@@ -95,9 +96,7 @@ class Trainer {
   /// a batch, and IoError where files cannot be written. To keep a second process out of the directory, lock it
   /// (RunDirectory).
   FitResult fit(Task& task);
-  /// The same for classes, with cross-entropy.
-  FitResult fit(data::DataLoader& train, data::DataLoader* validation = nullptr);
-  FitResult fit(data::DataLoader& train, data::DataLoader& validation) { return fit(train, &validation); }
+  FitResult fit(Task&& task) { return fit(task); }
 
   /// One optimizer step, on its own, over given batches (as many as options.accumulate asks for, or fewer); returns
   /// the mean of the task's losses. Throws NonFiniteError as fit(), ValueError for no batch.
@@ -116,19 +115,10 @@ class Trainer {
   int64_t global_step() const;  ///< optimizer steps made
 
  private:
-  struct State;
-  struct Loop;
-  void save_best(const io::FilePath& path) const;
-  std::unique_ptr<optim::WeightEma::Swapped> averages_in_place() const;
-  MetricRow observe() const;
-  MetricRow method_metrics() const;
-  void set_method(int64_t step) const;
-  void take_classes(const Task& task);
-  std::string place(const Task& task, int64_t step) const;
   [[noreturn]] void diverged(const std::string& expected, const Task& task, std::span<const Batch> batches) const;
   nn::Module& model_;
   TrainerOptions options_;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<RunState> state_;
 };
 
 }  // namespace tern::train

@@ -1,7 +1,7 @@
 #include <tern/core/error.h>
 #include <tern/core/ops/loss.h>
 #include <tern/core/text.h>
-#include <tern/train/loop/classifier_task.h>
+#include <tern/train/vision/classifier_task.h>
 #include <tern/train/weights/classes.h>
 
 namespace tern::train {
