@@ -28,10 +28,10 @@ struct Costs {
 };
 constexpr Costs kCosts[] = {{4, 36, 276, 400}, {2, 16, 115, 250}};
 constexpr double kMargin = 0.9;  // of the direct kernels' time
-constexpr int64_t kMostImages = 64;
+constexpr int64_t kMaxImages = 64;
 
 double reckon(const DirectConv& c, const Costs& costs, bool weights_ready) {
-  const int64_t images = std::min(c.batch, kMostImages);
+  const int64_t images = std::min(c.batch, kMaxImages);
   const int64_t tiles = images * ((c.out_h + costs.tile - 1) / costs.tile) * ((c.out_w + costs.tile - 1) / costs.tile);
   const double pairs = static_cast<double>(c.channels) * static_cast<double>(c.out_channels);
   const double channels = static_cast<double>(c.channels + c.out_channels);
@@ -40,7 +40,7 @@ double reckon(const DirectConv& c, const Costs& costs, bool weights_ready) {
 }
 
 int64_t choose_tile(const DirectConv& c, bool weights_ready) {
-  const int64_t images = std::min(c.batch, kMostImages);
+  const int64_t images = std::min(c.batch, kMaxImages);
   double best =
       kMargin * 9 * static_cast<double>(c.channels * c.out_channels) * static_cast<double>(images * c.out_h * c.out_w);
   int64_t tile = 0;
@@ -53,7 +53,7 @@ int64_t choose_tile(const DirectConv& c, bool weights_ready) {
 
 constexpr int64_t kForwardBlock = 24, kGradientBlock = 48, kShare = 32;
 constexpr int64_t kPartialBytes = 5 << 19;
-constexpr int64_t kMostParts = 16, kTasks = 8, kForwardTasks = 32, kMostBlocks = 8;
+constexpr int64_t kMaxParts = 16, kTasks = 8, kForwardTasks = 32, kMaxBlocks = 8;
 
 }  // namespace
 
@@ -86,11 +86,11 @@ WinogradPlan winograd_plan(const DirectConv& c, bool weight_grad, bool weights_r
   const int64_t frequencies = (p.tile + 2) * (p.tile + 2);
   p.elements = frequencies * (c.channels * ((c.out_channels + 31) / 32 * 32) + WinogradPlan::kGap);
   p.block = weight_grad ? kGradientBlock : kForwardBlock;
-  p.blocks = std::clamp<int64_t>(p.tiles / (p.block * kForwardTasks), 1, kMostBlocks);
+  p.blocks = std::clamp<int64_t>(p.tiles / (p.block * kForwardTasks), 1, kMaxBlocks);
   p.share = std::min(c.channels, kShare);
   const int64_t shares = (c.channels + p.share - 1) / p.share;
   p.parts = std::clamp<int64_t>(kPartialBytes / (p.elements * static_cast<int64_t>(sizeof(float))),
-                                (kTasks + shares - 1) / shares, kMostParts);
+                                (kTasks + shares - 1) / shares, kMaxParts);
   p.parts = std::min(p.parts, (p.tiles + p.block - 1) / p.block);
   return p;
 }

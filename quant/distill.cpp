@@ -20,8 +20,8 @@
 namespace tern::quant {
 namespace {
 
-constexpr double kLeastProbability = 1e-8;
-constexpr double kLeastLength = 1e-12;
+constexpr double kMinProbability = 1e-8;
+constexpr double kMinLength = 1e-12;
 
 void check_temperature(const char* op, double temperature) {
   TERN_CHECK(temperature > 0 && std::isfinite(temperature), ValueError, "[", op,
@@ -40,10 +40,10 @@ Tensor log_relations(const Tensor& features, int64_t splits, double temperature)
   const int64_t batch = features.size(0), tokens = features.size(1), width = features.size(2);
   const Tensor vectors = features.reshape({batch, tokens, splits, width / splits}).transpose(1, 2);
   // Clamped before the root, whose gradient at 0 is infinite.
-  const Tensor squares = clamp(sum(mul(vectors, vectors), {-1}, true), kLeastLength * kLeastLength, INFINITY);
+  const Tensor squares = clamp(sum(mul(vectors, vectors), {-1}, true), kMinLength * kMinLength, INFINITY);
   const Tensor unit = div(vectors, sqrt(squares));
   const Tensor similar = mul(matmul(unit, unit.transpose(2, 3)), 1 / temperature);
-  return clamp(log_softmax(similar, -1), std::log(kLeastProbability), 0.0);
+  return clamp(log_softmax(similar, -1), std::log(kMinProbability), 0.0);
 }
 
 }  // namespace

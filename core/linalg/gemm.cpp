@@ -24,7 +24,7 @@ namespace tern::gemm {
 namespace {
 
 constexpr int64_t kPieceWork = int64_t{1} << 20;
-constexpr int64_t kMostPieces = 32;
+constexpr int64_t kMaxPieces = 32;
 constexpr int64_t kEnoughPieces = 8;
 constexpr int64_t kInnerBlock = 512;
 constexpr int64_t kPartialElements = int64_t{1} << 22;  // at most 16 MiB of partial results in f32
@@ -36,7 +36,7 @@ struct Cut {
 Cut choose_cut(int64_t batch, int64_t m, int64_t n, int64_t k, bool inner_allowed) {
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) *
                       static_cast<double>(batch) / static_cast<double>(kPieceWork);
-  const int64_t wanted = work >= static_cast<double>(kMostPieces) ? kMostPieces : static_cast<int64_t>(work);
+  const int64_t wanted = work >= static_cast<double>(kMaxPieces) ? kMaxPieces : static_cast<int64_t>(work);
   const int64_t each = (wanted + batch - 1) / batch;
   Cut cut;
   for (int64_t side = 256; side >= 32; side /= 2) {
@@ -151,9 +151,9 @@ constexpr int64_t kPackedElements = int64_t{1} << 20;  // of B at once: 4 MiB in
 constexpr int64_t kShortestSlice = 256;                // of the inner axis, where B is packed a slice at a time
 constexpr int64_t kRowBlock = 96;                      // rows of A; a multiple of every tile height, as its quarter is
 constexpr int64_t kEnoughTasks = 16;
-constexpr int64_t kLeastPanels = 6;        // of a block of columns
-constexpr int64_t kLeastColumnBlocks = 2;  // processors differ in speed: the last task should be short
-constexpr int64_t kPanelsPacked = 4;       // by a task, side by side (kernels/tile.h)
+constexpr int64_t kMinPanels = 6;        // of a block of columns
+constexpr int64_t kMinColumnBlocks = 2;  // processors differ in speed: the last task should be short
+constexpr int64_t kPanelsPacked = 4;     // by a task, side by side (kernels/tile.h)
 constexpr int64_t kSmallProduct = int64_t{1} << 15;
 
 int64_t ceil_divide(int64_t a, int64_t b) {
@@ -172,7 +172,7 @@ struct BlockCut {
     while (rows > kRowBlock / 4 && items * ceil_divide(m, rows) < kEnoughTasks) rows /= 2;
     row_blocks = ceil_divide(m, rows);
     const int64_t wanted =
-        std::min(kLeastColumnBlocks * ceil_divide(kEnoughTasks, items * row_blocks), all_panels / kLeastPanels);
+        std::min(kMinColumnBlocks * ceil_divide(kEnoughTasks, items * row_blocks), all_panels / kMinPanels);
     panels = ceil_divide(all_panels, std::max<int64_t>(wanted, 1));
     col_blocks = ceil_divide(all_panels, panels);
   }
@@ -341,7 +341,7 @@ void multiply(const Product<T>& p) {
     return multiply_by_panels(p);
   }
   if (suits_panels(m, n, k)) {
-    if (k * n <= kPackedElements && (kept.count >= kMostPieces || m * n * k * terms < kPieceWork))
+    if (k * n <= kPackedElements && (kept.count >= kMaxPieces || m * n * k * terms < kPieceWork))
       return multiply_items(p, kept, summed);
     if (terms == 1 && enough_blocks(kept.count, m, n, k, TERN_KERNEL(panel_width<T>)()))
       return multiply_blocks(p, kept);

@@ -86,11 +86,11 @@ struct Units {
 };
 
 Units cut(const Problem& p) {
-  constexpr int64_t kEnoughUnits = 32, kLeastRows = 96, kRowMultiple = 48;
+  constexpr int64_t kEnoughUnits = 32, kMinRows = 96, kRowMultiple = 48;
   constexpr double kUnitWork = 1 << 18;
   const int64_t heads = std::max<int64_t>(p.batch * p.heads, 1);
   Units units;
-  const int64_t wanted = std::min((kEnoughUnits + heads - 1) / heads, p.queries / kLeastRows);
+  const int64_t wanted = std::min((kEnoughUnits + heads - 1) / heads, p.queries / kMinRows);
   units.rows = std::max<int64_t>(p.queries, 1);
   if (wanted > 1) units.rows = ((p.queries + wanted - 1) / wanted + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
   units.runs = chunk_count(p.queries, units.rows);

@@ -13,7 +13,7 @@
 namespace tern {
 namespace {
 
-constexpr int64_t kMostPadding = int64_t{1} << 60;  // two of them and a size do not overflow
+constexpr int64_t kMaxPadding = int64_t{1} << 60;  // two of them and a size do not overflow
 
 struct CatBackward {
   static constexpr const char* kName = "cat";
@@ -262,7 +262,7 @@ Tensor pad(const Tensor& x, const std::vector<int64_t>& padding, double value) {
              padding.size(), " numbers");
   check_number("pad", x.dtype(), value);
   for (const int64_t amount : padding)
-    TERN_CHECK(amount >= -kMostPadding && amount <= kMostPadding, ShapeError,
+    TERN_CHECK(amount >= -kMaxPadding && amount <= kMaxPadding, ShapeError,
                "[pad] expected amounts of at most 2^60, got ", amount);
   Shape shape = x.shape();
   std::vector<int64_t> opposite;

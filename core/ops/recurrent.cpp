@@ -23,7 +23,7 @@ namespace tern {
 namespace {
 
 constexpr int64_t kTaskWork = int64_t{1} << 18;  // multiply-adds that are worth a hand-over to another thread
-constexpr int64_t kMostColumnBlocks = 16;
+constexpr int64_t kMaxColumnBlocks = 16;
 constexpr int64_t kRowBlock = 96;
 
 enum Input : size_t { kX, kInputWeight, kHiddenWeight, kInputBias, kHiddenBias, kH, kC, kInputs };
@@ -62,7 +62,7 @@ int64_t padded(int64_t cols) {
 struct Blocks {
   int64_t rows = 1, cols = 1, row_blocks = 0, count = 0, grain = 1;
   Blocks(const Sizes& s, int64_t panel_width) {
-    const int64_t wanted = (s.hidden + kMostColumnBlocks - 1) / kMostColumnBlocks;
+    const int64_t wanted = (s.hidden + kMaxColumnBlocks - 1) / kMaxColumnBlocks;
     cols = (wanted + panel_width - 1) / panel_width * panel_width;
     rows = std::clamp<int64_t>(s.batch, 1, kRowBlock);
     row_blocks = chunk_count(s.batch, rows);

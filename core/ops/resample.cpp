@@ -13,7 +13,7 @@
 namespace tern {
 namespace {
 
-constexpr int64_t kMostPixels = int64_t{1} << 24;  // along an axis: tables hold what each pixel sees
+constexpr int64_t kMaxSide = int64_t{1} << 24;  // along an axis: tables hold what each pixel sees
 
 // What the output positions of an axis see, owned.
 struct Taps {
@@ -195,7 +195,7 @@ Tensor interpolate(const Tensor& x, const InterpolateOptions& o) {
     };
     size = {scaled(x.shape()[2], *factor_h), scaled(x.shape()[3], *factor_w)};
   }
-  TERN_CHECK(size.h >= 1 && size.w >= 1 && size.h < kMostPixels && size.w < kMostPixels, ValueError, "[", op,
+  TERN_CHECK(size.h >= 1 && size.w >= 1 && size.h < kMaxSide && size.w < kMaxSide, ValueError, "[", op,
              "] expected a size of at least 1 and below 2^24, got ", size, " from input ", x.shape());
   if (x.numel() == 0) return of_no_images(x, size.h, size.w);
   return resampled(op, x, taps_of(o, x.shape()[2], size.h, factor_h), taps_of(o, x.shape()[3], size.w, factor_w));
@@ -214,7 +214,7 @@ Tensor reflection_pad2d(const Tensor& x, const Sides& padding) {
 Tensor replication_pad2d(const Tensor& x, const Sides& padding) {
   const char* const op = "replication_pad2d";
   detail::check_images(op, x);
-  check_sides(op, padding, kMostPixels, kMostPixels);
+  check_sides(op, padding, kMaxSide, kMaxSide);
   return padded(op, x, padding, [](int64_t i, int64_t size) { return std::clamp<int64_t>(i, 0, size - 1); });
 }
 

@@ -26,7 +26,7 @@ namespace tern::kernels::TERN_ISA {
 namespace {
 
 constexpr int64_t kBlockBytes = kTernaryBlock / 4;
-constexpr int64_t kMostTokens = 128;                  // tokens of a block
+constexpr int64_t kMaxTokens = 128;                   // tokens of a block
 constexpr int64_t kManyBlocks = 8;                    // from so many on, threads take blocks, not rows
 constexpr int64_t kTokenBytes = 256 * 1024;           // activations that stay in the second cache
 constexpr int64_t kChunkProducts = int64_t{1} << 18;  // work of a chunk, at least
@@ -196,7 +196,7 @@ using Lanes = Int32Bytes;
 #endif
 
 #if TERN_INT_BYTES == 64
-constexpr int64_t kMostQuads = kDepth / kQuad;
+constexpr int64_t kMaxQuads = kDepth / kQuad;
 [[gnu::always_inline]] inline void multiply_add(Lanes& sums, const Lanes& digits, const Lanes& x) {
   sums = dot64(sums, digits, x);
 }
@@ -204,7 +204,7 @@ constexpr int64_t kMostQuads = kDepth / kQuad;
   return add64(total, sums);
 }
 #elif TERN_INT_DOT
-constexpr int64_t kMostQuads = kDepth / kQuad;
+constexpr int64_t kMaxQuads = kDepth / kQuad;
 [[gnu::always_inline]] inline void multiply_add(Lanes& sums, const Lanes& digits, const Lanes& x) {
   sums = dot32(sums, digits, x);
 }
@@ -212,7 +212,7 @@ constexpr int64_t kMostQuads = kDepth / kQuad;
   return add32(total, sums);
 }
 #else
-constexpr int64_t kMostQuads = 64;  // additions of at most 512 in int16
+constexpr int64_t kMaxQuads = 64;  // additions of at most 512 in int16
 [[gnu::always_inline]] inline void multiply_add(Lanes& sums, const Lanes& digits, const Lanes& x) {
   sums = add16(sums, multiply_pairs_u8_s8(digits, x));
 }
@@ -242,14 +242,14 @@ template <int kTokens>
 template <int kTokens>
 void tile(const uint8_t* digits, const uint8_t* x, int64_t quads, bool accumulate, int32_t* sums) {
   constexpr int64_t kDigitStep = kPanelRows * kQuad, kTokenStep = kTileTokens * kQuad;
-  for (int64_t done = 0; done < quads; done += kMostQuads, accumulate = true) {
+  for (int64_t done = 0; done < quads; done += kMaxQuads, accumulate = true) {
     Lanes s[kTokens][kTileVectors] = {};
-    int64_t left = quads - done < kMostQuads ? quads - done : kMostQuads;
+    int64_t left = quads - done < kMaxQuads ? quads - done : kMaxQuads;
     for (; left >= 2; left -= 2, digits += 2 * kDigitStep, x += 2 * kTokenStep) {
       add_quad(s, digits, x);
       add_quad(s, digits + kDigitStep, x + kTokenStep);
     }
-    if (left > 0) add_quad(s, digits, x);  // only in the last round: kMostQuads is even
+    if (left > 0) add_quad(s, digits, x);  // only in the last round: kMaxQuads is even
 #pragma GCC unroll 8
     for (int t = 0; t < kTokens; ++t)
 #pragma GCC unroll 2
@@ -277,13 +277,13 @@ void tile(const uint8_t* digits, const uint8_t* x, int64_t quads, bool accumulat
   typedef uint8_t Bytes __attribute__((vector_size(16)));
   typedef int64_t Halves __attribute__((vector_size(16)));
   constexpr int64_t kVectors = kPanelRows * kQuad / 16;
-  constexpr int64_t kMostQuads = 128;  // additions of at most 256 in int16
+  constexpr int64_t kMaxQuads = 128;  // additions of at most 256 in int16
   const Bytes zeros = {};
   for (int64_t t = 0; t < kTokens; ++t, x += kQuad, sums += kPanelRows) {
     for (int64_t r = 0; r < kPanelRows && !accumulate; ++r) sums[r] = 0;
-    for (int64_t done = 0; done < quads; done += kMostQuads) {
+    for (int64_t done = 0; done < quads; done += kMaxQuads) {
       Words s[kVectors][2] = {};
-      for (int64_t q = done; q < quads && q < done + kMostQuads; ++q) {
+      for (int64_t q = done; q < quads && q < done + kMaxQuads; ++q) {
         int8_t a[kQuad];
         __builtin_memcpy(a, x + q * kTileTokens * kQuad, kQuad);
         int64_t words = 0;
@@ -361,12 +361,12 @@ void unpack_panel(const TernaryProduct& p, int64_t begin, int64_t end, int64_t k
     }
 }
 
-// Tokens [first, last), at most kMostTokens: their activations, tile by tile and interleaved (the last token again
+// Tokens [first, last), at most kMaxTokens: their activations, tile by tile and interleaved (the last token again
 // where the last tile has too few), and what each one's sums are multiplied by.
 struct TokenBlock {
   int64_t first = 0, last = 0;
   const uint8_t* x = nullptr;
-  float factors[kMostTokens];
+  float factors[kMaxTokens];
 
   // memory: for the activations of whole tiles.
   void take(const TernaryProduct& p, int64_t first_token, int64_t last_token, uint8_t* memory) {
@@ -384,8 +384,8 @@ struct TokenBlock {
 // Rows [begin, end), at most kPanelRows, times a block of tokens.
 void panel(const TernaryProduct& product, int64_t begin, int64_t end, const TokenBlock& block) {
   alignas(64) uint8_t digits[kPanelRows * kDepth];
-  alignas(64) int32_t sums[kMostTokens * kPanelRows];
-  static_assert(kMostTokens % kTileTokens == 0);
+  alignas(64) int32_t sums[kMaxTokens * kPanelRows];
+  static_assert(kMaxTokens % kTileTokens == 0);
   const TernaryProduct p = product;  // a copy, so that the compiler knows that no result is written into it
   const int64_t total = (p.n + kQuad - 1) / kQuad * kQuad;
   for (int64_t k = 0; k < total; k += kDepth) {
@@ -419,7 +419,7 @@ void multiply_rows(const TernaryProduct& p, int64_t begin, int64_t end, const To
 
 void ternary_product(const TernaryProduct& p) {
   int64_t block = kTokenBytes / p.width / kTileTokens * kTileTokens;
-  block = block < kTileTokens ? kTileTokens : block > kMostTokens ? kMostTokens : block;
+  block = block < kTileTokens ? kTileTokens : block > kMaxTokens ? kMaxTokens : block;
   if (p.tokens >= kManyBlocks * block) {  // training: a block's activations stay in the cache for all rows
     return parallel_for(p.tokens, block, [&](int64_t begin, int64_t end) {
       auto* const memory = static_cast<uint8_t*>(thread_scratch(block * p.width));

@@ -277,7 +277,9 @@ TEST(ReportProgram, CommittedResultsHaveReports) {
     const ProcessResult report = run_program("report", {all.back(), "--out", page});
     ASSERT_EQ(report.exit_code, 0) << report.err;
     expect_page(page);
-    EXPECT_TRUE(data_of(page).at("runs")[0].at("finished").as_bool());
+    EXPECT_EQ(data_of(page).at("runs")[0].at("finished").as_bool(),
+              std::filesystem::exists(entry.path() / "summary.json"))
+        << all.back();
   }
   ASSERT_GT(all.size(), 1u);
   all.push_back("--out=" + (directory / "all.html"));

@@ -61,9 +61,9 @@ TEST_P(Parallel, AGrainBelowOneCountsAsOne) {
     EXPECT_EQ(calls, 10) << grain;
     EXPECT_EQ(chunk_count(10, grain), 10) << grain;
   }
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();  // no sum of both overflows
-  EXPECT_EQ(chunk_count(kMost, kMost), 1);
-  EXPECT_EQ(chunk_count(kMost, kMost - 1), 2);
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();  // no sum of both overflows
+  EXPECT_EQ(chunk_count(kMax, kMax), 1);
+  EXPECT_EQ(chunk_count(kMax, kMax - 1), 2);
 }
 
 TEST_P(Parallel, RethrowsTheLowestChunksException) {

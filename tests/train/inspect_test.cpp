@@ -65,8 +65,8 @@ TEST(ValueStats, ExtremesAndIntegers) {
   const ValueStats bytes = value_stats(arange(200).to(DType::kU8));
   EXPECT_EQ(bytes.distinct, 200);
   EXPECT_EQ(bytes.max, 199);
-  EXPECT_EQ(value_stats(arange(kMostDistinct)).distinct, kMostDistinct);
-  EXPECT_EQ(value_stats(arange(kMostDistinct + 500)).distinct, kMostDistinct + 1) << "stands for more";
+  EXPECT_EQ(value_stats(arange(kMaxDistinct)).distinct, kMaxDistinct);
+  EXPECT_EQ(value_stats(arange(kMaxDistinct + 500)).distinct, kMaxDistinct + 1) << "stands for more";
   EXPECT_EQ(value_stats(arange(200'000)).mean, 99'999.5);
   EXPECT_EQ(message_of<ValueError>([] { (void)value_stats(ones({2}), 0); }),
             "[inspect] expected at least 1 bin, got 0");

@@ -25,13 +25,13 @@
 #include <tern/train/insight/model_summary.h>
 #include <tern/train/insight/report.h>
 #include <tern/train/insight/tensorboard.h>
-#include <tern/train/loop/classifier_task.h>
 #include <tern/train/loop/trainer.h>
 #include <tern/train/methods/bitnet_method.h>
 #include <tern/train/methods/codeq_method.h>
 #include <tern/train/methods/distill_method.h>
 #include <tern/train/methods/registry.h>
 #include <tern/train/vision/classifier.h>
+#include <tern/train/vision/classifier_task.h>
 #include <tern/train/vision/teacher.h>
 
 #include "message_of.h"
@@ -285,8 +285,7 @@ TEST(MethodSet, PacksAVitOfTernaryLayers) {
 
 // Written by an earlier Tern.
 TEST(PackedFile, OfAnEarlierTernStaysReadable) {
-  const auto model =
-      model_of(load_checkpoint(std::string(TERN_GOLDEN_DIR) + "/packed/llama_pack3_fixed.safetensors"));
+  const auto model = model_of(load_checkpoint(std::string(TERN_GOLDEN_DIR) + "/packed/llama_pack3_fixed.safetensors"));
   model->eval();
   const NoGradGuard no_grad;
   const Tensor logits = (*model)(arange(8).reshape({1, 8}));

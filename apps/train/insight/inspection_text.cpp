@@ -20,7 +20,7 @@ std::string percent(double share) {
   return format_text("%.2f%%", 100 * share);
 }
 std::string distinct_text(int64_t distinct) {
-  return distinct > kMostDistinct ? concat(">", kMostDistinct) : std::to_string(distinct);
+  return distinct > kMaxDistinct ? concat(">", kMaxDistinct) : std::to_string(distinct);
 }
 
 // A name from a file in a line of its own: a megabyte of it would make a table of such lines.
@@ -85,13 +85,13 @@ std::string to_text(const Inspection& inspection, bool unicode) {
   for (const TensorInspection& t : inspection.tensors) lines.push_back(cells_of(t, unicode, columns, non_finite));
   std::string out = aligned(lines, 3, true);
   if (!inspection.metadata.empty()) {
-    constexpr size_t kLongest = 100;
+    constexpr size_t kMaxShown = 100;
     out += "\nmetadata\n";
     for (const auto& [key, value] : inspection.metadata) {
-      const std::string_view start = std::string_view(value).substr(0, kLongest);
+      const std::string_view start = std::string_view(value).substr(0, kMaxShown);
       const std::string text = printable(start.substr(0, io::valid_utf8_prefix(start)));
       out += concat("  ", shown(key), ": ", text,
-                    value.size() > kLongest ? concat(" ... (", value.size(), " bytes)") : std::string(), "\n");
+                    value.size() > kMaxShown ? concat(" ... (", value.size(), " bytes)") : std::string(), "\n");
     }
   }
   out += concat("\n", inspection.format, ": ", inspection.tensors.size(),
@@ -128,8 +128,8 @@ io::Json to_json(const Inspection& inspection) {
                                       {"std", real(v.deviation)},
                                       {"zeros", v.zeros},
                                       {"non_finite", v.non_finite},
-                                      {"distinct", std::min(v.distinct, kMostDistinct)},
-                                      {"distinct_is_least", v.distinct > kMostDistinct},
+                                      {"distinct", std::min(v.distinct, kMaxDistinct)},
+                                      {"distinct_is_least", v.distinct > kMaxDistinct},
                                       {"histogram", v.histogram}});
     if (!t.readable) json["readable"] = false;
     if (t.compressed) json[t.compressed->method] = quant::to_json(*t.compressed);

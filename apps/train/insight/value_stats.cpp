@@ -36,7 +36,7 @@ ValueStats value_stats(const Tensor& x, int64_t bins) {
     out.min = first ? v : std::min(out.min, v);
     out.max = first ? v : std::max(out.max, v);
     out.zeros += v == 0;
-    if (static_cast<int64_t>(seen.size()) <= kMostDistinct) seen.insert(v);
+    if (static_cast<int64_t>(seen.size()) <= kMaxDistinct) seen.insert(v);
   });
   out.distinct = static_cast<int64_t>(seen.size());
   out.histogram.assign(static_cast<size_t>(bins), 0);

@@ -10,7 +10,7 @@
 namespace tern::train {
 
 /// Distinct values are counted up to this many.
-inline constexpr int64_t kMostDistinct = 65536;
+inline constexpr int64_t kMaxDistinct = 65536;
 
 /// The elements of a tensor in figures. Those that are NaN or infinite count in `non_finite` alone.
 struct ValueStats {
@@ -19,7 +19,7 @@ struct ValueStats {
   double deviation = 0;    ///< standard deviation, of all elements and not of a sample (divided by their number)
   int64_t zeros = 0;       ///< of either sign
   int64_t non_finite = 0;  ///< NaN and infinities
-  int64_t distinct = 0;    ///< different finite values; kMostDistinct + 1 stands for "more"
+  int64_t distinct = 0;    ///< different finite values; kMaxDistinct + 1 stands for "more"
   std::vector<int64_t> histogram;  ///< finite elements in bins of equal width from min to max
 
   int64_t finite() const { return count - non_finite; }

@@ -21,10 +21,11 @@ bool only_counts(const Names& names) {
 
 // "\"ant\", \"bee\" and 7 more".
 std::string listed(const Names& names) {
-  constexpr size_t kMost = 5;
+  constexpr size_t kMaxShown = 5;
   std::string out;
-  for (size_t i = 0; i < std::min(names.size(), kMost); ++i) out += concat(i == 0 ? "" : ", ", "\"", names[i], "\"");
-  return names.size() > kMost ? concat(out, " and ", names.size() - kMost, " more") : out;
+  for (size_t i = 0; i < std::min(names.size(), kMaxShown); ++i)
+    out += concat(i == 0 ? "" : ", ", "\"", names[i], "\"");
+  return names.size() > kMaxShown ? concat(out, " and ", names.size() - kMaxShown, " more") : out;
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 namespace tern::train {
 namespace {
 
-constexpr size_t kMostEvents = 200'000;  // a trace of about 30 MB
+constexpr size_t kMaxEvents = 200'000;  // a trace of about 30 MB
 
 // Multiply-accumulates of a recorded operation whose inputs tell them: matrix products with weights [out, in], and
 // attention over queries [B, H, T, d]. 0 for all others.
@@ -49,7 +49,7 @@ const ProfileRecorder::Cost* ProfileRecorder::find(std::string_view name) const 
 void ProfileRecorder::begin(Category category, std::string_view name, const char* op) {
   const size_t index = index_of(name);
   const size_t needed = events.size() + frames.size() + 1;
-  if (needed > events.capacity() && events.size() < kMostEvents) events.reserve(std::max<size_t>(1024, 2 * needed));
+  if (needed > events.capacity() && events.size() < kMaxEvents) events.reserve(std::max<size_t>(1024, 2 * needed));
   frames.push_back({category, index, op, 0, thread_allocated_bytes()});
   frames.back().begin = now();
 }

@@ -65,7 +65,7 @@ struct ProfileRecorder final : autograd::Observer {
   std::vector<Cost> costs;  // by name
   std::vector<Event> events;
   std::vector<MemorySample> memory;
-  int64_t dropped = 0;  // events beyond kMostEvents
+  int64_t dropped = 0;  // events beyond kMaxEvents
   std::vector<Frame> frames;
   std::vector<size_t> phase_order;
   std::optional<autograd::ObserverGuard> watching;  // during a measured step
