@@ -1,72 +1,24 @@
 #include <tern/core/kernels/binary.h>
 #include <tern/core/kernels/detail/elementwise_loops.h>
-#include <tern/core/kernels/detail/vec_math.h>
+#include <tern/core/kernels/detail/elementwise_math.h>
 
 namespace tern::kernels::TERN_ISA {
 namespace {
 
-template <class T>
-constexpr bool kIsFloat = T(0.5) != T(0);
-
-inline float power(float x, float a) {
-  return static_cast<float>(__builtin_pow(static_cast<double>(x), static_cast<double>(a)));
-}
-inline double power(double x, double a) {
-  return __builtin_pow(x, a);
-}
-
-template <class T>
-BinaryLoop<T, T> forward_loop(BinaryOp op) {
-  switch (op) {
-    case BinaryOp::kAdd:
-      return binary_loop<T, T>([](T x, T y, T, T) { return static_cast<T>(x + y); });
-    case BinaryOp::kSub:
-      return binary_loop<T, T>([](T x, T y, T, T) { return static_cast<T>(x - y); });
-    case BinaryOp::kMul:
-      return binary_loop<T, T>([](T x, T y, T, T) { return static_cast<T>(x * y); });
-    case BinaryOp::kMaximum:  // x != x: NaN wins on either side
-      return binary_loop<T, T>([](T x, T y, T, T) { return x > y || x != x ? x : y; });
-    case BinaryOp::kMinimum:
-      return binary_loop<T, T>([](T x, T y, T, T) { return x < y || x != x ? x : y; });
-    default:
-      break;
-  }
-  if constexpr (kIsFloat<T>) {
-    switch (op) {
-      case BinaryOp::kDiv:
-        return binary_loop<T, T>([](T x, T y, T, T) { return x / y; });
-      case BinaryOp::kPow:
-        return binary_loop<T, T>([](T x, T y, T, T) { return power(x, y); });
-      case BinaryOp::kSwiglu:
-        return binary_loop<T, T>([](T x, T y, T, T) { return x * vec::sigmoid(x) * y; });
-      case BinaryOp::kGlu:
-        return binary_loop<T, T>([](T x, T y, T, T) { return x * vec::sigmoid(y); });
-      case BinaryOp::kPrelu:
-        return binary_loop<T, T>([](T x, T y, T, T) { return x > T(0) ? x : x * y; });
-      case BinaryOp::kAddRelu:
-        return binary_loop<T, T>([](T x, T y, T, T) { return x + y < T(0) ? T(0) : x + y; });
-      default:
-        break;
-    }
-  }
-  return nullptr;  // no such function for T; ops check dtypes first
-}
-
-// out = f(first, a, b)
+// The loop over o[i] = f(x[i], y[i], z[i]). f: a lambda without captures.
 template <class T, class F>
-void gradient_loop(const LoopPlan<4>& plan, T* out, const T* first, const T* a, const T* b, F f) {
-  run_plan(plan, [=](const int64_t* at, int64_t n, const int64_t* step) {
-    T* o = out + at[0];
-    const T *g = first + at[1], *x = a + at[2], *y = b + at[3];
-    if (step[0] == 1 && step[1] == 1 && step[2] == 1 && step[3] == 1) {
-      for (int64_t i = 0; i < n; ++i) o[i] = f(g[i], x[i], y[i]);
-    } else if (step[0] == 1 && step[1] == 1 && step[2] == 1 && step[3] == 0) {
-      const T repeated = *y;
-      for (int64_t i = 0; i < n; ++i) o[i] = f(g[i], x[i], repeated);
+constexpr TernaryLoop<T> ternary_loop(F) {
+  return [](T* o, int64_t o_step, const T* x, int64_t x_step, const T* y, int64_t y_step, const T* z, int64_t z_step,
+            int64_t n) {
+    if (o_step == 1 && x_step == 1 && y_step == 1 && z_step == 1) {
+      for (int64_t i = 0; i < n; ++i) o[i] = F{}(x[i], y[i], z[i]);
+    } else if (o_step == 1 && x_step == 1 && y_step == 1 && z_step == 0) {
+      const T repeated = *z;
+      for (int64_t i = 0; i < n; ++i) o[i] = F{}(x[i], y[i], repeated);
     } else {
-      for (int64_t i = 0; i < n; ++i) o[i * step[0]] = f(g[i * step[1]], x[i * step[2]], y[i * step[3]]);
+      for (int64_t i = 0; i < n; ++i) o[i * o_step] = F{}(x[i * x_step], y[i * y_step], z[i * z_step]);
     }
-  });
+  };
 }
 
 // Both gradients of a function of two operands in one pass: both(g, x, y, dx, dy).
@@ -87,70 +39,70 @@ void both_gradients_loop(const LoopPlan<5>& plan, T* grad_a, T* grad_b, const T*
   });
 }
 
-template <class T>
-BinaryLoop<uint8_t, T> compare_loop(CompareOp op) {
-  switch (op) {
-    case CompareOp::kEq:
-      return binary_loop<uint8_t, T>([](T x, T y, T, T) -> uint8_t { return x == y; });
-    case CompareOp::kNe:
-      return binary_loop<uint8_t, T>([](T x, T y, T, T) -> uint8_t { return x != y; });
-    case CompareOp::kLt:
-      return binary_loop<uint8_t, T>([](T x, T y, T, T) -> uint8_t { return x < y; });
-    case CompareOp::kLe:
-      return binary_loop<uint8_t, T>([](T x, T y, T, T) -> uint8_t { return x <= y; });
-    case CompareOp::kGt:
-      return binary_loop<uint8_t, T>([](T x, T y, T, T) -> uint8_t { return x > y; });
-    case CompareOp::kGe:
-      return binary_loop<uint8_t, T>([](T x, T y, T, T) -> uint8_t { return x >= y; });
-    case CompareOp::kAnd:
-      return binary_loop<uint8_t, T>([](T x, T y, T, T) -> uint8_t { return x != T(0) && y != T(0); });
-    case CompareOp::kOr:
-      return binary_loop<uint8_t, T>([](T x, T y, T, T) -> uint8_t { return x != T(0) || y != T(0); });
-    case CompareOp::kXor:
-      return binary_loop<uint8_t, T>([](T x, T y, T, T) -> uint8_t { return (x != T(0)) != (y != T(0)); });
-  }
-  return nullptr;
+template <class Op, class T>
+constexpr void fill(BinaryLoopsOf<T>& out) {
+  out.forward = binary_loop<T, T>([](T x, T y, T, T) { return Op::template forward<Math>(x, y); });
+  if constexpr (kIsFloat<T> && requires(T v) { Op::template first<Math>(v, v, v); })
+    out.first = ternary_loop<T>([](T g, T x, T y) { return Op::template first<Math>(g, x, y); });
+  if constexpr (kIsFloat<T> && requires(T v) { Op::template second<Math>(v, v, v); })
+    out.second = ternary_loop<T>([](T g, T x, T y) { return Op::template second<Math>(g, x, y); });
 }
 
-template <class T, class F>
-void classify_loop(const LoopPlan<2>& plan, uint8_t* out, const T* x, F f) {
-  run_plan(plan, [=](const int64_t* at, int64_t n, const int64_t* step) {
-    for (int64_t i = 0; i < n; ++i) out[at[0] + i * step[0]] = f(x[at[1] + i * step[1]]);
-  });
+template <class Op, class T>
+constexpr void fill(CompareLoopsOf<T>& out) {
+  out.forward = binary_loop<uint8_t, T>([](T x, T y, T, T) -> uint8_t { return Op::forward(x, y); });
+}
+
+template <class Op, class T>
+constexpr void fill(ClassifyLoopsOf<T>& out) {
+  out.forward = [](uint8_t* o, int64_t o_step, const T* x, int64_t x_step, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) o[i * o_step] = Op::forward(x[i * x_step]);
+  };
+}
+
+template <class Op, class Loops, bool kIntegers>
+constexpr Loops loops_of() {
+  Loops out;
+  fill<Op, float>(out);
+  fill<Op, double>(out);
+  if constexpr (kIntegers) {
+    fill<Op, int64_t>(out);
+    fill<Op, int32_t>(out);
+    fill<Op, int8_t>(out);
+    fill<Op, uint8_t>(out);
+  }
+  return out;
 }
 
 }  // namespace
 
-template <class T>
-void binary(BinaryOp op, const LoopPlan<3>& plan, T* out, const T* a, const T* b) {
-  run_binary_loop(forward_loop<T>(op), plan, out, a, b, T(0), T(0));
+template <class Op>
+const BinaryLoops& binary_loops() {
+  static constexpr BinaryLoops kLoops = loops_of<Op, BinaryLoops, Op::kTraits.integers>();
+  return kLoops;
+}
+template <class Op>
+const CompareLoops& compare_loops() {
+  static constexpr CompareLoops kLoops = loops_of<Op, CompareLoops, true>();
+  return kLoops;
+}
+template <class Op>
+const ClassifyLoops& classify_loops() {
+  static constexpr ClassifyLoops kLoops = loops_of<Op, ClassifyLoops, false>();
+  return kLoops;
 }
 
 template <class T>
-void binary_gradient(BinaryGradient op, const LoopPlan<4>& plan, T* out, const T* grad_output, const T* a, const T* b) {
-  switch (op) {
-    case BinaryGradient::kMaximumFirst:
-      return gradient_loop(plan, out, grad_output, a, b, [](T g, T x, T y) {
-        return x == y ? g * T(0.5) : x < y ? T(0) : g;
-      });
-    case BinaryGradient::kMinimumFirst:
-      return gradient_loop(plan, out, grad_output, a, b, [](T g, T x, T y) {
-        return x == y ? g * T(0.5) : x > y ? T(0) : g;
-      });
-    case BinaryGradient::kDivSecond:
-      return gradient_loop(plan, out, grad_output, a, b, [](T g, T x, T y) { return -g * ((x / y) / y); });
-    case BinaryGradient::kPowFirst:
-      return gradient_loop(plan, out, grad_output, a, b,
-                           [](T g, T x, T y) { return y == T(0) ? T(0) : g * (y * power(x, y - T(1))); });
-    case BinaryGradient::kPowSecond:
-      return gradient_loop(plan, out, grad_output, a, b, [](T g, T x, T y) {
-        return x == T(0) && y >= T(0) ? T(0) : g * (power(x, y) * vec::log(x));
-      });
-    case BinaryGradient::kPreluFirst:
-      return gradient_loop(plan, out, grad_output, a, b, [](T g, T x, T y) { return x > T(0) ? g : g * y; });
-    case BinaryGradient::kPreluSecond:
-      return gradient_loop(plan, out, grad_output, a, b, [](T g, T x, T) { return x > T(0) ? T(0) : g * x; });
-  }
+void binary(BinaryLoop<T, T> loop, const LoopPlan<3>& plan, T* out, const T* a, const T* b) {
+  run_binary_loop(loop, plan, out, a, b, T(0), T(0));
+}
+
+template <class T>
+void binary_gradient(TernaryLoop<T> loop, const LoopPlan<4>& plan, T* out, const T* grad_output, const T* a,
+                     const T* b) {
+  run_plan(plan, [=](const int64_t* at, int64_t n, const int64_t* step) {
+    loop(out + at[0], step[0], grad_output + at[1], step[1], a + at[2], step[2], b + at[3], step[3], n);
+  });
 }
 
 template <class T>
@@ -175,25 +127,21 @@ void glu_backward(const LoopPlan<5>& plan, T* grad_a, T* grad_b, const T* grad_o
 template <class T>
 void lerp(const LoopPlan<4>& plan, T* out, const T* a, const T* b, const T* weight) {
   // From the nearer end, so that both ends are met exactly.
-  gradient_loop(plan, out, a, b, weight,
-                [](T x, T y, T w) { return w < T(0.5) ? x + w * (y - x) : y - (y - x) * (T(1) - w); });
+  constexpr TernaryLoop<T> loop =
+      ternary_loop<T>([](T x, T y, T w) { return w < T(0.5) ? x + w * (y - x) : y - (y - x) * (T(1) - w); });
+  binary_gradient(loop, plan, out, a, b, weight);
 }
 
 template <class T>
-void compare(CompareOp op, const LoopPlan<3>& plan, uint8_t* out, const T* a, const T* b) {
-  run_binary_loop(compare_loop<T>(op), plan, out, a, b, T(0), T(0));
+void compare(BinaryLoop<uint8_t, T> loop, const LoopPlan<3>& plan, uint8_t* out, const T* a, const T* b) {
+  run_binary_loop(loop, plan, out, a, b, T(0), T(0));
 }
 
 template <class T>
-void classify(ClassifyOp op, const LoopPlan<2>& plan, uint8_t* out, const T* x) {
-  switch (op) {
-    case ClassifyOp::kIsNan:
-      return classify_loop(plan, out, x, [](T v) -> uint8_t { return v != v; });
-    case ClassifyOp::kIsInf:
-      return classify_loop(plan, out, x, [](T v) -> uint8_t { return v == v && v - v != T(0); });
-    case ClassifyOp::kIsFinite:
-      return classify_loop(plan, out, x, [](T v) -> uint8_t { return v - v == T(0); });
-  }
+void classify(TruthLoop<T> loop, const LoopPlan<2>& plan, uint8_t* out, const T* x) {
+  run_plan(plan, [=](const int64_t* at, int64_t n, const int64_t* step) {
+    loop(out + at[0], step[0], x + at[1], step[1], n);
+  });
 }
 
 template <class T>
@@ -210,9 +158,9 @@ void select(const LoopPlan<4>& plan, T* out, const uint8_t* condition, const T* 
   });
 }
 
-#define INSTANTIATE(T)                                                                \
-  template void binary(BinaryOp, const LoopPlan<3>&, T*, const T*, const T*);         \
-  template void compare(CompareOp, const LoopPlan<3>&, uint8_t*, const T*, const T*); \
+#define INSTANTIATE(T)                                                                             \
+  template void binary(BinaryLoop<T, T>, const LoopPlan<3>&, T*, const T*, const T*);              \
+  template void compare(BinaryLoop<uint8_t, T>, const LoopPlan<3>&, uint8_t*, const T*, const T*); \
   template void select(const LoopPlan<4>&, T*, const uint8_t*, const T*, const T*);
 INSTANTIATE(float)
 INSTANTIATE(double)
@@ -222,13 +170,19 @@ INSTANTIATE(int8_t)
 INSTANTIATE(uint8_t)
 #undef INSTANTIATE
 #define INSTANTIATE(T)                                                                                 \
-  template void binary_gradient(BinaryGradient, const LoopPlan<4>&, T*, const T*, const T*, const T*); \
+  template void binary_gradient(TernaryLoop<T>, const LoopPlan<4>&, T*, const T*, const T*, const T*); \
   template void swiglu_backward(const LoopPlan<5>&, T*, T*, const T*, const T*, const T*);             \
   template void glu_backward(const LoopPlan<5>&, T*, T*, const T*, const T*, const T*);                \
   template void lerp(const LoopPlan<4>&, T*, const T*, const T*, const T*);                            \
-  template void classify(ClassifyOp, const LoopPlan<2>&, uint8_t*, const T*);
+  template void classify(TruthLoop<T>, const LoopPlan<2>&, uint8_t*, const T*);
 INSTANTIATE(float)
 INSTANTIATE(double)
 #undef INSTANTIATE
 
 }  // namespace tern::kernels::TERN_ISA
+
+// The structs, each followed by the instantiation of its loops.
+#define TERN_BINARY(Op) template const BinaryLoops& kernels::TERN_ISA::binary_loops<Op>();
+#define TERN_COMPARE(Op) template const CompareLoops& kernels::TERN_ISA::compare_loops<Op>();
+#define TERN_CLASSIFY(Op) template const ClassifyLoops& kernels::TERN_ISA::classify_loops<Op>();
+#include <tern/core/kernels/detail/binary_functions.h>

@@ -6,7 +6,6 @@
 namespace tern {
 namespace {
 
-using detail::Keeps;
 using detail::unary;
 
 void check_alike(const char* op, const Tensor& a, const Tensor& b) {
@@ -37,11 +36,11 @@ struct PreluBackward {
   SavedTensor x, slope;  // slope: the weight, of as many axes as x
   Shape weight_shape;
   Gradients backward(const Tensor& g, NeedsGrad needs) const {
-    const auto gradient = [&](BinaryGradient op, const Shape& shape) {
-      return detail::binary_gradient(kName, op, g, *x, *slope, shape);
+    const auto gradient = [&](detail::Operand operand) {
+      return detail::binary_gradient(detail::binary_function<PreluOp>(), operand, g, *x, *slope);
     };
-    return {needs[0] ? gradient(BinaryGradient::kPreluFirst, x->shape()) : Tensor(),
-            needs[1] ? gradient(BinaryGradient::kPreluSecond, slope->shape()).reshape(weight_shape) : Tensor()};
+    return {needs[0] ? gradient(detail::Operand::kFirst) : Tensor(),
+            needs[1] ? gradient(detail::Operand::kSecond).reshape(weight_shape) : Tensor()};
   }
 };
 
@@ -75,7 +74,8 @@ struct AddReluBackward {
   static constexpr const char* kName = "add_relu";
   SavedTensor y;
   Gradients backward(const Tensor& g, NeedsGrad needs) const {
-    const Tensor both = detail::UnaryBackward{.name = kName, .op = UnaryOp::kRelu, .saved = y}.backward(g)[0];
+    const Tensor both =
+        detail::UnaryBackward{.name = kName, .function = &detail::unary_function<ReluOp>(), .saved = y}.backward(g)[0];
     return {needs[0] ? both : Tensor(), needs[1] ? both : Tensor()};
   }
 };
@@ -83,28 +83,28 @@ struct AddReluBackward {
 }  // namespace
 
 Tensor relu(const Tensor& x) {
-  return unary("relu", UnaryOp::kRelu, Keeps::kOutput, x);
+  return unary<ReluOp>(x);
 }
 Tensor relu6(const Tensor& x) {
-  return unary("relu6", UnaryOp::kHardTanh, Keeps::kInput, x, 0, 6);
+  return unary<HardTanhOp>(x, 0, 6, "relu6");
 }
 Tensor hardtanh(const Tensor& x, double min_val, double max_val) {
   TERN_CHECK(min_val <= max_val, ValueError, "[hardtanh] expected bounds in order, got ", min_val, " and ", max_val);
-  return unary("hardtanh", UnaryOp::kHardTanh, Keeps::kInput, x, min_val, max_val);
+  return unary<HardTanhOp>(x, min_val, max_val);
 }
 Tensor leaky_relu(const Tensor& x, double negative_slope) {
-  return unary("leaky_relu", UnaryOp::kLeakyRelu, Keeps::kInput, x, negative_slope);
+  return unary<LeakyReluOp>(x, negative_slope);
 }
 Tensor elu(const Tensor& x, double alpha) {
-  return unary("elu", UnaryOp::kElu, Keeps::kInput, x, alpha, 1);
+  return unary<EluOp>(x, alpha, 1);
 }
 Tensor selu(const Tensor& x) {
   constexpr double kAlpha = 1.6732632423543772848, kScale = 1.0507009873554804934;
-  return unary("selu", UnaryOp::kElu, Keeps::kInput, x, kAlpha, kScale);
+  return unary<EluOp>(x, kAlpha, kScale, "selu");
 }
 Tensor celu(const Tensor& x, double alpha) {
   TERN_CHECK(alpha != 0, ValueError, "[celu] expected an alpha other than 0, got 0");
-  return unary("celu", UnaryOp::kCelu, Keeps::kInput, x, alpha);
+  return unary<CeluOp>(x, alpha);
 }
 Tensor prelu(const Tensor& x, const Tensor& weight) {
   constexpr const char* kOp = PreluBackward::kName;
@@ -119,52 +119,52 @@ Tensor prelu(const Tensor& x, const Tensor& weight) {
   Shape along_channels(x.dim(), 1);
   if (weight.numel() != 1) along_channels[1] = channels;
   const Tensor slope = weight.detach().reshape(along_channels);
-  return autograd::record<PreluBackward>(detail::apply_binary(kOp, BinaryOp::kPrelu, x, slope), {x, weight},
+  return autograd::record<PreluBackward>(detail::apply_binary<PreluOp>(x, slope), {x, weight},
                                          {.x = x, .slope = slope, .weight_shape = weight.shape()});
 }
 Tensor gelu(const Tensor& x, Gelu approximation) {
-  return unary("gelu", approximation == Gelu::kErf ? UnaryOp::kGeluErf : UnaryOp::kGeluTanh, Keeps::kInput, x);
+  return approximation == Gelu::kErf ? unary<GeluErfOp>(x) : unary<GeluTanhOp>(x);
 }
 Tensor sigmoid(const Tensor& x) {
-  return unary("sigmoid", UnaryOp::kSigmoid, Keeps::kOutput, x);
+  return unary<SigmoidOp>(x);
 }
 Tensor logsigmoid(const Tensor& x) {
-  return unary("logsigmoid", UnaryOp::kLogSigmoid, Keeps::kInput, x);
+  return unary<LogSigmoidOp>(x);
 }
 Tensor tanh(const Tensor& x) {
-  return unary("tanh", UnaryOp::kTanh, Keeps::kOutput, x);
+  return unary<TanhOp>(x);
 }
 Tensor silu(const Tensor& x) {
-  return unary("silu", UnaryOp::kSilu, Keeps::kInput, x);
+  return unary<SiluOp>(x);
 }
 Tensor mish(const Tensor& x) {
-  return unary("mish", UnaryOp::kMish, Keeps::kInput, x);
+  return unary<MishOp>(x);
 }
 Tensor softsign(const Tensor& x) {
-  return unary("softsign", UnaryOp::kSoftSign, Keeps::kInput, x);
+  return unary<SoftSignOp>(x);
 }
 Tensor tanhshrink(const Tensor& x) {
-  return unary("tanhshrink", UnaryOp::kTanhShrink, Keeps::kInput, x);
+  return unary<TanhShrinkOp>(x);
 }
 Tensor hardshrink(const Tensor& x, double lambd) {
-  return unary("hardshrink", UnaryOp::kHardShrink, Keeps::kInput, x, lambd);
+  return unary<HardShrinkOp>(x, lambd);
 }
 Tensor softshrink(const Tensor& x, double lambd) {
   TERN_CHECK(lambd >= 0, ValueError, "[softshrink] expected a lambd of at least 0, got ", lambd);
-  return unary("softshrink", UnaryOp::kSoftShrink, Keeps::kInput, x, lambd);
+  return unary<SoftShrinkOp>(x, lambd);
 }
 Tensor threshold(const Tensor& x, double threshold, double value) {
-  return unary("threshold", UnaryOp::kThreshold, Keeps::kInput, x, threshold, value);
+  return unary<ThresholdOp>(x, threshold, value);
 }
 Tensor hardsigmoid(const Tensor& x) {
-  return unary("hardsigmoid", UnaryOp::kHardSigmoid, Keeps::kInput, x);
+  return unary<HardSigmoidOp>(x);
 }
 Tensor hardswish(const Tensor& x) {
-  return unary("hardswish", UnaryOp::kHardSwish, Keeps::kInput, x);
+  return unary<HardSwishOp>(x);
 }
 Tensor softplus(const Tensor& x, double beta, double threshold) {
   TERN_CHECK(beta != 0, ValueError, "[softplus] expected a beta other than 0, got 0");
-  return unary("softplus", UnaryOp::kSoftplus, Keeps::kInput, x, beta, threshold);
+  return unary<SoftplusOp>(x, beta, threshold);
 }
 
 Tensor glu(const Tensor& x, int64_t wanted_axis) {
@@ -178,8 +178,9 @@ Tensor glu(const Tensor& x, int64_t wanted_axis) {
   Tensor y = empty(shape, x.dtype(), x.memory_format());
   const Halves halves = halves_of(x, axis);
   dispatch_float(kOp, x.dtype(), [&]<class T>() {
+    const BinaryLoopsOf<T>& loops = TERN_KERNEL(binary_loops<GluOp>)();
     TERN_KERNEL(binary<T>)
-    (BinaryOp::kGlu, make_plan<3>(shape, {&y, &halves.first, &halves.second}), y.data<T>(), halves.first.data<T>(),
+    (loops.forward, make_plan<3>(shape, {&y, &halves.first, &halves.second}), y.data<T>(), halves.first.data<T>(),
      halves.second.data<T>());
   });
   return autograd::record<GluBackward>(y, {x}, {.x = x, .axis = axis});
@@ -187,13 +188,13 @@ Tensor glu(const Tensor& x, int64_t wanted_axis) {
 
 Tensor swiglu(const Tensor& gate, const Tensor& up) {
   check_alike("swiglu", gate, up);
-  return autograd::record<SwigluBackward>(detail::apply_binary("swiglu", BinaryOp::kSwiglu, gate, up), {gate, up},
+  return autograd::record<SwigluBackward>(detail::apply_binary<SwigluOp>(gate, up), {gate, up},
                                           {.gate = gate, .up = up});
 }
 
 Tensor add_relu(const Tensor& a, const Tensor& b) {
   check_alike("add_relu", a, b);
-  const Tensor y = detail::apply_binary("add_relu", BinaryOp::kAddRelu, a, b);
+  const Tensor y = detail::apply_binary<AddReluOp>(a, b);
   return autograd::record<AddReluBackward>(y, {a, b}, {.y = y});
 }
 

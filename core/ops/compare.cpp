@@ -12,7 +12,8 @@
 namespace tern {
 namespace {
 
-Tensor compared(const char* name, CompareOp op, const Tensor& a, const Tensor& b) {
+template <class Op>
+Tensor compared(const Tensor& a, const Tensor& b, const char* name = Op::kName) {
   check_defined(name, a, b);
   const NoGradGuard no_grad;
   const Shape shape = broadcast_shapes(name, a.shape(), b.shape());
@@ -20,27 +21,31 @@ Tensor compared(const char* name, CompareOp op, const Tensor& a, const Tensor& b
   return dispatch_arithmetic(name, dtype, [&]<class T>() {
     const Tensor x = cast(a, dtype), y = cast(b, dtype);
     Tensor out = detail::result_like(shape, DType::kU8, {&x, &y});
+    const CompareLoopsOf<T>& loops = TERN_KERNEL(compare_loops<Op>)();
     TERN_KERNEL(compare<T>)
-    (op, make_plan<3>(shape, {&out, &x, &y}), out.data<uint8_t>(), x.data<T>(), y.data<T>());
+    (loops.forward, make_plan<3>(shape, {&out, &x, &y}), out.data<uint8_t>(), x.data<T>(), y.data<T>());
     return out;
   });
 }
 
 // Integers are compared with a number in f64, so that 2 < 2.5 holds; beyond 2^53 they are rounded.
-Tensor compared(const char* name, CompareOp op, const Tensor& a, double b) {
-  check_defined(name, a);
+template <class Op>
+Tensor compared(const Tensor& a, double b) {
+  check_defined(Op::kName, a);
   const NoGradGuard no_grad;
-  return compared(name, op, a.is_floating() ? a : cast(a, DType::kF64),
-                  full({}, b, a.is_floating() ? a.dtype() : DType::kF64));
+  return compared<Op>(a.is_floating() ? a : cast(a, DType::kF64),
+                      full({}, b, a.is_floating() ? a.dtype() : DType::kF64));
 }
 
-Tensor classified(const char* name, ClassifyOp op, const Tensor& x) {
-  check_defined(name, x);
+template <class Op>
+Tensor classified(const Tensor& x) {
+  check_defined(Op::kName, x);
   const NoGradGuard no_grad;
-  if (!x.is_floating()) return full_like(empty_like(x, DType::kU8), op == ClassifyOp::kIsFinite ? 1 : 0);
-  return dispatch_float(name, x.dtype(), [&]<class T>() {
+  if (!x.is_floating()) return full_like(empty_like(x, DType::kU8), Op::kOfIntegers ? 1 : 0);
+  return dispatch_float(Op::kName, x.dtype(), [&]<class T>() {
     Tensor out = empty_like(x, DType::kU8);
-    TERN_KERNEL(classify<T>)(op, make_plan<2>(x.shape(), {&out, &x}), out.data<uint8_t>(), x.data<T>());
+    const ClassifyLoopsOf<T>& loops = TERN_KERNEL(classify_loops<Op>)();
+    TERN_KERNEL(classify<T>)(loops.forward, make_plan<2>(x.shape(), {&out, &x}), out.data<uint8_t>(), x.data<T>());
     return out;
   });
 }
@@ -56,70 +61,70 @@ int64_t ones_in(const Tensor& truth) {  // truth: u8 0 or 1
 }  // namespace
 
 Tensor eq(const Tensor& a, const Tensor& b) {
-  return compared("eq", CompareOp::kEq, a, b);
+  return compared<EqOp>(a, b);
 }
 Tensor eq(const Tensor& a, double b) {
-  return compared("eq", CompareOp::kEq, a, b);
+  return compared<EqOp>(a, b);
 }
 Tensor ne(const Tensor& a, const Tensor& b) {
-  return compared("ne", CompareOp::kNe, a, b);
+  return compared<NeOp>(a, b);
 }
 Tensor ne(const Tensor& a, double b) {
-  return compared("ne", CompareOp::kNe, a, b);
+  return compared<NeOp>(a, b);
 }
 Tensor lt(const Tensor& a, const Tensor& b) {
-  return compared("lt", CompareOp::kLt, a, b);
+  return compared<LtOp>(a, b);
 }
 Tensor lt(const Tensor& a, double b) {
-  return compared("lt", CompareOp::kLt, a, b);
+  return compared<LtOp>(a, b);
 }
 Tensor le(const Tensor& a, const Tensor& b) {
-  return compared("le", CompareOp::kLe, a, b);
+  return compared<LeOp>(a, b);
 }
 Tensor le(const Tensor& a, double b) {
-  return compared("le", CompareOp::kLe, a, b);
+  return compared<LeOp>(a, b);
 }
 Tensor gt(const Tensor& a, const Tensor& b) {
-  return compared("gt", CompareOp::kGt, a, b);
+  return compared<GtOp>(a, b);
 }
 Tensor gt(const Tensor& a, double b) {
-  return compared("gt", CompareOp::kGt, a, b);
+  return compared<GtOp>(a, b);
 }
 Tensor ge(const Tensor& a, const Tensor& b) {
-  return compared("ge", CompareOp::kGe, a, b);
+  return compared<GeOp>(a, b);
 }
 Tensor ge(const Tensor& a, double b) {
-  return compared("ge", CompareOp::kGe, a, b);
+  return compared<GeOp>(a, b);
 }
 
 Tensor logical_and(const Tensor& a, const Tensor& b) {
-  return compared("logical_and", CompareOp::kAnd, a, b);
+  return compared<AndOp>(a, b);
 }
 Tensor logical_or(const Tensor& a, const Tensor& b) {
-  return compared("logical_or", CompareOp::kOr, a, b);
+  return compared<OrOp>(a, b);
 }
 Tensor logical_xor(const Tensor& a, const Tensor& b) {
-  return compared("logical_xor", CompareOp::kXor, a, b);
+  return compared<XorOp>(a, b);
 }
 Tensor logical_not(const Tensor& x) {
   check_defined("logical_not", x);
-  return compared("logical_not", CompareOp::kEq, x, zeros({}, x.dtype()));
+  return compared<EqOp>(x, zeros({}, x.dtype()), "logical_not");
 }
 
 Tensor isnan(const Tensor& x) {
-  return classified("isnan", ClassifyOp::kIsNan, x);
+  return classified<IsNanOp>(x);
 }
 Tensor isinf(const Tensor& x) {
-  return classified("isinf", ClassifyOp::kIsInf, x);
+  return classified<IsInfOp>(x);
 }
 Tensor isfinite(const Tensor& x) {
-  return classified("isfinite", ClassifyOp::kIsFinite, x);
+  return classified<IsFiniteOp>(x);
 }
 
 bool equal(const Tensor& a, const Tensor& b) {
   check_defined("equal", a, b);
   if (!(a.shape() == b.shape()) || a.dtype() != b.dtype()) return false;
-  return ones_in(compared("equal", CompareOp::kEq, a, b)) == a.numel();
+  return ones_in(compared<EqOp>(a, b, "equal")) == a.numel();
 }
 
 bool allclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool equal_nan) {

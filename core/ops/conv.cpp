@@ -284,8 +284,10 @@ struct Conv2dActBackward {
 
   Gradients backward(const Tensor& grad_output, NeedsGrad needs) const {
     const Tensor grad =
-        y.defined() ? detail::UnaryBackward{.name = kName, .op = UnaryOp::kRelu, .saved = y}.backward(grad_output)[0]
-                    : grad_output;
+        y.defined()
+            ? detail::UnaryBackward{.name = kName, .function = &detail::unary_function<ReluOp>(), .saved = y}.backward(
+                  grad_output)[0]
+            : grad_output;
     Gradients grads = conv.backward(grad, needs);
     grads.push_back(needs[3] ? grad : Tensor());
     return grads;

@@ -27,10 +27,6 @@ T clamp_bound(const char* name, double v) {
   return scalar_as<T>(name, v);
 }
 
-bool takes_integers(UnaryOp op) {
-  return op <= UnaryOp::kClamp;
-}
-
 }  // namespace
 
 void check_real(const char* op, const Tensor& x) {
@@ -39,50 +35,49 @@ void check_real(const char* op, const Tensor& x) {
              x.dtype());
 }
 
-Tensor apply_unary(const char* name, UnaryOp op, const Tensor& x, double a, double b) {
+Tensor apply_unary(const UnaryFunction& f, const char* name, const Tensor& x, double a, double b) {
   check_defined(name, x);
   const auto run = [&]<class T>() {
-    const bool bounds = op == UnaryOp::kClamp;
-    const T first = bounds ? clamp_bound<T>(name, a) : scalar_as<T>(name, a);
-    const T second = bounds ? clamp_bound<T>(name, b) : scalar_as<T>(name, b);
+    const auto setting = f.traits.infinite_settings ? clamp_bound<T> : scalar_as<T>;
+    const T first = setting(name, a), second = setting(name, b);
     Tensor y = empty_like(x);
-    TERN_KERNEL(unary<T>)(op, make_plan<2>(x.shape(), {&y, &x}), y.data<T>(), x.data<T>(), first, second);
+    const UnaryLoopsOf<T>& loops = f.loops();
+    TERN_KERNEL(unary<T>)(loops.forward, make_plan<2>(x.shape(), {&y, &x}), y.data<T>(), x.data<T>(), first, second);
     return y;
   };
-  return takes_integers(op) ? dispatch_arithmetic(name, x.dtype(), run) : dispatch_float(name, x.dtype(), run);
+  return f.traits.integers ? dispatch_arithmetic(name, x.dtype(), run) : dispatch_float(name, x.dtype(), run);
 }
 
 std::vector<Tensor> UnaryBackward::backward(const Tensor& g) const {
-  switch (op) {
-    case UnaryOp::kNeg:
-    case UnaryOp::kSubFrom:
-      return {apply_unary(name, UnaryOp::kNeg, g)};
-    case UnaryOp::kAddScalar:
-      return {g};
-    case UnaryOp::kMulScalar:
-    case UnaryOp::kDivScalar:
-      return {apply_unary(name, op, g, a)};
-    default:
-      break;
-  }
-  if (!saved.defined()) return {zeros_like(g)};
-  const Tensor& kept = *saved;
-  Tensor grad_input = empty_like(kept);
-  dispatch_float(name, kept.dtype(), [&]<class T>() {
-    TERN_KERNEL(unary_backward<T>)
-    (op, make_plan<3>(kept.shape(), {&grad_input, &g, &kept}), grad_input.data<T>(), g.data<T>(), kept.data<T>(),
-     static_cast<T>(a), static_cast<T>(b));
+  const UnaryGradient gradient = function->traits.gradient;
+  if (gradient == UnaryGradient::kOne) return {g};
+  if (gradient == UnaryGradient::kZero) return {zeros_like(g)};
+  const bool linear = gradient == UnaryGradient::kLinear;
+  const Tensor& like = linear ? g : *saved;
+  Tensor grad_input = empty_like(like);
+  dispatch_float(name, like.dtype(), [&]<class T>() {
+    const UnaryLoopsOf<T>& loops = function->loops();
+    const T first = static_cast<T>(a), second = static_cast<T>(b);
+    if (linear) {
+      TERN_KERNEL(unary<T>)
+      (loops.linear_backward, make_plan<2>(g.shape(), {&grad_input, &g}), grad_input.data<T>(), g.data<T>(), first,
+       second);
+    } else {
+      TERN_KERNEL(unary_backward<T>)
+      (loops.backward, make_plan<3>(like.shape(), {&grad_input, &g, &like}), grad_input.data<T>(), g.data<T>(),
+       like.data<T>(), first, second);
+    }
   });
   return {grad_input};
 }
 
-Tensor unary(const char* name, UnaryOp op, Keeps keeps, const Tensor& x, double a, double b) {
-  const Tensor y = apply_unary(name, op, x, a, b);
+Tensor unary(const UnaryFunction& f, const char* name, const Tensor& x, double a, double b) {
+  const Tensor y = apply_unary(f, name, x, a, b);
   if (!x.is_floating()) return y;
-  const Tensor& kept = keeps == Keeps::kOutput ? y : x;
-  return autograd::record<UnaryBackward>(
-      y, {x},
-      {.name = name, .op = op, .saved = keeps == Keeps::kNothing ? SavedTensor() : SavedTensor(kept), .a = a, .b = b});
+  SavedTensor saved;
+  if (f.traits.gradient == UnaryGradient::kFromInput) saved = SavedTensor(x);
+  if (f.traits.gradient == UnaryGradient::kFromOutput) saved = SavedTensor(y);
+  return autograd::record<UnaryBackward>(y, {x}, {.name = name, .function = &f, .saved = saved, .a = a, .b = b});
 }
 
 Tensor result_like(const Shape& shape, DType dtype, std::initializer_list<const Tensor*> operands) {
@@ -91,28 +86,35 @@ Tensor result_like(const Shape& shape, DType dtype, std::initializer_list<const 
   return empty(shape, dtype);
 }
 
-Tensor apply_binary(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
+Tensor apply_binary(const BinaryFunction& f, const char* name, const Tensor& a, const Tensor& b) {
   const Shape shape = broadcast_shapes(name, a.shape(), b.shape());
   Tensor out = result_like(shape, a.dtype(), {&a, &b});
   const auto run = [&]<class T>() {
+    const BinaryLoopsOf<T>& loops = f.loops();
     TERN_KERNEL(binary<T>)
-    (op, make_plan<3>(shape, {&out, &a, &b}), out.data<T>(), a.data<T>(), b.data<T>());
+    (loops.forward, make_plan<3>(shape, {&out, &a, &b}), out.data<T>(), a.data<T>(), b.data<T>());
   };
-  if (op < BinaryOp::kDiv)
+  if (f.traits.integers)
     dispatch_arithmetic(name, a.dtype(), run);
   else
     dispatch_float(name, a.dtype(), run);
   return out;
 }
 
-Tensor binary_gradient(const char* name, BinaryGradient op, const Tensor& g, const Tensor& a, const Tensor& b,
-                       const Shape& shape) {
+Tensor binary_gradient(const BinaryFunction& f, Operand operand, const Tensor& g, const Tensor& a, const Tensor& b) {
   Tensor out = result_like(g.shape(), g.dtype(), {&g, &a, &b});
-  dispatch_float(name, g.dtype(), [&]<class T>() {
+  dispatch_float(f.traits.name, g.dtype(), [&]<class T>() {
+    const BinaryLoopsOf<T>& loops = f.loops();
     TERN_KERNEL(binary_gradient<T>)
-    (op, make_plan<4>(g.shape(), {&out, &g, &a, &b}), out.data<T>(), g.data<T>(), a.data<T>(), b.data<T>());
+    (operand == Operand::kFirst ? loops.first : loops.second, make_plan<4>(g.shape(), {&out, &g, &a, &b}),
+     out.data<T>(), g.data<T>(), a.data<T>(), b.data<T>());
   });
-  return sum_to(out, shape);
+  return sum_to(out, operand == Operand::kFirst ? a.shape() : b.shape());
+}
+
+Gradients BinaryBackward::backward(const Tensor& g, NeedsGrad needs) const {
+  return {needs[0] ? binary_gradient(*function, Operand::kFirst, g, *a, *b) : Tensor(),
+          needs[1] ? binary_gradient(*function, Operand::kSecond, g, *a, *b) : Tensor()};
 }
 
 }  // namespace detail
@@ -120,10 +122,11 @@ Tensor binary_gradient(const char* name, BinaryGradient op, const Tensor& g, con
 namespace {
 
 using detail::apply_binary;
-using detail::apply_unary;
-using detail::binary_gradient;
-using detail::Keeps;
 using detail::unary;
+
+Tensor negative(const char* name, const Tensor& x) {
+  return detail::apply_unary(detail::unary_function<NegOp>(), name, x);
+}
 
 struct AddBackward {
   const char* name = "";
@@ -133,7 +136,7 @@ struct AddBackward {
     Tensor grad_b;
     if (needs[1]) {
       grad_b = sum_to(g, b);
-      if (subtracts) grad_b = apply_unary(name, UnaryOp::kNeg, grad_b);
+      if (subtracts) grad_b = negative(name, grad_b);
     }
     return {needs[0] ? sum_to(g, a) : Tensor(), grad_b};
   }
@@ -144,8 +147,8 @@ struct MulBackward {
   SavedTensor a, b;  // each only if the other needs a gradient
   Shape a_shape, b_shape;
   Gradients backward(const Tensor& g, NeedsGrad needs) const {
-    return {needs[0] ? sum_to(apply_binary("mul", BinaryOp::kMul, g, *b), a_shape) : Tensor(),
-            needs[1] ? sum_to(apply_binary("mul", BinaryOp::kMul, g, *a), b_shape) : Tensor()};
+    return {needs[0] ? sum_to(apply_binary<MulOp>(g, *b), a_shape) : Tensor(),
+            needs[1] ? sum_to(apply_binary<MulOp>(g, *a), b_shape) : Tensor()};
   }
 };
 
@@ -154,27 +157,9 @@ struct DivBackward {
   SavedTensor a, b;  // a only if b needs a gradient
   Shape a_shape;
   Gradients backward(const Tensor& g, NeedsGrad needs) const {
-    return {needs[0] ? sum_to(apply_binary("div", BinaryOp::kDiv, g, *b), a_shape) : Tensor(),
-            needs[1] ? binary_gradient("div", BinaryGradient::kDivSecond, g, *a, *b, b->shape()) : Tensor()};
-  }
-};
-
-struct PowBackward {
-  static constexpr const char* kName = "pow";
-  SavedTensor a, b;
-  Gradients backward(const Tensor& g, NeedsGrad needs) const {
-    return {needs[0] ? binary_gradient("pow", BinaryGradient::kPowFirst, g, *a, *b, a->shape()) : Tensor(),
-            needs[1] ? binary_gradient("pow", BinaryGradient::kPowSecond, g, *a, *b, b->shape()) : Tensor()};
-  }
-};
-
-struct ExtremumBackward {
-  const char* name = "";
-  BinaryGradient op = BinaryGradient::kMaximumFirst;
-  SavedTensor a, b;
-  Gradients backward(const Tensor& g, NeedsGrad needs) const {
-    return {needs[0] ? binary_gradient(name, op, g, *a, *b, a->shape()) : Tensor(),
-            needs[1] ? binary_gradient(name, op, g, *b, *a, b->shape()) : Tensor()};
+    return {needs[0] ? sum_to(apply_binary<DivOp>(g, *b), a_shape) : Tensor(),
+            needs[1] ? detail::binary_gradient(detail::binary_function<DivOp>(), detail::Operand::kSecond, g, *a, *b)
+                     : Tensor()};
   }
 };
 
@@ -186,11 +171,10 @@ struct LerpBackward {
     const Tensor& w = *weight;
     if (needs[0])
       gradients[0] =
-          sum_to(apply_binary(kName, BinaryOp::kMul, g, apply_unary(kName, UnaryOp::kSubFrom, w, 1)), a->shape());
-    if (needs[1]) gradients[1] = sum_to(apply_binary(kName, BinaryOp::kMul, g, w), b->shape());
-    if (needs[2])
-      gradients[2] =
-          sum_to(apply_binary(kName, BinaryOp::kMul, g, apply_binary(kName, BinaryOp::kSub, *b, *a)), w.shape());
+          sum_to(apply_binary<MulOp>(g, detail::apply_unary(detail::unary_function<SubFromOp>(), kName, w, 1), kName),
+                 a->shape());
+    if (needs[1]) gradients[1] = sum_to(apply_binary<MulOp>(g, w, kName), b->shape());
+    if (needs[2]) gradients[2] = sum_to(apply_binary<MulOp>(g, apply_binary<SubOp>(*b, *a, kName), kName), w.shape());
     return gradients;
   }
 };
@@ -225,81 +209,94 @@ Tensor number_like(const char* name, double v, const Tensor& x) {
   });
 }
 
-Tensor add_or_subtract(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
-  const auto [x, y] = promoted(name, a, b);
-  return autograd::record<AddBackward>(
-      apply_binary(name, op, x, y), {x, y},
-      {.name = name, .a = x.shape(), .b = y.shape(), .subtracts = op == BinaryOp::kSub});
+template <class Op>
+Tensor add_or_subtract(const Tensor& a, const Tensor& b, bool subtracts) {
+  constexpr const char* kName = Op::kTraits.name;
+  const auto [x, y] = promoted(kName, a, b);
+  return autograd::record<AddBackward>(apply_binary<Op>(x, y), {x, y},
+                                       {.name = kName, .a = x.shape(), .b = y.shape(), .subtracts = subtracts});
 }
 
-Tensor extremum(const char* name, BinaryOp op, BinaryGradient gradient, const Tensor& a, const Tensor& b) {
-  const auto [x, y] = promoted(name, a, b);
-  return autograd::record<ExtremumBackward>(apply_binary(name, op, x, y), {x, y},
-                                            {.name = name, .op = gradient, .a = x, .b = y});
+// A function whose gradients come from its own loops.
+template <class Op>
+Tensor binary(const Tensor& a, const Tensor& b) {
+  constexpr const char* kName = Op::kTraits.name;
+  const auto [x, y] = promoted(kName, a, b);
+  return autograd::record<detail::BinaryBackward>(
+      apply_binary<Op>(x, y), {x, y}, {.name = kName, .function = &detail::binary_function<Op>(), .a = x, .b = y});
 }
 
 }  // namespace
 
 Tensor add(const Tensor& a, const Tensor& b) {
-  return add_or_subtract("add", BinaryOp::kAdd, a, b);
+  return add_or_subtract<AddOp>(a, b, false);
 }
 Tensor add(const Tensor& a, double b) {
-  return unary("add", UnaryOp::kAddScalar, Keeps::kNothing, a, b);
+  return unary<AddScalarOp>(a, b);
 }
 Tensor sub(const Tensor& a, const Tensor& b) {
-  return add_or_subtract("sub", BinaryOp::kSub, a, b);
+  return add_or_subtract<SubOp>(a, b, true);
 }
 Tensor sub(const Tensor& a, double b) {
   check_defined("sub", a);
-  if (!a.is_floating()) return apply_binary("sub", BinaryOp::kSub, a, number_like("sub", b, a));  // -b may not fit
-  return unary("sub", UnaryOp::kAddScalar, Keeps::kNothing, a, -b);
+  if (!a.is_floating()) return apply_binary<SubOp>(a, number_like("sub", b, a));  // -b may not fit
+  return unary<AddScalarOp>(a, -b, 0, "sub");
 }
 Tensor sub(double a, const Tensor& b) {
-  return unary("sub", UnaryOp::kSubFrom, Keeps::kNothing, b, a);
+  return unary<SubFromOp>(b, a);
 }
 
 Tensor mul(const Tensor& a, const Tensor& b) {
   const auto [x, y] = promoted("mul", a, b);
   const bool keep_x = needs_grad(y), keep_y = needs_grad(x);
-  return autograd::record<MulBackward>(apply_binary("mul", BinaryOp::kMul, x, y), {x, y},
+  return autograd::record<MulBackward>(apply_binary<MulOp>(x, y), {x, y},
                                        {.a = keep_x ? SavedTensor(x) : SavedTensor(),
                                         .b = keep_y ? SavedTensor(y) : SavedTensor(),
                                         .a_shape = x.shape(),
                                         .b_shape = y.shape()});
 }
 Tensor mul(const Tensor& a, double b) {
-  return unary("mul", UnaryOp::kMulScalar, Keeps::kNothing, a, b);
+  return unary<MulScalarOp>(a, b);
 }
 
 Tensor div(const Tensor& a, const Tensor& b) {
   const auto [x, y] = promoted("div", as_real(a), as_real(b));
   return autograd::record<DivBackward>(
-      apply_binary("div", BinaryOp::kDiv, x, y), {x, y},
+      apply_binary<DivOp>(x, y), {x, y},
       {.a = needs_grad(y) ? SavedTensor(x) : SavedTensor(), .b = y, .a_shape = x.shape()});
 }
 Tensor div(const Tensor& a, double b) {
-  return unary("div", UnaryOp::kDivScalar, Keeps::kNothing, as_real(a), b);
+  return unary<DivScalarOp>(as_real(a), b);
 }
 Tensor div(double a, const Tensor& b) {
-  return unary("div", UnaryOp::kDivide, Keeps::kInput, as_real(b), a);
+  return unary<DivideOp>(as_real(b), a);
 }
 
 Tensor pow(const Tensor& a, const Tensor& b) {
-  const auto [x, y] = promoted("pow", a, b);
-  return autograd::record<PowBackward>(apply_binary("pow", BinaryOp::kPow, x, y), {x, y}, {.a = x, .b = y});
+  return binary<PowOp>(a, b);
 }
 Tensor pow(const Tensor& a, double b) {
-  return unary("pow", UnaryOp::kPowScalar, Keeps::kInput, a, b);
+  check_defined("pow", a);
+  const double exponent = a.dtype() == DType::kF32 ? static_cast<double>(static_cast<float>(b)) : b;
+  if (exponent == 0) return unary<PowZeroOp>(a, b);
+  if (exponent == 1) return unary<PowOneOp>(a, b);
+  if (exponent == 2) return unary<PowTwoOp>(a, b);
+  if (exponent == 3) return unary<PowThreeOp>(a, b);
+  if (exponent == -1) return unary<PowInverseOp>(a, b);
+  if (exponent == -2) return unary<PowInverseSquareOp>(a, b);
+  if (exponent == 0.5) return unary<PowRootOp>(a, b);
+  if (exponent == -0.5) return unary<PowInverseRootOp>(a, b);
+  return unary<PowScalarOp>(a, b);
 }
 Tensor pow(double a, const Tensor& b) {
-  return unary("pow", UnaryOp::kScalarPow, Keeps::kOutput, b, a, std::log(a));
+  return unary<ScalarPowOp>(b, a, std::log(a));
 }
 
 Tensor maximum(const Tensor& a, const Tensor& b) {
-  return extremum("maximum", BinaryOp::kMaximum, BinaryGradient::kMaximumFirst, a, b);
+  return binary<MaximumOp>(a, b);
 }
 Tensor minimum(const Tensor& a, const Tensor& b) {
-  return extremum("minimum", BinaryOp::kMinimum, BinaryGradient::kMinimumFirst, a, b);
+  return binary<MinimumOp>(a, b);
 }
 
 Tensor lerp(const Tensor& a, const Tensor& b, const Tensor& weight) {
@@ -324,64 +321,64 @@ Tensor lerp(const Tensor& a, const Tensor& b, double weight) {
 }
 
 Tensor neg(const Tensor& x) {
-  return unary("neg", UnaryOp::kNeg, Keeps::kNothing, x);
+  return unary<NegOp>(x);
 }
 Tensor abs(const Tensor& x) {
-  return unary("abs", UnaryOp::kAbs, Keeps::kInput, x);
+  return unary<AbsOp>(x);
 }
 Tensor sign(const Tensor& x) {
-  return unary("sign", UnaryOp::kSign, Keeps::kNothing, x);
+  return unary<SignOp>(x);
 }
 Tensor square(const Tensor& x) {
-  return unary("square", UnaryOp::kSquare, Keeps::kInput, x);
+  return unary<SquareOp>(x);
 }
 Tensor exp(const Tensor& x) {
-  return unary("exp", UnaryOp::kExp, Keeps::kOutput, x);
+  return unary<ExpOp>(x);
 }
 Tensor expm1(const Tensor& x) {
-  return unary("expm1", UnaryOp::kExpm1, Keeps::kOutput, x);
+  return unary<Expm1Op>(x);
 }
 Tensor log(const Tensor& x) {
-  return unary("log", UnaryOp::kLog, Keeps::kInput, x);
+  return unary<LogOp>(x);
 }
 Tensor log2(const Tensor& x) {
-  return unary("log2", UnaryOp::kLog2, Keeps::kInput, x);
+  return unary<Log2Op>(x);
 }
 Tensor log1p(const Tensor& x) {
-  return unary("log1p", UnaryOp::kLog1p, Keeps::kInput, x);
+  return unary<Log1pOp>(x);
 }
 Tensor sqrt(const Tensor& x) {
-  return unary("sqrt", UnaryOp::kSqrt, Keeps::kOutput, x);
+  return unary<SqrtOp>(x);
 }
 Tensor rsqrt(const Tensor& x) {
-  return unary("rsqrt", UnaryOp::kRsqrt, Keeps::kOutput, x);
+  return unary<RsqrtOp>(x);
 }
 Tensor reciprocal(const Tensor& x) {
-  return unary("reciprocal", UnaryOp::kReciprocal, Keeps::kOutput, x);
+  return unary<ReciprocalOp>(x);
 }
 Tensor sin(const Tensor& x) {
-  return unary("sin", UnaryOp::kSin, Keeps::kInput, x);
+  return unary<SinOp>(x);
 }
 Tensor cos(const Tensor& x) {
-  return unary("cos", UnaryOp::kCos, Keeps::kInput, x);
+  return unary<CosOp>(x);
 }
 Tensor atan(const Tensor& x) {
-  return unary("atan", UnaryOp::kAtan, Keeps::kInput, x);
+  return unary<AtanOp>(x);
 }
 Tensor erf(const Tensor& x) {
-  return unary("erf", UnaryOp::kErf, Keeps::kInput, x);
+  return unary<ErfOp>(x);
 }
 Tensor floor(const Tensor& x) {
-  return unary("floor", UnaryOp::kFloor, Keeps::kNothing, x);
+  return unary<FloorOp>(x);
 }
 Tensor ceil(const Tensor& x) {
-  return unary("ceil", UnaryOp::kCeil, Keeps::kNothing, x);
+  return unary<CeilOp>(x);
 }
 Tensor trunc(const Tensor& x) {
-  return unary("trunc", UnaryOp::kTrunc, Keeps::kNothing, x);
+  return unary<TruncOp>(x);
 }
 Tensor round(const Tensor& x) {
-  return unary("round", UnaryOp::kRound, Keeps::kNothing, x);
+  return unary<RoundOp>(x);
 }
 
 Tensor clamp(const Tensor& x, std::optional<double> low, std::optional<double> high) {
@@ -389,7 +386,7 @@ Tensor clamp(const Tensor& x, std::optional<double> low, std::optional<double> h
   TERN_CHECK(!std::isnan(low.value_or(0)) && !std::isnan(high.value_or(0)), ValueError,
              "[clamp] expected bounds that are numbers, got NaN");
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  return unary("clamp", UnaryOp::kClamp, Keeps::kInput, x, low.value_or(-kInfinity), high.value_or(kInfinity));
+  return unary<ClampOp>(x, low.value_or(-kInfinity), high.value_or(kInfinity));
 }
 Tensor clamp_min(const Tensor& x, double low) {
   return clamp(x, low, std::nullopt);

@@ -10,29 +10,31 @@ struct StraightThroughBackward {
   Gradients backward(const Tensor& grad_output) const { return {grad_output}; }
 };
 
-Tensor straight_through(const char* name, UnaryOp op, const Tensor& x, double a = 0, double b = 0) {
+template <class Op>
+Tensor straight_through(const char* name, const Tensor& x, double a = 0, double b = 0) {
   detail::check_real(name, x);
-  return autograd::record<StraightThroughBackward>(detail::apply_unary(name, op, x, a, b), {x}, {.name = name});
+  return autograd::record<StraightThroughBackward>(detail::apply_unary(detail::unary_function<Op>(), name, x, a, b),
+                                                   {x}, {.name = name});
 }
 
 }  // namespace
 
 Tensor ste_round(const Tensor& x) {
-  return straight_through("ste_round", UnaryOp::kRound, x);
+  return straight_through<RoundOp>("ste_round", x);
 }
 
 Tensor ste_clamp(const Tensor& x, double low, double high) {
   TERN_CHECK(low <= high, ValueError, "[ste_clamp] expected a lower bound not above the upper one, got ", low, " and ",
              high);
-  return straight_through("ste_clamp", UnaryOp::kClamp, x, low, high);
+  return straight_through<ClampOp>("ste_clamp", x, low, high);
 }
 
 Tensor ste_sign(const Tensor& x) {
-  return straight_through("ste_sign", UnaryOp::kSign, x);
+  return straight_through<SignOp>("ste_sign", x);
 }
 
 Tensor ste_relu(const Tensor& x) {
-  return straight_through("ste_relu", UnaryOp::kRelu, x);
+  return straight_through<ReluOp>("ste_relu", x);
 }
 
 }  // namespace tern

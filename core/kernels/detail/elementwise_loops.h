@@ -3,16 +3,14 @@
 
 #include <cstdint>
 
+#include <tern/core/kernels/detail/element_loop.h>
 #include <tern/core/kernels/detail/strided.h>
 
 namespace tern::kernels::TERN_ISA {
 
-template <class T>
-using UnaryLoop = void (*)(T* y, int64_t y_step, const T* x, int64_t x_step, int64_t n, T a, T b);
-
 /// The loop over y[i] = f(x[i], a, b). f: a lambda without captures, compiled into the loop.
 template <class T, class F>
-UnaryLoop<T> unary_loop(F) {
+constexpr UnaryLoop<T> unary_loop(F) {
   return [](T* __restrict y, int64_t y_step, const T* __restrict x, int64_t x_step, int64_t n, T a, T b) {
     if (y_step == 1 && x_step == 1) {
       for (int64_t i = 0; i < n; ++i) y[i] = F{}(x[i], a, b);
@@ -22,13 +20,9 @@ UnaryLoop<T> unary_loop(F) {
   };
 }
 
-template <class O, class T>
-using BinaryLoop = void (*)(O* o, int64_t o_step, const T* x, int64_t x_step, const T* y, int64_t y_step, int64_t n,
-                            T a, T b);
-
 /// The loop over o[i] = f(x[i], y[i], a, b); contiguous operands and repeated ones have loops of their own.
 template <class O, class T, class F>
-BinaryLoop<O, T> binary_loop(F) {
+constexpr BinaryLoop<O, T> binary_loop(F) {
   return
       [](O* __restrict o, int64_t o_step, const T* x, int64_t x_step, const T* y, int64_t y_step, int64_t n, T a, T b) {
         if (o_step == 1 && x_step == 1 && y_step == 1) {
