@@ -35,8 +35,7 @@ std::string wrong_scales(const PackedWeight& w) {
   if (w.scales.dtype() != DType::kF32 || w.scales.shape() != wanted)
     return concat("[packed] expected a scale f32 ", wanted, ", got ", describe(w.scales));
   for (const float scale : w.scales.to_vector<float>())
-    if (!(std::isfinite(scale) && scale > 0))
-      return concat("[packed] expected a finite scale above 0, got ", scale);
+    if (!(std::isfinite(scale) && scale > 0)) return concat("[packed] expected a finite scale above 0, got ", scale);
   const bool there = w.zero_points.defined();
   if (there != w.format->has_zero_points)
     return concat("[packed] expected ", there ? "no " : "", "zero points in ", w.format->name, ", got ",
