@@ -97,6 +97,16 @@ function(tern_room name)
   install(TARGETS tern_${name} EXPORT ternTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endfunction()
 
+# tern_brings(NAME library...): for linking by hand, -ltern_NAME brings these along, as a script for the linker (Debian's libm.a is one).
+function(tern_brings name)
+  set_target_properties(tern_${name} PROPERTIES OUTPUT_NAME tern_${name}_alone)
+  list(TRANSFORM ARGN PREPEND -l)
+  list(JOIN ARGN " " libraries)
+  set(script ${CMAKE_CURRENT_BINARY_DIR}/libtern_${name}.a)
+  file(CONFIGURE OUTPUT ${script} CONTENT "INPUT(-ltern_${name}_alone ${libraries})\n")
+  install(FILES ${script} DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endfunction()
+
 # tern_room_kernels(NAME [SOURCES source...] [INT source...]): compiles the sources, kernels/*.cpp by default, once per instruction set (TERN_ISAS), each time into the
 # namespace that TERN_ISA names, and adds them to the room's library. For avx2_vnni, whose instructions are for integers, the sources
 # of INT alone. See core/kernels/kernel.h.
