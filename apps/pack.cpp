@@ -32,10 +32,11 @@ int pack(int argc, char** argv) {
   cli.option("--format", format, "NAME", concat(known, "; pack3_fixed if not given"));
   if (!cli.parse(argc, argv)) return 0;
   const packed::Format& chosen = packed::format_of(format);
-  const auto model = train::model_of(train::load_checkpoint(weights));
+  const train::Checkpoint checkpoint = train::load_checkpoint(weights);
+  const auto model = train::model_of(checkpoint);
   const int64_t before = float_bytes(*model);
   train::pack_weights(*model, weights);
-  train::save_packed(out, *model, chosen);
+  train::save_packed(out, *model, chosen, checkpoint.metadata);
   std::error_code ignored;
   std::cout << concat("wrote ", out, ": ", std::filesystem::file_size(out, ignored),
                       " bytes; in f32 its parameters take ", before)

@@ -90,6 +90,7 @@ Subject open_subject(train::LanguageConfig& config, const io::FilePath& checkpoi
 // Applies the methods that the settings name.
 void apply_methods(train::LanguageConfig& config, const Subject& subject) {
   const auto calibrate = [&](nn::Module& module) {  // the text's first windows
+    const nn::EvalModeGuard eval(module);
     const auto& tokens = subject.text.tokens;
     const int64_t context = config.data.context, all = static_cast<int64_t>(tokens.size()) - subject.text.held_out;
     const int64_t windows = std::max<int64_t>(1, std::min<int64_t>(16, all / context));

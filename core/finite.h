@@ -5,8 +5,8 @@
 
 namespace tern {
 
-/// False if an element is NaN or infinite; true for integers and for no elements. One parallel pass, no allocation for
-/// a tensor whose elements lie together.
+/// False if an element is NaN or infinite; true for integers and for no elements. One parallel pass; f32 and f64
+/// whose elements lie together are read where they are.
 [[nodiscard]] bool all_finite(const Tensor& x);
 
 }  // namespace tern

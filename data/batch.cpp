@@ -52,7 +52,7 @@ void check_options(const char* op, const MixOptions& options) {
 }
 
 // The batch with its images row-major or channels-last and its labels dense.
-ImageBatch checked(const char* op, const ImageBatch& batch, int64_t classes) {
+Batch checked(const char* op, const Batch& batch, int64_t classes) {
   const auto& [images, labels] = batch;
   TERN_CHECK(images.dtype() == DType::kF32, DTypeError, "[", op, "] expected images of f32, got ", images.dtype());
   TERN_CHECK(images.dim() == 4, ShapeError, "[", op, "] expected images [N, C, H, W], got ", images.shape());
@@ -60,7 +60,7 @@ ImageBatch checked(const char* op, const ImageBatch& batch, int64_t classes) {
              describe(labels));
   TERN_CHECK(labels.numel() == images.size(0), ShapeError, "[", op, "] expected a label for each of ", images.size(0),
              " images, got ", labels.numel());
-  const ImageBatch dense{images.contiguous(images.memory_format()), labels.contiguous()};
+  const Batch dense{images.contiguous(images.memory_format()), labels.contiguous()};
   const int64_t* label = dense.labels.data<int64_t>();
   for (int64_t i = 0; i < labels.numel(); ++i)
     TERN_CHECK(label[i] >= 0 && label[i] < classes, ValueError, "[", op, "] expected labels in [0, ", classes,
@@ -92,8 +92,8 @@ std::vector<int64_t> random_partners(int64_t n, Generator& random) {
 
 BatchTransform mixup(const MixOptions& options) {
   check_options("mixup", options);
-  return [options](const ImageBatch& given, Generator& random) -> ImageBatch {
-    const ImageBatch batch = checked("mixup", given, options.classes);
+  return [options](const Batch& given, Generator& random) -> Batch {
+    const Batch batch = checked("mixup", given, options.classes);
     const int64_t n = batch.images.size(0);
     const auto partner = random_partners(n, random);
     if (random.uniform() >= options.p) return {batch.images, soft_labels(batch.labels, options.classes, partner, 1)};
@@ -113,8 +113,8 @@ BatchTransform mixup(const MixOptions& options) {
 
 BatchTransform cutmix(const MixOptions& options) {
   check_options("cutmix", options);
-  return [options](const ImageBatch& given, Generator& random) -> ImageBatch {
-    const ImageBatch batch = checked("cutmix", given, options.classes);
+  return [options](const Batch& given, Generator& random) -> Batch {
+    const Batch batch = checked("cutmix", given, options.classes);
     const int64_t n = batch.images.size(0), channels = batch.images.size(1);
     const int64_t height = batch.images.size(2), width = batch.images.size(3);
     const auto partner = random_partners(n, random);
@@ -149,7 +149,7 @@ BatchTransform one_of(std::vector<BatchTransform> choices) {
   TERN_CHECK(!choices.empty(), ValueError, "[one_of] expected at least one transform, got none");
   for (size_t i = 0; i < choices.size(); ++i)
     TERN_CHECK(choices[i] != nullptr, ValueError, "[one_of] expected transforms, got an empty one at position ", i);
-  return [choices = std::move(choices)](const ImageBatch& batch, Generator& random) {
+  return [choices = std::move(choices)](const Batch& batch, Generator& random) {
     return choices[random.below(choices.size())](batch, random);
   };
 }

@@ -11,13 +11,13 @@
 namespace tern::data {
 
 /// What a loader gives: const auto& [images, labels] = batch;
-struct ImageBatch {
+struct Batch {
   Tensor images;  ///< f32 [N, C, H, W], in the loader's memory format
   Tensor labels;  ///< i64 [N]; f32 [N, classes] after mixup or cutmix
 };
 
 /// Makes one batch of another. Called from loader threads; `random` is the batch's own stream.
-using BatchTransform = std::function<ImageBatch(const ImageBatch& batch, Generator& random)>;
+using BatchTransform = std::function<Batch(const Batch& batch, Generator& random)>;
 
 /// Settings of mixup and cutmix.
 struct MixOptions {

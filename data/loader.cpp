@@ -30,11 +30,11 @@ struct Recipe {
   std::vector<int64_t> order;  // of examples
   int64_t batches;
 
-  ImageBatch make(int64_t index, detail::Image& image) const {
+  Batch make(int64_t index, detail::Image& image) const {
     const int64_t begin = index * options->batch_size;
     const int64_t end = std::min(begin + options->batch_size, static_cast<int64_t>(order.size()));
     const Generator root = Generator(options->seed).fork("data.example", static_cast<uint64_t>(epoch));
-    ImageBatch batch{.images = {}, .labels = empty({end - begin}, DType::kI64)};
+    Batch batch{.images = {}, .labels = empty({end - begin}, DType::kI64)};
     int64_t* labels = batch.labels.data<int64_t>();
     float* out = nullptr;
     Strides strides;
@@ -86,11 +86,11 @@ class Crew {
   Crew& operator=(const Crew&) = delete;
 
   // The batch `wanted_`, in order. Rethrows what its maker threw.
-  ImageBatch take() {
+  Batch take() {
     std::unique_lock lock(mutex_);
     Slot& slot = slot_of(wanted_);
     ready_.wait(lock, [&] { return slot.full; });
-    ImageBatch batch = std::move(slot.batch);
+    Batch batch = std::move(slot.batch);
     const std::exception_ptr error = std::exchange(slot.error, nullptr);
     slot = Slot();
     ++wanted_;
@@ -103,7 +103,7 @@ class Crew {
  private:
   struct Slot {
     bool full = false;
-    ImageBatch batch;
+    Batch batch;
     std::exception_ptr error;
   };
   Slot& slot_of(int64_t index) { return slots_[static_cast<size_t>(index) % slots_.size()]; }

@@ -67,12 +67,12 @@ class DataLoader {
   class Iterator {
    public:
     using iterator_category = std::input_iterator_tag;
-    using value_type = ImageBatch;
+    using value_type = Batch;
     using difference_type = std::ptrdiff_t;
-    using pointer = const ImageBatch*;
-    using reference = const ImageBatch&;
-    const ImageBatch& operator*() const { return batch_; }
-    const ImageBatch* operator->() const { return &batch_; }
+    using pointer = const Batch*;
+    using reference = const Batch&;
+    const Batch& operator*() const { return batch_; }
+    const Batch* operator->() const { return &batch_; }
     Iterator& operator++();
     bool operator==(std::default_sentinel_t) const { return loader_ == nullptr; }
 
@@ -83,7 +83,7 @@ class DataLoader {
     }
     DataLoader* loader_;
     std::shared_ptr<const void> running_;  // tells the loader when the last copy goes: the loop is over
-    ImageBatch batch_;
+    Batch batch_;
   };
   /// Starts the next epoch; a loop that still runs is over.
   Iterator begin();

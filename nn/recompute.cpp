@@ -7,7 +7,7 @@
 namespace tern::nn {
 namespace {
 
-struct CheckpointBackward {
+struct RecomputeBackward {
   static constexpr const char* kName = "recompute";
   std::function<Tensor(std::span<const Tensor>)> fn;
   std::vector<SavedTensor> inputs;      // what fn is called with
@@ -52,7 +52,7 @@ struct CheckpointBackward {
 Tensor recompute(const std::function<Tensor(std::span<const Tensor>)>& fn, const std::vector<Tensor>& inputs,
                  const std::vector<Tensor>& parameters) {
   TERN_CHECK(fn != nullptr, ValueError, "[recompute] expected a function, got an empty one");
-  CheckpointBackward saved;
+  RecomputeBackward saved;
   saved.fn = fn;
   saved.inputs.assign(inputs.begin(), inputs.end());
   saved.parameters.assign(parameters.begin(), parameters.end());
@@ -68,7 +68,7 @@ Tensor recompute(const std::function<Tensor(std::span<const Tensor>)>& fn, const
   }
   std::vector<Tensor> all = inputs;
   all.insert(all.end(), parameters.begin(), parameters.end());
-  return autograd::record<CheckpointBackward>(output, all, std::move(saved));
+  return autograd::record<RecomputeBackward>(output, all, std::move(saved));
 }
 
 namespace detail {

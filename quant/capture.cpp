@@ -180,7 +180,9 @@ struct Capture::Watched {
 
 Capture::Capture(nn::Module& model, const CaptureOptions& options) {
   TERN_CHECK(!options.layers.empty(), ValueError, "[capture] expected patterns of layers, got none");
-  Patterns patterns(options.layers, MatchRule::kName);
+  TERN_CHECK(options.reservoir >= 0, ValueError, "[capture] expected a reservoir of at least 0, got ",
+             options.reservoir);
+  Patterns patterns(options.layers, options.rule);
   RowStatisticsOptions wanted{.gram = options.gram, .reservoir = options.reservoir, .values = options.values};
   uint64_t stream = 0;
   for (const auto& [module, paths] : nn::module_places(model)) {

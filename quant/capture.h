@@ -78,8 +78,9 @@ class RowStatistics {
 /// Settings of Capture.
 struct CaptureOptions {
   enum class Side { kInput, kOutput };
-  /// Patterns of the layers' paths (MatchRule::kName); those of containers and whole blocks count as well.
+  /// Patterns of the layers, read by `rule`; those of containers and whole blocks count as well.
   std::vector<std::string> layers = {};
+  MatchRule rule = MatchRule::kName;
   Side side = Side::kInput;   ///< of a layer called with several tensors, the first
   int64_t channel_axis = -1;  ///< whose elements are a row's features; all other axes count rows
   bool gram = false;          ///< these four as in RowStatisticsOptions; each layer's sample has a stream of its own

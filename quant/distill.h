@@ -45,8 +45,8 @@ struct DistillationOptions {
 };
 
 /// A teacher at work: looks at what the student's tapped layers give as it runs, runs the teacher on the same input
-/// without gradients in eval mode, and adds both losses up. Taps the student's layers as long as it lives; it must not
-/// outlive the student.
+/// without gradients in eval mode, and adds both losses up. Taps the student's layers as long as it lives; loss() must
+/// not be called once the student is gone.
 ///
 ///   Distillation distillation(student, teacher, {.relation_weight = 10, .splits = 8, .relation_layers = {...}});
 ///   const Tensor logits = student(tokens);

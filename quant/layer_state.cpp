@@ -44,7 +44,10 @@ std::vector<Row> rows_of(const nn::Module& model) {
     if (method.is_in(model))
       for (LayerState& state : method.layer_states(model)) {
         std::string key = state.parameter.empty() ? state.name : state.parameter;
-        compressed.insert_or_assign(std::move(key), std::move(state));
+        TERN_CHECK(!compressed.contains(key), StateError, "[layer_table] expected ", key,
+                   " to be compressed by one method, got ", method.title, " and ",
+                   find_method(compressed.at(key).method)->title);
+        compressed.emplace(std::move(key), std::move(state));
       }
   const nn::NamedModules modules = model.named_modules();
   std::unordered_set<const void*> seen;
@@ -99,19 +102,25 @@ LayerTable counted(nn::Module& model, int64_t batch, const nn::Summary& summary)
   return table_of(std::move(rows));
 }
 
-std::string shown(const LayerFigure& figure) {
-  switch (figure.kind) {
-    case LayerFigure::Kind::kShare:
-      return format_text("%.2f%%", 100 * figure.value);
-    case LayerFigure::Kind::kCount:
-      return format_text("%.0f", figure.value);
-    case LayerFigure::Kind::kNumber:
-      break;
-  }
-  return format_text("%.4g", figure.value);
+}  // namespace
+
+std::string LayerFigure::column() const {
+  std::string key = heading;
+  std::replace(key.begin(), key.end(), ' ', '_');
+  return key;
 }
 
-}  // namespace
+std::string LayerFigure::text() const {
+  switch (kind) {
+    case Kind::kShare:
+      return format_text("%.2f%%", 100 * value);
+    case Kind::kCount:
+      return format_text("%.0f", value);
+    case Kind::kNumber:
+      break;
+  }
+  return format_text("%.4g", value);
+}
 
 std::optional<double> LayerState::figure(std::string_view figure_name) const {
   const auto it =
@@ -191,7 +200,7 @@ std::string to_string(const LayerTable& table) {
     for (const auto& column : columns) {
       const auto figure = std::find_if(layer.figures.begin(), layer.figures.end(),
                                        [&](const LayerFigure& f) { return f.name == column.second; });
-      line.push_back(figure == layer.figures.end() ? "-" : shown(*figure));
+      line.push_back(figure == layer.figures.end() ? "-" : figure->text());
     }
     if (with_range) line.push_back(layer.range > 0 ? format_text("%.4f", layer.range) : "-");
     if (with_macs) line.insert(line.end(), {concat(layer.macs), share(layer.bops())});

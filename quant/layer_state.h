@@ -23,6 +23,9 @@ struct LayerFigure {
   double value = 0;
   Kind kind = Kind::kNumber;
   std::string heading = {};  ///< of its column in tables for people, "dead zone"; empty for no column
+
+  std::string column() const;  ///< the heading as a key: "dead_zone"
+  std::string text() const;    ///< the value for people, by its kind: "1.25%", "12", "0.03125"
 };
 
 /// One weight of a model.

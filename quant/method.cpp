@@ -27,6 +27,9 @@ void register_method(Method method) {
   TERN_CHECK(!method.key.empty() && !method.metadata_key.empty(), ValueError,
              "[register_method] expected a key and a metadata key, got \"", method.key, "\" and \"",
              method.metadata_key, "\"");
+  for (const char c : method.key)
+    TERN_CHECK((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_', ValueError,
+               "[register_method] expected a key of letters, digits and _, got \"", method.key, "\"");
   for (const Method& other : methods())
     TERN_CHECK(other.key != method.key && other.metadata_key != method.metadata_key, ValueError,
                "[register_method] expected a key and a metadata key that no other method has, got \"", method.key,
@@ -41,6 +44,12 @@ const Method* find_method(std::string_view key) {
   const auto& all = methods();
   const auto it = std::find_if(all.begin(), all.end(), [&](const Method& m) { return m.key == key; });
   return it == all.end() ? nullptr : &*it;
+}
+
+Tensor effective_weight(const nn::Module& model, const LayerState& layer) {
+  if (const Method* method = find_method(layer.method); method != nullptr && method->effective)
+    if (Tensor weight = method->effective(model, layer); weight.defined()) return weight;
+  return model.get_parameter(layer.parameter)();
 }
 
 }  // namespace tern::quant

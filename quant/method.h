@@ -26,7 +26,7 @@ struct DescribedLayer {
   std::function<std::optional<LayerState>(const Tensor& latent)> state;
 };
 
-/// What lies in a model. All functions but `described` and `pack` are there.
+/// What lies in a model. All functions but `effective`, `described` and `pack` are there.
 struct Method {
   std::string key;           ///< unique, of letters, digits and _
   std::string metadata_key;  ///< under which a file's metadata has the description: "tern.quantizers"
@@ -44,6 +44,9 @@ struct Method {
   /// A state for every layer that the method has in a model, `method` being its key.
   std::function<std::vector<LayerState>(const nn::Module& model)> layer_states = {};
 
+  /// What the layer whose parameter has that path computes with, where that is not the parameter's effective value;
+  /// undefined for a layer that is not the method's. Empty: it always is.
+  std::function<Tensor(const nn::Module& model, const LayerState& layer)> effective = {};
   /// The weights that a description names, looked at in the file itself. Throws FormatError for a text that is no
   /// description and for tensors that the file lacks. Empty: such files are shown as they are.
   std::function<std::vector<DescribedLayer>(const std::string& description, const ReadTensor& read)> described = {};
@@ -59,5 +62,7 @@ const std::deque<Method>& methods();
 void register_method(Method method);
 /// The method of that key; null if there is none.
 const Method* find_method(std::string_view key);
+/// The weight that a layer of a model's table computes with.
+Tensor effective_weight(const nn::Module& model, const LayerState& layer);
 
 }  // namespace tern::quant

@@ -20,7 +20,10 @@ std::string to_string(const std::vector<LeftOut>& left) {
 }
 
 Patterns::Patterns(const std::vector<std::string>& patterns, MatchRule rule)
-    : patterns_(patterns), used_(patterns.size(), false), rule_(rule) {}
+    : patterns_(patterns), used_(patterns.size(), false), rule_(rule) {
+  for (const std::string& pattern : patterns)
+    TERN_CHECK(!pattern.empty(), ValueError, "[patterns] expected patterns that are not empty, got an empty one");
+}
 
 std::string Patterns::match(std::string_view path, std::string_view type) {
   std::string first;

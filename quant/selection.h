@@ -28,6 +28,7 @@ enum class MatchRule {
 /// Patterns of paths, and which of them have matched.
 class Patterns {
  public:
+  /// Throws ValueError for an empty pattern.
   explicit Patterns(const std::vector<std::string>& patterns, MatchRule rule = MatchRule::kGlob);
 
   /// The first pattern that matches one of the paths where a layer stands, or the layer's type; an empty text if none

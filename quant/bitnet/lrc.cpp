@@ -49,7 +49,9 @@ struct Chosen {
 void collect_inputs(nn::Module& model, std::vector<Chosen>& chosen, const LrcOptions& options) {
   TERN_CHECK(options.calibrate != nullptr, ValueError,
              "[convert_to_lrc] expected a function `calibrate` for activation_svd, got none");
-  CaptureOptions capture{.reservoir = options.calibration_tokens, .view = [](nn::Module& module, const Tensor& x) {
+  CaptureOptions capture{.rule = MatchRule::kGlob,
+                         .reservoir = options.calibration_tokens,
+                         .view = [](nn::Module& module, const Tensor& x) {
                            auto& layer = static_cast<BitLinear&>(module);
                            return layer.subln.has_value() ? (*layer.subln)(x) : x;
                          }};

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
 #include <tern/core/io/json.h>
 #include <tern/core/text.h>
@@ -28,16 +29,32 @@ LayerState state_of(const std::string& path, const Ternary& ternary, bool quanti
   return state;
 }
 
+Tensor effective(const nn::Module& model, const LayerState& layer) {
+  const NoGradGuard no_grad;
+  const auto module = model.get_module(layer.name);
+  if (auto* linear = dynamic_cast<BitLinear*>(module.get())) return dequantize(linear->ternary());
+  if (auto* corrected = dynamic_cast<BitLinearLrc*>(module.get())) return dequantize(corrected->ternary());
+  return {};
+}
+
 std::vector<DescribedLayer> described_layers(const std::string& description, const ReadTensor& read) {
   std::vector<DescribedLayer> layers;
   for (const DescribedConversion& layer : described_conversion(description)) {
-    const std::string parameter = layer.path + ".weight";
+    const std::string parameter = nn::join_path(layer.path, "weight");
     if (!layer.options.quantize_weight || !read(parameter).has_value()) continue;  // of codes alone nothing is latent
     layers.push_back({parameter,
                       [path = layer.path, parameter,
                        a = layer.options.quantize_activation](const Tensor& latent) -> std::optional<LayerState> {
-                        LayerState state = state_of(path, ternarize(latent), a);
+                        const Ternary ternary = ternarize(latent);
+                        LayerState state = state_of(path, ternary, a);
                         state.parameter = parameter;
+                        const int8_t* codes = ternary.codes.data<int8_t>();
+                        int64_t levels = 0;
+                        for (const int8_t code : {int8_t{-1}, int8_t{0}, int8_t{1}})
+                          levels += std::find(codes, codes + state.weights, code) != codes + state.weights;
+                        state.figures.push_back({.name = "levels",
+                                                 .value = static_cast<double>(levels),
+                                                 .kind = LayerFigure::Kind::kCount});
                         return state;
                       }});
   }
@@ -71,6 +88,7 @@ Method method() {
           .describe = describe_conversion,
           .restore = restore_conversion,
           .layer_states = layer_states,
+          .effective = effective,
           .described = described_layers,
           .pack = [](nn::Module& model) { static_cast<void>(pack(model)); }};
 }

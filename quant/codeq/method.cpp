@@ -33,18 +33,19 @@ std::vector<DescribedLayer> described_layers(const std::string& description, con
   std::vector<DescribedLayer> layers;
   for (const auto& [parameter, options] : described_quantizers(description)) {
     const double dz = logit_of(read, parameter, "logit_dz"), bit = logit_of(read, parameter, "logit_bit");
-    layers.push_back({parameter, [parameter = parameter, options = options, dz, bit](const Tensor& latent) {
-                        std::optional<LayerState> state;
-                        if (std::isfinite(dz) && std::isfinite(bit)) {
-                          state = state_of(latent, dz, bit, options);
-                          state->name = state->parameter = parameter;
-                          state->figures.push_back(
-                              {.name = "levels",
-                               .value = static_cast<double>(count_levels(latent, dz, bit, options)),
-                               .kind = LayerFigure::Kind::kCount});
-                        }
-                        return state;
-                      }});
+    layers.push_back(
+        {parameter, [parameter = parameter, options = options, dz, bit](const Tensor& latent) {
+           std::optional<LayerState> state;
+           if (std::isfinite(dz) && std::isfinite(bit)) {
+             state = state_of(latent, dz, bit, options);
+             state->parameter = parameter;
+             state->name = parameter.ends_with(".weight") ? parameter.substr(0, parameter.size() - 7) : parameter;
+             state->figures.push_back({.name = "levels",
+                                       .value = static_cast<double>(count_levels(latent, dz, bit, options)),
+                                       .kind = LayerFigure::Kind::kCount});
+           }
+           return state;
+         }});
   }
   return layers;
 }

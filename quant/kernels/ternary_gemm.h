@@ -1,4 +1,4 @@
-// Ternary weights times int8 activations, in exact integers (quant/packed/linear.h has the formulas).
+// Ternary weights times int8 activations, in exact integers (quant/packed/product.h has the formulas).
 #pragma once
 
 #include <tern/core/kernels/kernel.h>

@@ -125,8 +125,9 @@ PackedWeight load(const Content& content, const std::string& name, const WeightI
                weight.format->version, " or lower, got version ", info.version);
     if (const auto size = info.settings.find(kGroupSize);
         size != info.settings.end() && weight.format->scales == ScaleOf::kGroup) {
-      TERN_CHECK(size->second >= 1 && size->second <= static_cast<double>(kMaxInFeatures), FormatError,
-                 "[packed] expected a group_size from 1 to ", kMaxInFeatures, ", got ", size->second);
+      TERN_CHECK(size->second >= 1 && size->second == std::floor(size->second) &&
+                     size->second <= static_cast<double>(kMaxInFeatures),
+                 FormatError, "[packed] expected a group_size from 1 to ", kMaxInFeatures, ", got ", size->second);
       weight.group_size = static_cast<int64_t>(size->second);
     }
     weight.scales = tensor_at(kScaleSuffix);

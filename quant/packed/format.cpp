@@ -30,6 +30,10 @@ void for_each_row(int64_t rows, int64_t in_features, const F& fn) {
 
 // What is wrong with scales or zero points; empty if nothing is.
 std::string wrong_scales(const PackedWeight& w) {
+  const bool grouped = w.format->scales == ScaleOf::kGroup;
+  if (grouped != (w.group_size > 0))
+    return concat("[packed] expected ", grouped ? "a group_size of at least 1" : "no group_size", " in ",
+                  w.format->name, ", got ", w.group_size);
   const Shape wanted = scale_shape(*w.format, w.out_features, w.in_features, w.group_size);
   if (!w.scales.defined()) return concat("[packed] expected a scale f32 ", wanted, ", got none");
   if (w.scales.dtype() != DType::kF32 || w.scales.shape() != wanted)

@@ -66,8 +66,8 @@ struct Format {
   /// The format that products take this one as, which may be itself.
   const Format* computed_as = nullptr;
   Activations activations = Activations::kNone;
-  /// y [..., out_features], f32, of tokens and a weight of this format that has passed check_form(); null without a
-  /// product. bias: f32 [out_features], or none.
+  /// y [..., out_features], f32, of tokens and a weight of this format, whose form it checks; null without a product.
+  /// bias: f32 [out_features], or none.
   Tensor (*product)(const TokenCodes& tokens, const PackedWeight& weight, const Tensor& bias) = nullptr;
 
   const Format& execution() const { return computed_as == nullptr ? *this : *computed_as; }

@@ -103,7 +103,12 @@ Tensor ternary_linear(const TokenCodes& tokens, const Tensor& codes, float scale
 }
 
 Tensor ternary_product_of(const TokenCodes& tokens, const PackedWeight& weight, const Tensor& bias) {
-  return run_product(kOp, product_of(tokens, weight), tokens, weight.scale(), bias);
+  const kernels::TernaryProduct product = product_of(tokens, weight);
+  check_defined(kOp, weight.scales);
+  TERN_CHECK(weight.scales.dtype() == DType::kF32 && weight.scales.dim() == 0 && weight.scale() > 0 &&
+                 std::isfinite(weight.scale()),
+             FormatError, "[", kOp, "] expected a scale f32 [], finite and above 0, got ", describe(weight.scales));
+  return run_product(kOp, product, tokens, weight.scale(), bias);
 }
 
 Tensor packed_linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias,

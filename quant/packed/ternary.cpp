@@ -19,7 +19,7 @@ struct ByteTable {
   std::array<Entry, 256> entries{};
   std::array<uint8_t, 243>
       bytes{};               // of the number whose base-3 digits are those of the codes, the first most significant
-  uint8_t filler_digit = 0;  // what fills a row's last byte up
+  uint8_t filler_digit = 0;  // what fills a row's last byte or block up
 };
 
 enum class Layout : uint8_t { kLinear, kBlock128, kDigits, kFixed };

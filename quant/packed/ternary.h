@@ -7,8 +7,7 @@ namespace tern::packed {
 
 /// How codes become bytes. The digit of a code is the code plus one: 0, 1 or 2. A row of n weights is, in
 /// - pack2_linear, 2 bits each, for files: weight i in bits 2 (i % 4) and up of byte i / 4; unused bits are 0;
-/// - pack2_block128, 2 bits each, for files and for computing: 32 bytes for 128 weights, of which byte p holds weights
-/// p,
+/// - pack2_block128, 2 bits each, for files and for computing: 32 bytes for 128 weights; byte p holds weights p,
 ///   p + 32, p + 64 and p + 96, from the top two bits down; the last block is filled up with digit 1, weights of zero;
 /// - pack3_digits, 1.6 bits each, for files: five weights a byte, the number whose digits in base 3 they are, the first
 ///   one the most significant; unused digits are 0;

@@ -74,7 +74,7 @@ TEST(PostNormVit, TrainsLikeAnyOtherModel) {
   train::ClassifierTask task({.train = &loader});
   train::Trainer trainer(model, {.optimizer = optimizer, .max_steps = 8});
   task.start(0, {});
-  const train::Batch batch = *task.next();
+  const train::TaskBatch batch = *task.next();
   const double first = trainer.step(task, std::span(&batch, 1));
   double last = first;
   for (int i = 0; i < 7; ++i) last = trainer.step(task, std::span(&batch, 1));

@@ -8,12 +8,12 @@
 namespace tern {
 namespace {
 
-using data::ImageBatch;
+using data::Batch;
 using test::values;
 
 // Image i is all i + 1, of class i mod 3.
-ImageBatch flat_batch(int64_t n, MemoryFormat format = MemoryFormat::kChannelsLast) {
-  ImageBatch batch{empty({n, 2, 4, 5}, DType::kF32, format), empty({n}, DType::kI64)};
+Batch flat_batch(int64_t n, MemoryFormat format = MemoryFormat::kChannelsLast) {
+  Batch batch{empty({n, 2, 4, 5}, DType::kF32, format), empty({n}, DType::kI64)};
   for (int64_t i = 0; i < n; ++i) {
     batch.images[i].fill_(static_cast<double>(i + 1));
     batch.labels.data<int64_t>()[i] = i % 3;
@@ -30,7 +30,7 @@ double row_sum(const std::vector<float>& rows, int64_t i, int64_t classes) {
 TEST(Mixup, ImagesAndLabelsMixInTheSameShares) {
   for (uint64_t seed = 0; seed < 50; ++seed) {
     Generator random(seed);
-    const ImageBatch in = flat_batch(6);
+    const Batch in = flat_batch(6);
     const auto [images, labels] = data::mixup({.alpha = 0.4, .classes = 4})(in, random);
     ASSERT_EQ(labels.shape(), (Shape{6, 4}));
     EXPECT_EQ(labels.dtype(), DType::kF32);
@@ -92,12 +92,12 @@ TEST(Mixup, SharesFollowTheBetaDistribution) {
     double sum = 0, squares = 0;
     int64_t n = 0;
     for (int round = 0; round < 6000; ++round) {
-      ImageBatch batch{empty({2, 1, 1, 1}), empty({2}, DType::kI64)};
+      Batch batch{empty({2, 1, 1, 1}), empty({2}, DType::kI64)};
       batch.images.data<float>()[0] = 0;
       batch.images.data<float>()[1] = 1;
       batch.labels.data<int64_t>()[0] = 0;
       batch.labels.data<int64_t>()[1] = 1;
-      const ImageBatch out = mix(batch, random);
+      const Batch out = mix(batch, random);
       const double first = values(out.images)[0];  // 0 or 1 - keep
       EXPECT_NEAR(values(out.labels)[1], first, 1e-6);
       if (values(out.images)[0] == 0 && values(out.images)[1] == 1) continue;  // each is its own partner
@@ -138,9 +138,9 @@ TEST(Mixup, SmallAndLargeAlpha) {
 
 TEST(Mixup, SomeBatchesOnlyGetSoftLabels) {
   Generator random(1);
-  const ImageBatch in = flat_batch(3);
+  const Batch in = flat_batch(3);
   for (const auto& mix : {data::mixup({.classes = 3, .p = 0}), data::cutmix({.classes = 3, .p = 0})}) {
-    const ImageBatch out = mix(in, random);
+    const Batch out = mix(in, random);
     EXPECT_TRUE(out.images.is_same(in.images));
     EXPECT_EQ(values(out.labels), (std::vector<float>{1, 0, 0, 0, 1, 0, 0, 0, 1}));
   }
@@ -148,9 +148,7 @@ TEST(Mixup, SomeBatchesOnlyGetSoftLabels) {
 
 TEST(OneOf, UsesEachOfItsChoices) {
   const auto mark = [](double v) {
-    return data::BatchTransform([v](const ImageBatch& b, Generator&) {
-      return ImageBatch{empty({1}).fill_(v), b.labels};
-    });
+    return data::BatchTransform([v](const Batch& b, Generator&) { return Batch{empty({1}).fill_(v), b.labels}; });
   };
   const auto any = data::one_of({mark(1), mark(2), mark(3)});
   std::map<float, int> seen;
@@ -186,7 +184,7 @@ TEST(Mixup, BadUse) {
     for (const int64_t wrong : {int64_t{3}, int64_t{-1}, int64_t{1} << 40}) {
       for (uint64_t seed = 0; seed < 20; ++seed) {  // whoever is whose partner
         Generator order(seed);
-        ImageBatch batch = flat_batch(4);
+        Batch batch = flat_batch(4);
         batch.labels.data<int64_t>()[3] = wrong;
         EXPECT_EQ(sentence_of<ValueError>([&] { mix(batch, order); }),
                   concat("[", op, "] expected labels in [0, 3), got ", wrong));
@@ -220,8 +218,8 @@ TEST(Mixup, LayoutDoesNotMatter) {
     for (const Tensor& images : {holes, turned})
       for (uint64_t seed = 0; seed < 10; ++seed) {
         Generator one(seed), other(seed);
-        const ImageBatch got = mix({images, labels}, one);
-        const ImageBatch want = mix({images.contiguous(), labels.contiguous()}, other);
+        const Batch got = mix({images, labels}, one);
+        const Batch want = mix({images.contiguous(), labels.contiguous()}, other);
         EXPECT_EQ(values(got.images), values(want.images));
         EXPECT_EQ(values(got.labels), values(want.labels));
       }

@@ -68,7 +68,7 @@ TEST(DataLoader, ContentDependsOnSeedEpochAndIndexAlone) {
 }
 
 TEST(DataLoader, AnExampleIsAugmentedTheSameInAnyBatch) {
-  // ImageBatch size and order do not matter to what an example looks like.
+  // Batch size and order do not matter to what an example looks like.
   const auto by_label_sum = [](int64_t batch_size, bool shuffle) {
     DataLoader loader(Counted(11),
                       {.batch_size = batch_size, .shuffle = shuffle, .seed = 3, .transform = augmentation()});

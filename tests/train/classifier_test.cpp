@@ -111,11 +111,11 @@ TEST(ClassifierTransforms, CutsHolesOfTheMeanAndChangesColoursBefore) {
 TEST(ClassifierTransforms, MixesBatchesAsItIsTold) {
   ClassifierConfig::Data c;
   EXPECT_FALSE(static_cast<bool>(batch_transform(c, 4)));
-  const data::ImageBatch batch{rand({8, 1, 16, 16}), randint(0, 4, {8})};
+  const data::Batch batch{rand({8, 1, 16, 16}), randint(0, 4, {8})};
   // By cutmix every pixel is one of the batch's, by mixup few are.
   const auto whole_pixels = [&](uint64_t seed) {
     Generator random(seed);
-    const data::ImageBatch mixed = batch_transform(c, 4)(batch, random);
+    const data::Batch mixed = batch_transform(c, 4)(batch, random);
     EXPECT_EQ(mixed.labels.shape(), (Shape{8, 4}));
     const auto all = batch.images.to_vector<float>();
     const std::set<float> known(all.begin(), all.end());

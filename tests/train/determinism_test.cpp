@@ -236,7 +236,7 @@ TEST(Manners, FiveHundredStepsLeaveNothingBehind) {
   optim::AdamW optimizer(model.named_parameters(), {.lr = 1e-3});
   Trainer trainer(model, {.optimizer = optimizer, .clip_norm = 1});
   const ClassifierTask task({});
-  const Batch batch{.inputs = rand({4, 3, 8, 8}), .targets = tensor<int64_t>({0, 1, 2, 3})};
+  const TaskBatch batch{.inputs = rand({4, 3, 8, 8}), .targets = tensor<int64_t>({0, 1, 2, 3})};
   const auto steps = [&](int n) {
     for (int i = 0; i < n; ++i) {
       (void)trainer.step(task, {&batch, 1});

@@ -147,7 +147,7 @@ struct Doubling : Method {
     steps.push_back(step);
     factor = step < 5 ? 2 : 1;
   }
-  Tensor loss(const Tensor& output, const Batch& batch, const Tensor& task_loss) override {
+  Tensor loss(const Tensor& output, const TaskBatch& batch, const Tensor& task_loss) override {
     EXPECT_EQ(output.shape(), (Shape{batch.inputs.size(0), batch.inputs.size(1), 257}));
     seen.data<double>()[0] += 1;
     return mul(task_loss, factor);
@@ -277,7 +277,7 @@ TEST(LanguageRun, ALossThatIsNoNumberIsToldByItsStep) {
   struct Breaking : Method {
     int64_t at = 0;
     void before_step(int64_t step) override { at = step; }
-    Tensor loss(const Tensor&, const Batch&, const Tensor& task_loss) override {
+    Tensor loss(const Tensor&, const TaskBatch&, const Tensor& task_loss) override {
       return at == 2 ? mul(task_loss, std::numeric_limits<double>::infinity()) : task_loss;
     }
   } breaking;

@@ -213,7 +213,7 @@ TEST(Trainer, AccumulatedBatchesCountAsOne) {
   SmallRun one, two;
   const auto batches = [](SmallRun& run, int64_t size) {
     data::DataLoader loader(run.images, {.batch_size = size});
-    std::vector<Batch> out;
+    std::vector<TaskBatch> out;
     for (const auto& [images, labels] : loader) {
       out.push_back({images, labels});
       if (static_cast<int64_t>(out.size()) * size == 32) break;
@@ -237,8 +237,8 @@ std::pair<double, double> change_of_a_step(double clip_norm, double clip_value) 
   const std::vector<Tensor> parameters = run.net.parameters();
   std::vector<Tensor> before;
   for (const Tensor& p : parameters) before.push_back(p.detach().clone());
-  const data::ImageBatch images = *data::DataLoader(run.images, {.batch_size = 16}).begin();
-  const Batch batch{images.images, images.labels};
+  const data::Batch images = *data::DataLoader(run.images, {.batch_size = 16}).begin();
+  const TaskBatch batch{images.images, images.labels};
   Trainer trainer(run.net, {.optimizer = plain, .clip_norm = clip_norm, .clip_value = clip_value});
   (void)trainer.step(run.task(false, false), {&batch, 1});
   double squares = 0, largest = 0;

@@ -55,8 +55,11 @@ std::vector<std::string> cells_of(const TensorInspection& t, bool unicode, const
                              if_values(t.values.deviation), values ? percent(t.zero_share()) : std::string("-"),
                              t.readable ? distinct_text(distinct_of(t)) : "-", std::to_string(t.bits())});
   for (const auto& [heading, name] : columns) {
-    const auto value = t.compressed ? t.compressed->figure(name) : std::nullopt;
-    cells.push_back(value ? percent(*value) : "-");
+    std::string cell = "-";
+    if (t.compressed)
+      for (const quant::LayerFigure& own : t.compressed->figures)
+        if (own.name == name) cell = own.text();
+    cells.push_back(cell);
   }
   if (non_finite) cells.push_back(t.readable ? std::to_string(t.values.non_finite) : "-");
   cells.push_back(values ? concat("|", histogram_sketch(t.values.histogram, unicode), "|") : "");

@@ -140,13 +140,6 @@ Json layer_history(const std::vector<Json>& rows, const char* unit, int64_t poin
   return out;
 }
 
-// What a figure with a column is called in rows and tags: "dead_zone" for "dead zone".
-std::string key_of(const quant::LayerFigure& figure) {
-  std::string key = figure.heading;
-  std::replace(key.begin(), key.end(), ' ', '_');
-  return key;
-}
-
 // The layer table: of the checkpoint, or what layers.jsonl says of the last epoch.
 Json layer_table(const RunRecord& run) {
   Json layers = Json::array();
@@ -172,7 +165,7 @@ Json layer_table(const RunRecord& run) {
                              {"quantized", s.quantized()}});
     if (s.range > 0) row["range"] = number(s.range);
     for (const quant::LayerFigure& figure : s.figures)
-      if (!figure.heading.empty()) row[key_of(figure)] = number(figure.value);
+      if (!figure.heading.empty()) row[figure.column()] = number(figure.value);
     if (report.macs() > 0) {
       row["macs"] = s.macs;
       row["bops"] = number(s.bops());

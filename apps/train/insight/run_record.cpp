@@ -5,6 +5,7 @@
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
 #include <tern/core/io/file.h>
+#include <tern/quant/method.h>
 #include <tern/train/insight/run_record.h>
 #include <tern/train/vision/classifier.h>
 
@@ -242,14 +243,15 @@ double usual_range(const std::vector<double>& values) {
   return *place > 0 ? *place : *std::max_element(place, magnitudes.end());
 }
 
-LayerWeights examined(quant::LayerState state, const nn::Parameter& weight, const WeightsOptions& options) {
-  const std::vector<double> latent = weight.latent().to_vector<double>();
+LayerWeights examined(quant::LayerState state, const Tensor& latent_weight, const Tensor& effective,
+                      const WeightsOptions& options) {
+  const std::vector<double> latent = latent_weight.to_vector<double>();
   double range = std::max(state.range, usual_range(latent));
   if (!(range > 0 && std::isfinite(range))) range = 1;
   return {.state = std::move(state),
-          .shape = weight.latent().shape(),
+          .shape = latent_weight.shape(),
           .histogram = weight_histogram(latent, -1.5 * range, 1.5 * range, options.bins),
-          .map = kernel_map(weight(), options.map_weights)};
+          .map = kernel_map(effective, options.map_weights)};
 }
 
 }  // namespace
@@ -260,10 +262,10 @@ std::vector<LayerWeights> examine_weights(nn::Module& model, int64_t image_side,
       image_side > 0 ? quant::layer_table(model, {1, 3, image_side, image_side}) : quant::layer_table(model);
   std::vector<LayerWeights> layers;
   for (const quant::LayerState& state : table.layers) {
-    if (state.parameter.empty()) continue;  // codes alone: there is nothing latent to show
-    const nn::Parameter& weight = model.get_parameter(state.parameter);
-    if (const int64_t axes = weight.latent().dim(); axes == 2 || axes == 4)
-      layers.push_back(examined(state, weight, options));
+    const Tensor effective = quant::effective_weight(model, state);
+    const Tensor latent = state.parameter.empty() ? effective : model.get_parameter(state.parameter).latent();
+    if (const int64_t axes = latent.dim(); axes == 2 || axes == 4)
+      layers.push_back(examined(state, latent, effective, options));
   }
   return layers;
 }

@@ -47,8 +47,8 @@ KernelMap kernel_map(const Tensor& weight, int64_t max_weights);
 struct LayerWeights {
   quant::LayerState state;
   Shape shape;
-  WeightHistogram
-      histogram;  ///< of the latent weights, over 1.5 times the range that 99 % of them keep to, either side of 0
+  WeightHistogram histogram;  ///< of the latent weights, over 1.5 times the range that 99 % of them keep to (or the
+                              ///< method, if that is more), either side of 0
   KernelMap map;
 };
 

@@ -8,7 +8,7 @@
 
 #include <tern/core/autograd/autograd.h>
 #include <tern/core/error.h>
-#include <tern/quant/layer_state.h>
+#include <tern/quant/method.h>
 #include <tern/train/insight/histogram.h>
 #include <tern/train/insight/tensorboard.h>
 
@@ -186,17 +186,14 @@ void EventWriter::histogram(std::string_view tag, const Tensor& values, int64_t 
 void write_layers(EventWriter& events, const nn::Module& model, int64_t step) {
   const NoGradGuard no_grad;
   for (const quant::LayerState& layer : quant::layer_table(model).layers) {
-    if (layer.parameter.empty()) continue;
-    const nn::Parameter& weight = model.get_parameter(layer.parameter);
-    events.histogram(concat("weights/", layer.name), weight(), step);
+    events.histogram(concat("weights/", layer.name), quant::effective_weight(model, layer), step);
     if (!layer.quantized()) continue;
-    if (weight.is_parametrized()) events.histogram(concat("latent/", layer.name), weight.latent(), step);
+    if (!layer.parameter.empty())
+      events.histogram(concat("latent/", layer.name), model.get_parameter(layer.parameter).latent(), step);
     events.scalar(concat("bits/", layer.name), layer.bits, step);
     events.scalar(concat("sparsity/", layer.name), 1 - layer.density(), step);
     for (const quant::LayerFigure& figure : layer.figures) {
-      std::string tag = figure.heading;
-      std::replace(tag.begin(), tag.end(), ' ', '_');
-      if (!tag.empty()) events.scalar(concat(tag, "/", layer.name), figure.value, step);
+      if (!figure.heading.empty()) events.scalar(concat(figure.column(), "/", layer.name), figure.value, step);
     }
   }
 }

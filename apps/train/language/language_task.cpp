@@ -70,12 +70,12 @@ void LanguageTask::start(int64_t epoch, const io::TensorMap& position) {
   done_ = batch;
 }
 
-std::optional<Batch> LanguageTask::next() {
+std::optional<TaskBatch> LanguageTask::next() {
   if (done_ == size()) return std::nullopt;
   return batch(epoch_ * size() + done_++);
 }
 
-Batch LanguageTask::batch(int64_t number) const {
+TaskBatch LanguageTask::batch(int64_t number) const {
   Generator random = Generator(options_.seed).fork("windows", static_cast<uint64_t>(number));
   std::vector<int64_t> places(static_cast<size_t>(options_.batch_size));
   for (int64_t& place : places) place = static_cast<int64_t>(random.below(static_cast<uint64_t>(windows_.size())));
@@ -95,11 +95,11 @@ data::LoaderStats LanguageTask::loading() const {
   return {.total_seconds = 0, .wait_seconds = 0, .batches = done_, .images = done_ * options_.batch_size};
 }
 
-Tensor LanguageTask::loss(const Tensor& output, const Batch& batch) const {
+Tensor LanguageTask::loss(const Tensor& output, const TaskBatch& batch) const {
   return cross_entropy(output.flatten(0, 1), batch.targets.flatten());
 }
 
-void LanguageTask::count(const Tensor&, const Batch& batch, Accuracy::Sums& sums) const {
+void LanguageTask::count(const Tensor&, const TaskBatch& batch, Accuracy::Sums& sums) const {
   sums.n += batch.targets.numel();
 }
 

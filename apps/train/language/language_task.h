@@ -30,12 +30,12 @@ class LanguageTask : public Task {
 
   int64_t size() const override { return options_.batches; }
   void start(int64_t epoch, const io::TensorMap& position) override;
-  std::optional<Batch> next() override;
+  std::optional<TaskBatch> next() override;
   io::TensorMap position() const override;
   data::LoaderStats loading() const override;
 
-  Tensor loss(const Tensor& output, const Batch& batch) const override;
-  void count(const Tensor& output, const Batch& batch, Accuracy::Sums& sums) const override;
+  Tensor loss(const Tensor& output, const TaskBatch& batch) const override;
+  void count(const Tensor& output, const TaskBatch& batch, Accuracy::Sums& sums) const override;
 
   EvalResult validate(nn::Module& model, const std::function<bool()>& stop) override;
   EvalResult test(nn::Module&, const std::function<bool()>&) override { return {}; }
@@ -48,7 +48,7 @@ class LanguageTask : public Task {
   bool tells_epochs() const override { return false; }
 
   /// The batch of that number in the run, from 0.
-  Batch batch(int64_t number) const;
+  TaskBatch batch(int64_t number) const;
 
  private:
   LanguageTaskOptions options_;

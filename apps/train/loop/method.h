@@ -78,7 +78,7 @@ class Method {
   virtual bool has_set_in() const { return true; }
   /// The loss to learn from, made of the task's own, which is what metrics.jsonl tells. Called once for each batch,
   /// after the model's forward.
-  virtual Tensor loss([[maybe_unused]] const Tensor& output, [[maybe_unused]] const Batch& batch,
+  virtual Tensor loss([[maybe_unused]] const Tensor& output, [[maybe_unused]] const TaskBatch& batch,
                       const Tensor& task_loss) {
     return task_loss;
   }

@@ -17,7 +17,7 @@
 namespace tern::train {
 
 /// Examples that go through the model together: images and labels, tokens and those that follow them.
-struct Batch {
+struct TaskBatch {
   Tensor inputs;   ///< what the model is called with
   Tensor targets;  ///< what its output should be
 };
@@ -35,17 +35,17 @@ class Task {
   virtual void start(int64_t epoch, const io::TensorMap& position) = 0;
   /// The next batch; nothing behind the last one of the epoch. What it holds depends on its place alone, never on
   /// threads or timing.
-  virtual std::optional<Batch> next() = 0;
+  virtual std::optional<TaskBatch> next() = 0;
   /// Where the epoch is, behind the last batch that next() gave; not empty.
   virtual io::TensorMap position() const = 0;
   /// How the epoch has gone so far.
   virtual data::LoaderStats loading() const = 0;
 
   /// The loss of the model's output for a batch, one element, with its gradient.
-  virtual Tensor loss(const Tensor& output, const Batch& batch) const = 0;
+  virtual Tensor loss(const Tensor& output, const TaskBatch& batch) const = 0;
   /// Adds a batch to what is told of the epoch under way: its examples (losses are weighed by them) and, where that is
   /// cheap, how many were right.
-  virtual void count(const Tensor& output, const Batch& batch, Accuracy::Sums& sums) const = 0;
+  virtual void count(const Tensor& output, const TaskBatch& batch, Accuracy::Sums& sums) const = 0;
 
   /// Measures the model, in eval mode and without gradients, on examples that were held out to choose the best
   /// checkpoint by; without examples n is 0. stop, if there is one, is asked after each batch: true ends it there, and

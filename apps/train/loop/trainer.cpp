@@ -42,18 +42,18 @@ int64_t Trainer::global_step() const {
 }
 
 // Goes through the step once more, slowly, to say where it went wrong.
-void Trainer::diverged(const std::string& expected, const Task& task, std::span<const Batch> batches) const {
+void Trainer::diverged(const std::string& expected, const Task& task, std::span<const TaskBatch> batches) const {
   std::string where;
   try {
     Generator random(state_->random_before);
     const GeneratorGuard replay(random);
     const autograd::AnomalyGuard anomaly;
-    for (const Batch& batch : batches) {
+    for (const TaskBatch& batch : batches) {
       const NoGradGuard no_grad;
       if (!all_finite(batch.inputs)) where = "; the batch itself holds NaN or infinity";
       if (!all_finite(batch.targets)) where = "; the targets of the batch hold NaN or infinity";
     }
-    for (const Batch& batch : batches) {
+    for (const TaskBatch& batch : batches) {
       if (!where.empty()) break;
       const Tensor output = model_(batch.inputs);
       Tensor loss = task.loss(output, batch);
@@ -67,7 +67,7 @@ void Trainer::diverged(const std::string& expected, const Task& task, std::span<
                               state_->last_good()));
 }
 
-double Trainer::step(const Task& task, std::span<const Batch> batches) {
+double Trainer::step(const Task& task, std::span<const TaskBatch> batches) {
   TERN_CHECK(!batches.empty(), ValueError, "[trainer] expected at least one batch a step, got none");
   Profiler::Phases phase(options_.profiler);
   phase.next("zero gradients");
@@ -75,7 +75,7 @@ double Trainer::step(const Task& task, std::span<const Batch> batches) {
   options_.optimizer.zero_grad();
   if (options_.method != nullptr) options_.method->before_step(state_->step);
   double total = 0;
-  for (const Batch& batch : batches) {
+  for (const TaskBatch& batch : batches) {
     phase.next("forward");
     const Tensor output = model_(batch.inputs);
     phase.next("loss");

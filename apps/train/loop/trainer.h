@@ -100,7 +100,7 @@ class Trainer {
 
   /// One optimizer step, on its own, over given batches (as many as options.accumulate asks for, or fewer); returns
   /// the mean of the task's losses. Throws NonFiniteError as fit(), ValueError for no batch.
-  double step(const Task& task, std::span<const Batch> batches);
+  double step(const Task& task, std::span<const TaskBatch> batches);
 
   /// Writes weights and state of the run; load() takes them back. Saving throws IoError, StateError if the averages are
   /// not of the model's own entries. Loading checks everything first: names, shapes and dtypes of model, optimizer and
@@ -115,7 +115,7 @@ class Trainer {
   int64_t global_step() const;  ///< optimizer steps made
 
  private:
-  [[noreturn]] void diverged(const std::string& expected, const Task& task, std::span<const Batch> batches) const;
+  [[noreturn]] void diverged(const std::string& expected, const Task& task, std::span<const TaskBatch> batches) const;
   nn::Module& model_;
   TrainerOptions options_;
   std::unique_ptr<RunState> state_;

@@ -60,7 +60,7 @@ io::Json DistillMethod::environment() const {
   return io::Json::object({{"teacher", file_identity(config.teacher)}});
 }
 
-Tensor DistillMethod::loss(const Tensor& output, const Batch& batch, const Tensor& task_loss) {
+Tensor DistillMethod::loss(const Tensor& output, const TaskBatch& batch, const Tensor& task_loss) {
   return distillation_.has_value() ? add(task_loss, distillation_->loss(output, batch.inputs)) : task_loss;
 }
 

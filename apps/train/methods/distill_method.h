@@ -34,7 +34,7 @@ class DistillMethod : public Method {
   std::string apply(nn::Module& model, const MethodContext& context) override;
   /// "teacher": what file it is.
   io::Json environment() const override;
-  Tensor loss(const Tensor& output, const Batch& batch, const Tensor& task_loss) override;
+  Tensor loss(const Tensor& output, const TaskBatch& batch, const Tensor& task_loss) override;
 
  private:
   std::optional<quant::Distillation> distillation_;

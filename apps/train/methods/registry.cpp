@@ -34,6 +34,9 @@ const std::deque<MethodEntry>& methods() {
 void register_method(MethodEntry entry) {
   TERN_CHECK(!entry.key.empty() && entry.make, ValueError, "[register_method] expected a key and make(), got \"",
              entry.key, "\"", entry.make ? "" : " without make()");
+  for (const char c : entry.key)
+    TERN_CHECK((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_', ValueError,
+               "[register_method] expected a key of letters, digits and _, got \"", entry.key, "\"");
   for (const MethodEntry& other : methods())
     TERN_CHECK(other.key != entry.key, ValueError, "[register_method] expected a key that no other method has, got \"",
                entry.key, "\"");
@@ -83,6 +86,13 @@ std::string MethodSet::apply(nn::Module& model, const MethodContext& context) {
   for (const Member& member : members_)
     if (const std::string lines = member.method->apply(model, context); !lines.empty())
       text += concat(text.empty() ? "" : "\n", lines);
+  if (is_enabled()) {
+    try {
+      static_cast<void>(quant::layer_table(model));
+    } catch (const StateError& error) {  // a weight that two methods want
+      throw UsageError(concat("[", context.program, "] ", error.message()));
+    }
+  }
   return text;
 }
 
@@ -113,7 +123,7 @@ bool MethodSet::has_set_in() const {
   return all;
 }
 
-Tensor MethodSet::loss(const Tensor& output, const Batch& batch, const Tensor& task_loss) {
+Tensor MethodSet::loss(const Tensor& output, const TaskBatch& batch, const Tensor& task_loss) {
   Tensor loss = task_loss;
   for_each_enabled([&](const std::string&, Method& method) { loss = method.loss(output, batch, loss); });
   return loss;

@@ -52,7 +52,7 @@ class MethodSet : public Method {
   io::Json environment() const override;
   void before_step(int64_t step) override;
   bool has_set_in() const override;  ///< all have
-  Tensor loss(const Tensor& output, const Batch& batch, const Tensor& task_loss) override;
+  Tensor loss(const Tensor& output, const TaskBatch& batch, const Tensor& task_loss) override;
   /// Where two methods have a column of one name, the later one's begins with its key: "codeq_sparsity".
   MetricRow metrics() const override;
   io::Json layers() const override;

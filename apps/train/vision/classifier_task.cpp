@@ -37,7 +37,7 @@ void ClassifierTask::start(int64_t epoch, const io::TensorMap& position) {
     loader().load_state_dict(position);
 }
 
-std::optional<Batch> ClassifierTask::next() {
+std::optional<TaskBatch> ClassifierTask::next() {
   if (batch_.has_value())
     ++*batch_;
   else
@@ -46,7 +46,7 @@ std::optional<Batch> ClassifierTask::next() {
     batch_.reset();
     return std::nullopt;
   }
-  return Batch{(*batch_)->images, (*batch_)->labels};
+  return TaskBatch{(*batch_)->images, (*batch_)->labels};
 }
 
 io::TensorMap ClassifierTask::position() const {
@@ -57,11 +57,11 @@ data::LoaderStats ClassifierTask::loading() const {
   return loader().stats();
 }
 
-Tensor ClassifierTask::loss(const Tensor& output, const Batch& batch) const {
+Tensor ClassifierTask::loss(const Tensor& output, const TaskBatch& batch) const {
   return options_.loss ? options_.loss(output, batch.targets) : cross_entropy(output, batch.targets);
 }
 
-void ClassifierTask::count(const Tensor& output, const Batch& batch, Accuracy::Sums& sums) const {
+void ClassifierTask::count(const Tensor& output, const TaskBatch& batch, Accuracy::Sums& sums) const {
   Accuracy accuracy;
   accuracy.set_sums(sums);
   accuracy.add(output, batch.targets);

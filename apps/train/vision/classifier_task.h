@@ -25,12 +25,12 @@ class ClassifierTask : public Task {
   /// This and the next four throw ValueError without `train`.
   int64_t size() const override;
   void start(int64_t epoch, const io::TensorMap& position) override;
-  std::optional<Batch> next() override;
+  std::optional<TaskBatch> next() override;
   io::TensorMap position() const override;
   data::LoaderStats loading() const override;
 
-  Tensor loss(const Tensor& output, const Batch& batch) const override;
-  void count(const Tensor& output, const Batch& batch, Accuracy::Sums& sums) const override;
+  Tensor loss(const Tensor& output, const TaskBatch& batch) const override;
+  void count(const Tensor& output, const TaskBatch& batch, Accuracy::Sums& sums) const override;
 
   EvalResult validate(nn::Module& model, const std::function<bool()>& stop) override;
   EvalResult test(nn::Module& model, const std::function<bool()>& stop) override;

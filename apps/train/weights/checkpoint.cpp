@@ -110,7 +110,7 @@ void load_weights(nn::Module& model, const Checkpoint& checkpoint) {
         if (description != checkpoint.metadata.end() && !method.is_in(model))
           method.restore(model, description->second);
       }
-    if (checkpoint.is_ours() && checkpoint.metadata.contains(packed::kMetadataKey))
+    if (checkpoint.metadata.contains(packed::kMetadataKey))
       quant::load_into(model, {checkpoint.weights, checkpoint.metadata});
     else
       model.load_state_dict(checkpoint.weights.entries());
@@ -125,7 +125,8 @@ std::shared_ptr<nn::models::Model> model_of(const Checkpoint& checkpoint) {
   const auto name = checkpoint.metadata.find(nn::models::kModelKey),
              config = checkpoint.metadata.find(nn::models::kConfigKey);
   TERN_CHECK(name != checkpoint.metadata.end() && config != checkpoint.metadata.end(), FormatError,
-             "[checkpoint] expected a file that names its model, got one that does not; say which with --model");
+             "[checkpoint] expected a file that names its model, got one that does not",
+             checkpoint.path.empty() ? "" : ": ", checkpoint.path);
   std::shared_ptr<nn::models::Model> model =
       nn::models::create(name->second, io::Json::parse("checkpoint", nn::models::kConfigKey, config->second));
   load_weights(*model, checkpoint);
@@ -147,8 +148,11 @@ void pack_weights(nn::Module& model, const std::string& weights) {
   structure.keep();
 }
 
-void save_packed(const io::FilePath& path, const nn::models::Model& model, const packed::Format& format) {
+void save_packed(const io::FilePath& path, const nn::models::Model& model, const packed::Format& format,
+                 const io::Metadata& metadata) {
   packed::Content content = quant::state_of(model, format);
+  for (const char* key : {meta::kConfig, meta::kPreprocessing, meta::kClasses})
+    if (const auto it = metadata.find(key); it != metadata.end()) content.metadata[key] = it->second;
   for (const auto& [key, value] : model.metadata()) content.metadata[key] = value;
   save_checkpoint(path, {.weights = std::move(content.tensors), .state = {}, .metadata = std::move(content.metadata)});
 }

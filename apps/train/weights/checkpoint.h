@@ -82,8 +82,9 @@ void load_weights(nn::Module& model, const Checkpoint& checkpoint);
 /// message.
 void pack_weights(nn::Module& model, const std::string& weights);
 
-/// Writes a packed model as a checkpoint that model_of() reads, its weights in that format (quant::state_of). Throws as
-/// save_checkpoint.
-void save_packed(const io::FilePath& path, const nn::models::Model& model, const packed::Format& format);
+/// Writes a packed model, with further metadata (preprocessing, classes, configuration), as a checkpoint that
+/// model_of() reads, its weights in that format (quant::state_of). Throws as save_checkpoint.
+void save_packed(const io::FilePath& path, const nn::models::Model& model, const packed::Format& format,
+                 const io::Metadata& metadata = {});
 
 }  // namespace tern::train

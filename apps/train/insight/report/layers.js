@@ -164,10 +164,10 @@ function layerExplorer(run) {
   ];
 }
 
-// Layers with what they cost; totals against the same model in dense fp32.
 // What every method tells of a layer; all else is a figure of one method, a share.
 const common = ["name", "shape", "weights", "zeros", "sparsity", "bits", "quantized", "range", "macs", "bops"];
 
+// Layers with what they cost; totals against the same model in dense fp32.
 function layerTable(table) {
   const layers = table.layers, totals = table.totals;
   const figures = [...new Set(layers.flatMap(Object.keys))].filter(key => !common.includes(key));

@@ -118,8 +118,8 @@ struct FitLoop {
     const int64_t seen_before = state.sums.n;
     task.start(state.epoch, state.position);
     state.position = {};
-    std::vector<Batch> pending;
-    while (std::optional<Batch> batch = task.next()) {
+    std::vector<TaskBatch> pending;
+    while (std::optional<TaskBatch> batch = task.next()) {
       pending.push_back(*std::move(batch));
       if (static_cast<int64_t>(pending.size()) < std::min(options.accumulate, task.size() - state.batch)) continue;
       {
