@@ -12,9 +12,9 @@
 namespace tern {
 namespace {
 
-constexpr int kBins = 2048;  // leading 11 bits of a key
-constexpr int kTables = 4;   // neighbouring elements count in different tables: no waiting for each other
-constexpr int64_t kFew = 4096;
+constexpr int kBins = 2048;             // leading 11 bits of a key
+constexpr int kTables = 4;              // neighbouring elements count in different tables: no waiting for each other
+constexpr int64_t kFew = 4096;          // elements that are all candidates at once
 constexpr int64_t kChunk = 128 * 1024;  // elements that one table of counts covers
 
 template <class T>

@@ -4,13 +4,9 @@
 #include <tern/quant/selection.h>
 
 namespace tern::quant {
-namespace {
-
 std::string_view last_part(std::string_view path) {
   return path.substr(path.rfind('.') + 1);  // npos + 1 is 0
 }
-
-}  // namespace
 
 std::string to_string(const std::vector<LeftOut>& left) {
   std::string text = concat(left.size());

@@ -18,6 +18,9 @@ struct LeftOut {
 /// "2: lm_head (a head), model.layers.0.mlp.up_proj (excluded by "up_proj")"; "0" for none.
 std::string to_string(const std::vector<LeftOut>& left);
 
+/// "up_proj" of "model.layers.0.mlp.up_proj"; all of a path without a dot.
+std::string_view last_part(std::string_view path);
+
 /// How the patterns of a method's settings are read.
 enum class MatchRule {
   kGlob,       ///< the whole path, where * stands for any characters and ? for one: "conv1" means the stem alone

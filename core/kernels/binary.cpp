@@ -60,35 +60,24 @@ constexpr void fill(ClassifyLoopsOf<T>& out) {
   };
 }
 
-template <class Op, class Loops, bool kIntegers>
-constexpr Loops loops_of() {
-  Loops out;
-  fill<Op, float>(out);
-  fill<Op, double>(out);
-  if constexpr (kIntegers) {
-    fill<Op, int64_t>(out);
-    fill<Op, int32_t>(out);
-    fill<Op, int8_t>(out);
-    fill<Op, uint8_t>(out);
-  }
-  return out;
-}
-
 }  // namespace
 
 template <class Op>
 const BinaryLoops& binary_loops() {
-  static constexpr BinaryLoops kLoops = loops_of<Op, BinaryLoops, Op::kTraits.integers>();
+  static constexpr BinaryLoops kLoops =
+      loops_of_types<BinaryLoops, Op::kTraits.integers>([]<class T>(BinaryLoopsOf<T>& out) { fill<Op, T>(out); });
   return kLoops;
 }
 template <class Op>
 const CompareLoops& compare_loops() {
-  static constexpr CompareLoops kLoops = loops_of<Op, CompareLoops, true>();
+  static constexpr CompareLoops kLoops =
+      loops_of_types<CompareLoops, true>([]<class T>(CompareLoopsOf<T>& out) { fill<Op, T>(out); });
   return kLoops;
 }
 template <class Op>
 const ClassifyLoops& classify_loops() {
-  static constexpr ClassifyLoops kLoops = loops_of<Op, ClassifyLoops, false>();
+  static constexpr ClassifyLoops kLoops =
+      loops_of_types<ClassifyLoops, false>([]<class T>(ClassifyLoopsOf<T>& out) { fill<Op, T>(out); });
   return kLoops;
 }
 

@@ -53,25 +53,12 @@ constexpr void fill(UnaryLoopsOf<T>& out) {
     out.backward = backward_loop<Op, T>();
 }
 
-template <class Op>
-constexpr UnaryLoops loops_of() {
-  UnaryLoops out;
-  fill<Op, float>(out);
-  fill<Op, double>(out);
-  if constexpr (Op::kTraits.integers) {
-    fill<Op, int64_t>(out);
-    fill<Op, int32_t>(out);
-    fill<Op, int8_t>(out);
-    fill<Op, uint8_t>(out);
-  }
-  return out;
-}
-
 }  // namespace
 
 template <class Op>
 const UnaryLoops& unary_loops() {
-  static constexpr UnaryLoops kLoops = loops_of<Op>();
+  static constexpr UnaryLoops kLoops =
+      loops_of_types<UnaryLoops, Op::kTraits.integers>([]<class T>(UnaryLoopsOf<T>& out) { fill<Op, T>(out); });
   return kLoops;
 }
 

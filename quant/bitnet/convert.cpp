@@ -15,10 +15,6 @@
 namespace tern::quant::bitnet {
 namespace {
 
-std::string_view last_part(std::string_view path) {
-  return path.substr(path.rfind('.') + 1);  // npos + 1 is 0
-}
-
 // Of a converted layer; null for another module.
 const BitLinear::Options* converted_options(const nn::Module& module) {
   if (const auto* layer = dynamic_cast<const BitLinear*>(&module)) return &layer->options();

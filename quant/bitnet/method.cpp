@@ -37,11 +37,12 @@ Tensor effective(const nn::Module& model, const LayerState& layer) {
   return {};
 }
 
-std::vector<DescribedLayer> described_layers(const std::string& description, const ReadTensor& read) {
+std::vector<DescribedLayer> described_layers(const std::string& description, const ReadTensor&) {
   std::vector<DescribedLayer> layers;
   for (const DescribedConversion& layer : described_conversion(description)) {
+    const bool has_latent = !layer.correction.has_value() || layer.correction->keep_weight;
+    if (!layer.options.quantize_weight || !has_latent) continue;
     const std::string parameter = nn::join_path(layer.path, "weight");
-    if (!layer.options.quantize_weight || !read(parameter).has_value()) continue;  // of codes alone nothing is latent
     layers.push_back({parameter,
                       [path = layer.path, parameter,
                        a = layer.options.quantize_activation](const Tensor& latent) -> std::optional<LayerState> {

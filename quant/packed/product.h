@@ -33,8 +33,8 @@ namespace tern::packed {
 [[nodiscard]] Tensor packed_linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias = {},
                                    const std::optional<TokenNorm>& norm = {});
 
-/// The product of pack2_block128: y as above for tokens of f32 that are quantized already. Throws as ternary_sums, and
-/// for another bias as packed_linear.
+/// The product of pack2_block128: y as above for tokens of f32 that are quantized already. Throws as ternary_sums,
+/// FormatError for a scale that is not f32 [], finite and above 0, and for another bias as packed_linear.
 [[nodiscard]] Tensor ternary_product_of(const TokenCodes& tokens, const PackedWeight& weight, const Tensor& bias = {});
 
 }  // namespace tern::packed

@@ -185,6 +185,7 @@ TEST(Capture, LeavesNoHookBehindWhateverHappens) {
               Capture(net, {.layers = {"a", "nothing"}});
             }),
             "[capture] expected patterns that match a layer, got \"nothing\", which matches none");
+  EXPECT_THROW(Capture(net, {.layers = {"a"}, .reservoir = -1}), ValueError);
   EXPECT_FALSE(net.a->has_hooks());
   Tensor bad = ones({1, 2, 6, 6});
   bad.data<float>()[0] = std::numeric_limits<float>::infinity();

@@ -230,6 +230,13 @@ TEST(PackedWeight, AFormatWithGroupsAndZeroPointsNeedsItsRowFunctionsAlone) {
   EXPECT_THROW((void)pack(codes, scales, nibbles, {}, 4), ValueError) << "it has zero points";
   EXPECT_THROW((void)pack(codes, scales, nibbles, zeros_of, 3), ValueError) << "three groups in a row of seven";
   EXPECT_THROW((void)packed_linear(randn({2, 7}), pack(codes, scales, nibbles, zeros_of, 4)), ValueError);
+  PackedWeight ternary = pack(random_codes({3, 7}), 1, pack2_block128);
+  ternary.scales = full({}, NAN);
+  EXPECT_THROW((void)packed_linear(randn({2, 7}), ternary), FormatError);
+  ternary.scales = full({}, 1);
+  ternary.group_size = 4;
+  EXPECT_EQ(message_of<FormatError>([&] { check(ternary); }),
+            "[packed] expected no group_size in pack2_block128, got 4");
 }
 
 // -- the module

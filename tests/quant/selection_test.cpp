@@ -46,6 +46,10 @@ TEST(Patterns, OfALayerInSeveralPlacesOnePathIsEnough) {
       << "a and b are used";
 }
 
+TEST(Patterns, RefuseAnEmptyOne) {
+  EXPECT_THROW(Patterns({"a", ""}), ValueError);
+}
+
 TEST(HeadPaths, AreTheModelsOwnAndTheUsualNames) {
   const auto heads = [](const char* model) { return head_paths(*nn::models::create(model, io::Json::object())); };
   EXPECT_EQ(heads("resnet20"), std::vector<std::string>{"linear"});

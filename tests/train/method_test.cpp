@@ -208,7 +208,10 @@ TEST(MethodSet, AMethodThatTernDoesNotKnowTrainsResumesInspectsAndReports) {
   EXPECT_EQ(page.at("table").at("layers")[0].at("flips").as_number(), 0.25);
   EXPECT_EQ(page.at("layers").at("bits").dump(), "[[1.0,1.0],[1.0,1.0]]");
   EventWriter events(directory.path());
+  const auto empty_size = std::filesystem::file_size(events.path());
   write_layers(events, *model, 1);
+  EXPECT_NE(rows_text(events.path()).find("flips/layers.0"), std::string::npos);
+  EXPECT_GT(std::filesystem::file_size(events.path()), empty_size);
 }
 
 TEST(MethodSet, LoadingIsAllOrNothing) {
@@ -266,6 +269,35 @@ TEST(MethodSet, CodeqAndBitnetTakeDifferentLayersOfAVit) {
   EXPECT_TRUE(quant::bitnet::is_bitnet(*loaded)) << "nothing was packed";
 }
 
+TEST(MethodSet, RefusesAWeightThatTwoMethodsWant) {
+  const auto refused = [](const std::string& setting) {
+    return message_of<UsageError>([&] { ToyRun({"bitnet.enabled=true", "codeq.mode=fixed", setting}, kVit); });
+  };
+  EXPECT_EQ(
+      refused("codeq.include=blocks.0.attn.qkv.weight"),
+      "[test] [layer_table] expected blocks.0.attn.qkv.weight to be compressed by one method, got CoDeQ and BitNet");
+}
+
+TEST(MethodSet, ReportsShowWhatTernaryLayersComputeWith) {
+  TemporaryDirectory directory;
+  ToyRun run({"bitnet.enabled=true"}, kVit);
+  int64_t ternary = 0;
+  for (const LayerWeights& layer : examine_weights(*run.model, 8)) {
+    if (layer.state.method != "bitnet") continue;
+    ++ternary;
+    int64_t shown = 0;
+    for (const char byte : layer.map.mask) shown += __builtin_popcount(static_cast<unsigned char>(byte));
+    EXPECT_EQ(shown, layer.state.weights - layer.state.zeros) << layer.state.name;
+  }
+  EXPECT_EQ(ternary, 8);
+  Checkpoint checkpoint = weights_of(*run.model);
+  save_checkpoint(directory / "w.safetensors", checkpoint);
+  for (const TensorInspection& t : inspect_file(directory / "w.safetensors", {.filter = "*qkv.weight"}).tensors) {
+    ASSERT_TRUE(t.compressed) << t.name;
+    EXPECT_EQ(t.compressed->figure("levels"), 3);
+  }
+}
+
 TEST(MethodSet, PacksAVitOfTernaryLayers) {
   TemporaryDirectory directory;
   ToyRun run({"bitnet.enabled=true"}, kVit);
@@ -320,6 +352,17 @@ TEST(DistillMethod, TeachesAnyModelWithTheTeachersOwnPreprocessing) {
   }
   EXPECT_FALSE(open_teacher(file, {{"a", "b", "c"}, own}).input) << "nothing differs";
   EXPECT_THROW((void)open_teacher(file, {{"a", "b", "x"}, students}), ValueError);
+  Checkpoint nameless = checkpoint;
+  nameless.metadata.erase(meta::kClasses);
+  nameless.metadata[meta::kPreprocessing] = to_json(Preprocessing{}).dump();
+  const std::string other = directory / "nameless.safetensors";
+  save_checkpoint(other, nameless);
+  EXPECT_EQ(message_of<ValueError>([&] {
+              (void)open_teacher(other, {{"a", "b"}, students});
+            }),
+            "[distill] expected a teacher of 2 classes, got 3 in " + other);
+  const Tensor raw = open_teacher(other, {{"a", "b", "c"}, students}).input(empty({1, 3, 8, 8}).fill_(0));
+  EXPECT_NEAR(raw.to_vector<float>()[0], 0.4, 1e-6) << "a teacher without mean and std sees pixel / 255";
 
   // The method: whatever else is at work, the loss is the task's and the teacher's.
   for (const char* mode : {"none", "fixed"}) {

@@ -8,6 +8,21 @@
 
 namespace tern::kernels::TERN_ISA {
 
+/// The loops of an operation for every element type it takes: fill.operator()<T>(out) sets those for T.
+template <class Loops, bool kIntegers, class Fill>
+constexpr Loops loops_of_types(Fill fill) {
+  Loops out;
+  fill.template operator()<float>(out);
+  fill.template operator()<double>(out);
+  if constexpr (kIntegers) {
+    fill.template operator()<int64_t>(out);
+    fill.template operator()<int32_t>(out);
+    fill.template operator()<int8_t>(out);
+    fill.template operator()<uint8_t>(out);
+  }
+  return out;
+}
+
 /// The loop over y[i] = f(x[i], a, b). f: a lambda without captures, compiled into the loop.
 template <class T, class F>
 constexpr UnaryLoop<T> unary_loop(F) {
